@@ -85,7 +85,7 @@ static const struct elf_class {
 	true,
 };
 
-static int refuse(const char **why, const char *text)
+static int reject(const char **why, const char *text)
 {
 	*why = text;
 	return -EINVAL;
@@ -98,46 +98,46 @@ static int linux_probe(const u8 *img, size_t len, struct image *out,
 	u32 sects, end;
 
 	if (len < HDR_END_2_12)
-		return refuse(why, "the Linux kernel is truncated in its header");
+		return reject(why, "the Linux kernel is truncated in its header");
 	l->version = load16(img + HDR_VERSION);
 	if (l->version < VERSION_2_12)
-		return refuse(why,
+		return reject(why,
 			      "the Linux kernel's boot protocol is older than 2.12");
 	end = HDR_JUMP_END + img[HDR_JUMP_LEN];
 	if (end < HDR_END_2_12 || end > LINUX_HEADER + LINUX_HEADER_MAX ||
 	    end > len)
-		return refuse(why, "the Linux kernel's header has an impossible length");
+		return reject(why, "the Linux kernel's header has an impossible length");
 	if (!(load16(img + HDR_XLOADFLAGS) & XLF_KERNEL_64))
-		return refuse(why, "the Linux kernel is not a 64-bit one");
+		return reject(why, "the Linux kernel is not a 64-bit one");
 	if (!(img[HDR_LOADFLAGS] & LOADED_HIGH))
-		return refuse(why, "the Linux kernel is a zImage, not a bzImage");
+		return reject(why, "the Linux kernel is a zImage, not a bzImage");
 
 	sects = img[HDR_SETUP_SECTS] ? img[HDR_SETUP_SECTS] : SETUP_SECTS_OLD;
 	l->header_len = end - LINUX_HEADER;
 	l->kernel_offset = (u64)(sects + 1) * SECTOR;
 	if (len <= l->kernel_offset + LINUX_ENTRY_64)
-		return refuse(why, "the Linux kernel is truncated");
+		return reject(why, "the Linux kernel is truncated");
 	/* A signature may follow; as every loader does, take it along. */
 	l->kernel_len = len - l->kernel_offset;
 	if (l->kernel_len < 16ull * load32(img + HDR_SYSSIZE))
-		return refuse(why, "the Linux kernel is truncated");
+		return reject(why, "the Linux kernel is truncated");
 	l->init_size = load32(img + HDR_INIT_SIZE);
 	if (l->init_size < l->kernel_len)
-		return refuse(why,
+		return reject(why,
 			      "the Linux kernel asks for less memory than it has bytes");
 	l->pref_address = load64(img + HDR_PREF_ADDRESS);
 	if (l->pref_address > PADDR_LIMIT - l->init_size)
-		return refuse(why, "the Linux kernel's preferred address is impossible");
+		return reject(why, "the Linux kernel's preferred address is impossible");
 	l->alignment = load32(img + HDR_ALIGNMENT);
 	l->relocatable = img[HDR_RELOCATABLE];
 	if (l->relocatable && (l->alignment < PAGE_SIZE ||
 			       l->alignment != LOWEST_BIT(l->alignment)))
-		return refuse(why, "the Linux kernel's alignment is impossible");
+		return reject(why, "the Linux kernel's alignment is impossible");
 	l->payload_offset = load32(img + HDR_PAYLOAD_OFFSET);
 	l->payload_len = load32(img + HDR_PAYLOAD_LEN);
 	if (l->payload_offset > l->kernel_len ||
 	    l->payload_len > l->kernel_len - l->payload_offset)
-		return refuse(why, "the Linux kernel's payload is outside the file");
+		return reject(why, "the Linux kernel's payload is outside the file");
 
 	l->above_4g = load16(img + HDR_XLOADFLAGS) & XLF_ABOVE_4G;
 	l->initrd_max = load32(img + HDR_INITRD_MAX);
@@ -168,17 +168,17 @@ static int elf_load(const struct phdr *ph, struct image *out, const char **why)
 	const struct image_segment *s;
 
 	if (ph->filesz > ph->memsz)
-		return refuse(why, "an ELF segment has more bytes than memory");
+		return reject(why, "an ELF segment has more bytes than memory");
 	if (ph->memsz > PADDR_LIMIT || ph->paddr > PADDR_LIMIT - ph->memsz)
-		return refuse(why, "an ELF segment's address is impossible");
+		return reject(why, "an ELF segment's address is impossible");
 	if (!ph->memsz)
 		return 0;
 	if (out->segments == IMAGE_SEGMENTS)
-		return refuse(why, "the ELF file has more than 16 segments");
+		return reject(why, "the ELF file has more than 16 segments");
 	for (s = out->segment; s < out->segment + out->segments; s++)
 		if (ph->paddr < s->paddr + s->memsz &&
 		    s->paddr < ph->paddr + ph->memsz)
-			return refuse(why, "two ELF segments overlap");
+			return reject(why, "two ELF segments overlap");
 	out->segment[out->segments++] = (struct image_segment){
 		ph->offset, ph->filesz, ph->paddr, ph->memsz,
 	};
@@ -201,16 +201,16 @@ static int elf_notes(const u8 *p, u64 left, u64 align, bool *found,
 		desc = ALIGN_UP((u64)NOTE_HEADER + namesz, align);
 		end = desc + descsz;
 		if (end > left)
-			return refuse(why, "an ELF note runs past its segment");
+			return reject(why, "an ELF note runs past its segment");
 		if (!*found && load32(p + 8) == XEN_ELFNOTE_PHYS32_ENTRY &&
 		    namesz == 4 && !memcmp(p + NOTE_HEADER, "Xen", 4)) {
 			if (descsz != 4 && descsz != 8)
-				return refuse(why,
+				return reject(why,
 					      "the PVH note has an impossible length");
 			entry = descsz == 8 ? load64(p + desc) :
 					      load32(p + desc);
 			if (entry >= 4 * GiB)
-				return refuse(why, "the PVH entry is above 4 GiB");
+				return reject(why, "the PVH entry is above 4 GiB");
 			out->entry = entry;
 			*found = true;
 		}
@@ -229,19 +229,19 @@ static int elf_header(const u8 *img, size_t len, const struct elf_class **class,
 	u16 type, machine;
 
 	if (len < elf32.ehdr)
-		return refuse(why, "the ELF file is truncated in its header");
+		return reject(why, "the ELF file is truncated in its header");
 	if (img[ELF_DATA] != ELFDATA2LSB ||
 	    (img[ELF_CLASS] != ELFCLASS32 && img[ELF_CLASS] != ELFCLASS64))
-		return refuse(why, "the ELF file is not for x86");
+		return reject(why, "the ELF file is not for x86");
 	c = img[ELF_CLASS] == ELFCLASS64 ? &elf64 : &elf32;
 	if (len < c->ehdr)
-		return refuse(why, "the ELF file is truncated in its header");
+		return reject(why, "the ELF file is truncated in its header");
 	type = load16(img + ELF_IDENT);
 	machine = load16(img + ELF_IDENT + 2);
 	if (machine != EM_X86_64 && (machine != EM_386 || c->wide))
-		return refuse(why, "the ELF file is not for x86");
+		return reject(why, "the ELF file is not for x86");
 	if (type != ET_EXEC && type != ET_DYN)
-		return refuse(why, "the ELF file is not executable");
+		return reject(why, "the ELF file is not executable");
 	*class = c;
 	return 0;
 }
@@ -263,14 +263,14 @@ static int elf_probe(const u8 *img, size_t len, struct image *out,
 	phoff = elf_word(c, img + c->phoff);
 	phnum = load16(img + c->phnum);
 	if (!phnum)
-		return refuse(why, "the ELF file has no program headers");
+		return reject(why, "the ELF file has no program headers");
 	if (phnum > ELF_PHDRS_MAX)
-		return refuse(why, "the ELF file has more than 128 program headers");
+		return reject(why, "the ELF file has more than 128 program headers");
 	if (load16(img + c->phentsize) != c->phdr)
-		return refuse(why,
+		return reject(why,
 			      "the ELF file's program headers have an impossible size");
 	if (phoff > len || (u64)phnum * c->phdr > len - phoff)
-		return refuse(why,
+		return reject(why,
 			      "the ELF file is truncated in its program headers");
 
 	for (i = 0; i < phnum; i++) {
@@ -278,7 +278,7 @@ static int elf_probe(const u8 *img, size_t len, struct image *out,
 		if (ph.type != PT_LOAD && ph.type != PT_NOTE)
 			continue;
 		if (ph.offset > len || ph.filesz > len - ph.offset)
-			return refuse(why, "an ELF segment is outside the file");
+			return reject(why, "an ELF segment is outside the file");
 		if (ph.type == PT_LOAD)
 			err = elf_load(&ph, out, why);
 		else
@@ -289,14 +289,14 @@ static int elf_probe(const u8 *img, size_t len, struct image *out,
 	}
 
 	if (!out->segments)
-		return refuse(why, "the ELF file has nothing to load");
+		return reject(why, "the ELF file has nothing to load");
 	if (!found)
-		return refuse(why, "the ELF file has no PVH entry note");
+		return reject(why, "the ELF file has no PVH entry note");
 	for (s = out->segment; s < out->segment + out->segments; s++)
 		if (out->entry >= s->paddr && out->entry - s->paddr < s->filesz)
 			break;
 	if (s == out->segment + out->segments)
-		return refuse(why, "the PVH entry is outside the ELF file's segments");
+		return reject(why, "the PVH entry is outside the ELF file's segments");
 	out->kind = IMAGE_PVH;
 	return 0;
 }
@@ -308,12 +308,12 @@ int image_probe(const void *img, size_t len, struct image *out,
 
 	memset(out, 0, sizeof(*out));
 	if (!len)
-		return refuse(why, "the kernel image is empty");
+		return reject(why, "the kernel image is empty");
 	if (len >= ELF_IDENT && load32(p) == ELF_MAGIC)
 		return elf_probe(p, len, out, why);
 	if (len >= HDR_VERSION && load16(p + HDR_BOOT_FLAG) == BOOT_FLAG &&
 	    load32(p + HDR_MAGIC) == MAGIC)
 		return linux_probe(p, len, out, why);
-	return refuse(why,
+	return reject(why,
 		      "the kernel image is neither a Linux bzImage nor an ELF file");
 }

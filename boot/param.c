@@ -13,12 +13,13 @@
 #define MEM_LIMIT		BIT(52)
 #define PANIC_MAX		86400	/* a day; more is a slip of the hand */
 #define UART_CLOCK		115200	/* the highest baud of a 16550 */
+#define UART_BAUD_MIN		50
 #define UART_PORTS		8	/* I/O ports of one */
 #define UART_PORT_MIN		0x100	/* below are the mainboard's own */
 
 static const char not_a_number[] = "not a number";
 
-static int refuse(const char **why, const char *text)
+static int reject(const char **why, const char *text)
 {
 	*why = text;
 	return -EINVAL;
@@ -79,7 +80,7 @@ static int set_control_mem(struct params *p, const char *s, const char **why)
 	u64 v;
 
 	if (!take_number(&s, ~0ull, &v))
-		return refuse(why, "not a size such as 512M or 2G");
+		return reject(why, "not a size such as 512M or 2G");
 	switch (*s) {
 	case 'G': case 'g':
 		shift += 10;
@@ -92,12 +93,12 @@ static int set_control_mem(struct params *p, const char *s, const char **why)
 		s++;
 	}
 	if (*s)
-		return refuse(why, "not a size such as 512M or 2G");
+		return reject(why, "not a size such as 512M or 2G");
 	if (v > MEM_LIMIT >> shift)
-		return refuse(why, "more memory than a machine can have");
+		return reject(why, "more memory than a machine can have");
 	v <<= shift;
 	if (v && v < CONTROL_MEM_MIN)
-		return refuse(why, "less than the 64M that a Linux needs");
+		return reject(why, "less than the 64M that a Linux needs");
 	p->control_mem = v;
 	return 0;
 }
@@ -111,15 +112,16 @@ static int take_uart(const char **s, struct param_uart *u, const char **why)
 	else if (take(s, "com2"))
 		u->port = 0x2f8;
 	else if (**s != '0' || !take_number(s, 0xffff, &v))
-		return refuse(why, "not a list of com1, com2, 0xPORT, screen");
+		return reject(why, "not a list of com1, com2, 0xPORT, screen");
 	else if (v < UART_PORT_MIN || v % UART_PORTS)
-		return refuse(why, "no serial port can be at that I/O port");
+		return reject(why, "no serial port can be at that I/O port");
 	else
 		u->port = v;
 	u->baud = UART_CLOCK;
 	if (take(s, ":")) {
-		if (!take_number(s, UART_CLOCK, &v) || !v || UART_CLOCK % v)
-			return refuse(why, "not a baud rate that divides 115200");
+		if (!take_number(s, UART_CLOCK, &v) ||
+		    v < UART_BAUD_MIN || UART_CLOCK % v)
+			return reject(why, "not a baud rate from 50 that divides 115200");
 		u->baud = v;
 	}
 	return 0;
@@ -140,17 +142,17 @@ static int set_console(struct params *p, const char *s, const char **why)
 			continue;
 		}
 		if (n == PARAM_UARTS)
-			return refuse(why, "more than 4 serial ports");
+			return reject(why, "more than 4 serial ports");
 		err = take_uart(&s, &u[n], why);
 		if (err)
 			return err;
 		for (i = 0; i < n; i++)
 			if (u[i].port == u[n].port)
-				return refuse(why, "the same serial port twice");
+				return reject(why, "the same serial port twice");
 		n++;
 	} while (take(&s, ","));
 	if (*s)
-		return refuse(why, "not a list of com1, com2, 0xPORT, screen");
+		return reject(why, "not a list of com1, com2, 0xPORT, screen");
 out:
 	memcpy(p->uart, u, n * sizeof(u[0]));
 	p->uarts = n;
@@ -169,7 +171,7 @@ static int set_loglvl(struct params *p, const char *s, const char **why)
 			return 0;
 		}
 	}
-	return refuse(why, "not one of error, warn, info, debug or 0 to 3");
+	return reject(why, "not one of error, warn, info, debug or 0 to 3");
 }
 
 static int set_maxcpu(struct params *p, const char *s, const char **why)
@@ -177,9 +179,9 @@ static int set_maxcpu(struct params *p, const char *s, const char **why)
 	u64 v;
 
 	if (!take_number(&s, ~0ull, &v) || *s)
-		return refuse(why, not_a_number);
+		return reject(why, not_a_number);
 	if (!v || v > PARAM_CPUS)
-		return refuse(why, "not a number from 1 to 256");
+		return reject(why, "not a number from 1 to 256");
 	p->maxcpu = v;
 	return 0;
 }
@@ -193,7 +195,7 @@ static int set_panic(struct params *p, const char *s, const char **why)
 		return 0;
 	}
 	if (!take_number(&s, PANIC_MAX, &v) || *s)
-		return refuse(why, "not halt, nor seconds from 0 to 86400");
+		return reject(why, "not halt, nor seconds from 0 to 86400");
 	p->panic = v;
 	return 0;
 }
@@ -201,7 +203,7 @@ static int set_panic(struct params *p, const char *s, const char **why)
 static int on_off(const char *s, bool *on, const char **why)
 {
 	if (strcmp(s, "on") && strcmp(s, "off"))
-		return refuse(why, "neither on nor off");
+		return reject(why, "neither on nor off");
 	*on = !strcmp(s, "on");
 	return 0;
 }
@@ -242,13 +244,13 @@ static int set_pptdevs(struct params *p, const char *s, const char **why)
 			break;
 		if (!take_bdf(&s, &bdf) ||
 		    (*s && *s != ' ' && *s != '\t' && *s != ','))
-			return refuse(why, "not a list of BUS/SLOT/FUNCTION");
+			return reject(why, "not a list of BUS/SLOT/FUNCTION");
 		for (i = 0; i < n && p->ppt[i] != bdf; i++)
 			;
 		if (i < n)
 			continue;
 		if (n == PARAM_PPTS)
-			return refuse(why, "more than 64 devices");
+			return reject(why, "more than 64 devices");
 		p->ppt[n++] = bdf;
 	}
 	p->ppts = n;
@@ -278,7 +280,7 @@ static int set_word(struct params *p, const char *word, const char **why)
 	for (row = rows; row < rows + ARRAY_SIZE(rows); row++)
 		if (take(&word, row->name))
 			return row->set(p, word, why);
-	return refuse(why, "no such boot tunable");
+	return reject(why, "no such boot tunable");
 }
 
 /*

@@ -34,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	must(p.uarts <= PARAM_UARTS);
 	for (i = 0; i < p.uarts; i++) {
 		must(p.uart[i].port >= UART_PORT_MIN);
-		must(p.uart[i].baud && UART_CLOCK % p.uart[i].baud == 0);
+		must(p.uart[i].baud >= UART_BAUD_MIN && UART_CLOCK % p.uart[i].baud == 0);
 	}
 	must(p.loglvl <= 3);
 	must(p.maxcpu && p.maxcpu <= PARAM_CPUS);

@@ -150,7 +150,7 @@ static void test_control_mem(void **state)
 static void test_console(void **state)
 {
 	static const char not_list[] = "not a list of com1, com2, 0xPORT, screen";
-	static const char bad_baud[] = "not a baud rate that divides 115200";
+	static const char bad_baud[] = "not a baud rate from 50 that divides 115200";
 	static const char bad_port[] = "no serial port can be at that I/O port";
 	(void)state;
 
@@ -160,14 +160,14 @@ static void test_console(void **state)
 	good("console=screen");
 	assert_int_equal(p.uarts, 0);
 	assert_true(p.screen);
-	good("console=com2,0xe000:38400,com1:1");
+	good("console=com2,0xe000:38400,com1:50");
 	assert_int_equal(p.uarts, 3);
 	assert_false(p.screen);
 	assert_int_equal(p.uart[0].port, 0x2f8);
 	assert_int_equal(p.uart[0].baud, 115200);
 	assert_int_equal(p.uart[1].port, 0xe000);
 	assert_int_equal(p.uart[1].baud, 38400);
-	assert_int_equal(p.uart[2].baud, 1);
+	assert_int_equal(p.uart[2].baud, 50);
 
 	refused("console=", not_list);
 	refused("console=com3", not_list);
@@ -184,6 +184,7 @@ static void test_console(void **state)
 	refused("console=0", bad_port);
 	refused("console=com1:", bad_baud);
 	refused("console=com1:0", bad_baud);
+	refused("console=com1:48", bad_baud);
 	refused("console=com1:115201", bad_baud);
 	refused("console=com1:100000", bad_baud);
 	refused("console=com1:9600n8", not_list);
