@@ -97,7 +97,8 @@ enum insn_alu_op {
 #define INSN_F_SWAP	0x0400	/* MOVBE */
 #define INSN_F_READ	0x0800	/* reads the memory operand */
 #define INSN_F_WRITE	0x1000	/* writes the memory operand */
-#define INSN_F_TO_REG	0x2000	/* result goes to reg (ALU; implied for LOAD) */
+#define INSN_F_TO_REG	0x2000	/* ALU: the result goes to reg */
+#define INSN_F_REG_1ST	0x4000	/* ALU: reg is the first operand, memory second */
 
 #define INSN_NO_REG	0xff	/* no base, no index, no segment override */
 
