@@ -30,7 +30,7 @@
 #define X64	0x1000	/* undefined in 64-bit code */
 #define UD	0x2000	/* undefined */
 #define S	0x4000	/* describe_*() knows more */
-#define R	0x8000	/* ModRM always names registers, whatever mod says */
+#define R	0x8000	/* ModRM names registers, whatever mod says */
 
 #define IMM	(IB | IW | IZ | IV | J | AP | MO)
 
@@ -76,7 +76,8 @@ static const u16 map_1[256] = {
 	[0xd0 ... 0xd3] = M, [0xd4 ... 0xd5] = IB | X64, [0xd6] = X64,
 	[0xd8 ... 0xdf] = M,
 	[0xe0 ... 0xe3] = IB,
-	[0xe4] = IB | B | S, [0xe5] = IB | S, [0xe6] = IB | B | S, [0xe7] = IB | S,
+	[0xe4] = IB | B | S, [0xe5] = IB | S,
+	[0xe6] = IB | B | S, [0xe7] = IB | S,
 	[0xe8 ... 0xe9] = J, [0xea] = AP | X64, [0xeb] = IB,
 	[0xec] = B | S, [0xed] = S, [0xee] = B | S, [0xef] = S,
 	[0xf0] = PFX, [0xf2 ... 0xf3] = PFX, [0xf4] = S,
@@ -151,7 +152,7 @@ static const u8 kind_0f01[64] = {
 
 /* Numbers with meaning in ModRM and SIB: SDM "ModR/M and SIB Bytes". */
 #define RM_SIB		4	/* rm: a SIB byte follows */
-#define RM_DISP		5	/* rm or base with mod 0: a displacement */
+#define RM_DISP		5	/* rm or base, mod 0: a displacement */
 #define SIB_NO_INDEX	4
 
 #define REG_CX		1
@@ -285,7 +286,7 @@ static int take_modrm(struct cursor *c, enum insn_mode mode, unsigned attr,
 static int take_imm(struct cursor *c, enum insn_mode mode, unsigned attr,
 		    struct insn *in)
 {
-	unsigned z = in->size == 2 ? 2 : 4;	/* an imm64 exists for IV only */
+	unsigned z = in->size == 2 ? 2 : 4;	/* only IV has 64 bits */
 	unsigned n = 0;
 	u64 v;
 	int err;
@@ -536,7 +537,7 @@ static int describe_0f(struct insn *in, enum insn_mode mode)
 		alu_op(in, ALU_BT + (op >> 3 & 3), 0);
 		break;
 	case 0xb6: case 0xb7: case 0xbe: case 0xbf:
-		/* The opcode names the operand's size, prefixes the register's. */
+		/* The opcode sizes the memory, prefixes the register. */
 		in->size = op & 1 ? 2 : 1;
 		memory_op(in, INSN_LOAD,
 			  INSN_F_READ | (op & 8 ? INSN_F_SIGN : 0));
@@ -595,7 +596,7 @@ static int decode_vex(struct cursor *c, enum insn_mode mode, struct insn *in)
 	map = 1;
 	if (first == 0x62) {
 		map = p & 7;
-		/* Two bits that are fixed; a map below 1 or 4 is not defined. */
+		/* Two fixed bits, and maps that are not defined. */
 		if (p & 0x08 || !(p & 0x0400) || map == 0 || map == 4 ||
 		    map == 7)
 			return -EINVAL;
@@ -637,7 +638,7 @@ static bool is_vex(const struct cursor *c, unsigned op, enum insn_mode mode)
 {
 	unsigned next = c->bytes[c->pos];
 
-	if (op == 0x8f)		/* XOP's map numbers begin where POP's end */
+	if (op == 0x8f)		/* XOP's maps begin where POP's end */
 		return (next & 0x1f) >= 8;
 	/* Else these are LES, LDS and BOUND, which want memory. */
 	return mode == INSN_64 || next >> 6 == 3;
@@ -737,7 +738,7 @@ static unsigned late_imm(const struct insn *in)
 		return in->opcode & 1 ? IZ : IB;	/* TEST */
 	if (in->map == INSN_MAP_0F && in->opcode == 0x78 &&
 	    in->flags & (INSN_F_OPSIZE | INSN_F_REPNE))
-		return IW;			/* EXTRQ, INSERTQ: two bytes */
+		return IW;		/* EXTRQ, INSERTQ: two bytes */
 	return 0;
 }
 
