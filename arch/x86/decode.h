@@ -113,7 +113,7 @@ struct insn {
 	u8 size;		/* of the memory or port operand: 1, 2, 4, 8 */
 	u8 dest_size;		/* of reg; > size for MOVZX, MOVSX */
 	u8 addr_size;		/* 2, 4, 8 */
-	u8 seg;			/* override: enum joist_seg or INSN_NO_REG */
+	u8 seg;			/* enum joist_seg, INSN_NO_REG if none */
 	u8 reg;			/* GPR operand, 0..15 */
 	u8 cr;			/* MOV CR, MOV DR: its number */
 	u8 alu;			/* INSN_ALU: enum insn_alu_op */

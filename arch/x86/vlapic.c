@@ -41,17 +41,17 @@
 #define ESR_SEND_VECTOR	BIT(5)
 #define ESR_RECV_VECTOR	BIT(6)
 #define ESR_REGISTER	BIT(7)
-#define ESR_ALL		(ESR_SEND_VECTOR | ESR_RECV_VECTOR | ESR_REGISTER)
+#define ESR_ALL		BITS(7, 5)
 
 #define ICR_VECTOR	BITS(7, 0)
 #define ICR_MODE	BITS(10, 8)
 #define ICR_LOGICAL	BIT(11)
-#define ICR_STATUS	BIT(12)		/* read-only, we are never busy */
+#define ICR_STATUS	BIT(12)		/* read-only, never busy */
 #define ICR_ASSERT	BIT(14)
 #define ICR_LEVEL	BIT(15)
 #define ICR_SHORTHAND	BITS(19, 18)
-#define ICR_LOW		(ICR_VECTOR | ICR_MODE | ICR_LOGICAL | ICR_ASSERT | \
-			 ICR_LEVEL | ICR_SHORTHAND)
+#define ICR_LOW		(ICR_VECTOR | ICR_MODE | ICR_LOGICAL | \
+			 ICR_ASSERT | ICR_LEVEL | ICR_SHORTHAND)
 #define ICR_X2_DEST	BITS(63, 32)
 #define ICR_X1_DEST	BITS(63, 56)
 
@@ -744,7 +744,7 @@ int vlapic_write(struct vlapic *l, u32 reg, bool x2, u64 val, u64 now,
 	int err = 0;
 
 	a->what = 0;
-	vlapic_timer_check(l, now);	/* what is due comes before the write */
+	vlapic_timer_check(l, now);	/* what is due comes first */
 	if (x2 && !is_x2(l))
 		return -EINVAL;
 	if (x2)
@@ -762,7 +762,7 @@ int vlapic_write(struct vlapic *l, u32 reg, bool x2, u64 val, u64 now,
 #define MSI_ADDR	BITS(63, 20)
 #define MSI_ADDR_VALUE	0xfee00000ull
 #define MSI_DEST	BITS(19, 12)
-#define MSI_DEST_HIGH	BITS(11, 5)	/* KVM_FEATURE_MSI_EXT_DEST_ID */
+#define MSI_DEST_HIGH	BITS(11, 5)	/* KVM MSI_EXT_DEST_ID */
 #define MSI_REDIRECT	BIT(3)
 #define MSI_LOGICAL	BIT(2)
 #define MSI_VECTOR	BITS(7, 0)
