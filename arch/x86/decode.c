@@ -100,9 +100,9 @@ static const u16 map_0f[256] = {
 	[0xa3] = M | S, [0xa4] = M | IB, [0xa5] = M, [0xa6 ... 0xa7] = UD,
 	[0xab] = M | S, [0xac] = M | IB, [0xad ... 0xaf] = M,
 	[0xb0 ... 0xb2] = M, [0xb3] = M | S, [0xb4 ... 0xb5] = M,
-	[0xb6] = M | B | S, [0xb7] = M | S, [0xb8] = M | S, [0xb9] = M,
+	[0xb6 ... 0xb8] = M | S, [0xb9] = M,
 	[0xba] = M | IB | S, [0xbb] = M | S, [0xbc ... 0xbd] = M,
-	[0xbe] = M | B | S, [0xbf] = M | S,
+	[0xbe ... 0xbf] = M | S,
 	[0xc0 ... 0xc1] = M, [0xc2] = M | IB, [0xc3] = M | S,
 	[0xc4 ... 0xc6] = M | IB, [0xc7] = M,
 	[0xd0 ... 0xff] = M,
@@ -549,7 +549,9 @@ static int describe_0f(struct insn *in, enum insn_mode mode)
 			return -EINVAL;
 		alu_op(in, ALU_BT + (sub & 3), INSN_F_IMM);
 		break;
-	case 0xc3:	/* MOVNTI knows no 16-bit form */
+	case 0xc3:	/* MOVNTI, which takes no prefix to change it */
+		if (in->flags & (INSN_F_OPSIZE | INSN_F_REP | INSN_F_REPNE))
+			return -EINVAL;
 		in->size = in->dest_size = in->rex & REX_W ? 8 : 4;
 		memory_op(in, INSN_STORE, INSN_F_WRITE);
 		break;
