@@ -762,20 +762,15 @@ static int describe(struct insn *in, unsigned attr, enum insn_mode mode)
 	}
 }
 
-int insn_decode(const u8 *bytes, unsigned len, enum insn_mode mode,
-		struct insn *out)
+/* *out holds what is so for every instruction. */
+static __attribute__((noinline)) int decode_any(const u8 *bytes, unsigned len,
+						enum insn_mode mode,
+						struct insn *out)
 {
 	struct cursor c = { bytes, 0, MIN(len, INSN_MAX_LEN) };
 	unsigned attr;
 	int err;
 
-	*out = (struct insn){
-		.addr_size = mode / 8,
-		.seg = INSN_NO_REG,
-		.base = INSN_NO_REG,
-		.index = INSN_NO_REG,
-		.scale = 1,
-	};
 	err = take_opcode(&c, mode, out, &attr);
 	if (err)
 		return err;
@@ -806,6 +801,40 @@ int insn_decode(const u8 *bytes, unsigned len, enum insn_mode mode,
 	}
 	out->len = c.pos;
 	return describe(out, attr, mode);
+}
+
+/*
+ * CPUID, RDMSR, hypercalls and their like, without a prefix, are what guests
+ * run most of all that is intercepted: a short way to the same result.
+ */
+int insn_decode(const u8 *bytes, unsigned len, enum insn_mode mode,
+		struct insn *out)
+{
+	*out = (struct insn){
+		.addr_size = mode / 8,
+		.seg = INSN_NO_REG,
+		.base = INSN_NO_REG,
+		.index = INSN_NO_REG,
+		.scale = 1,
+	};
+	if (len < 3 || bytes[0] != 0x0f)
+		return decode_any(bytes, len, mode, out);
+	if (kind_0f[bytes[1]]) {
+		out->kind = kind_0f[bytes[1]];
+		out->len = 2;
+	} else if (bytes[1] == 0x01 && MODRM_MOD(bytes[2]) == 3) {
+		out->modrm = bytes[2];
+		out->reg = MODRM_REG(bytes[2]);
+		out->flags = INSN_F_MODRM;
+		out->len = 3;
+		describe_0f01(out);
+	} else {
+		return decode_any(bytes, len, mode, out);
+	}
+	out->map = INSN_MAP_0F;
+	out->opcode = bytes[1];
+	out->size = out->dest_size = mode == INSN_16 ? 2 : 4;
+	return 0;
 }
 
 u64 insn_address(const struct insn *in, const u64 gpr[16], u64 next_rip)
