@@ -902,6 +902,7 @@ void vlapic_export(const struct vlapic *l, u64 now, struct joist_lapic *p)
 	if (x2) {
 		p->regs[VLAPIC_ID] = l->id;
 		p->regs[VLAPIC_LDR] = x2_ldr(l->id);
+		p->regs[VLAPIC_DFR] = 0;	/* does not exist */
 	}
 	/* Whether it runs is told by the count: due is not yet done. */
 	if (l->timer_next != VLAPIC_NEVER &&
@@ -972,10 +973,8 @@ int vlapic_import(struct vlapic *l, const struct joist_lapic *p)
 	l->tpr = r[VLAPIC_TPR];
 	l->esr = r[VLAPIC_ESR];
 	l->esr_new = r[EXPORT_ESR_NEW];
-	if (!is_x2(l)) {
-		l->ldr = r[VLAPIC_LDR];
-		l->dfr = r[VLAPIC_DFR];
-	}
+	l->ldr = is_x2(l) ? 0 : r[VLAPIC_LDR];
+	l->dfr = is_x2(l) ? ~0u : r[VLAPIC_DFR];
 	l->icr = p->icr;
 	l->tmict = r[VLAPIC_TMICT];
 	l->dcr = r[VLAPIC_DCR];
@@ -985,7 +984,7 @@ int vlapic_import(struct vlapic *l, const struct joist_lapic *p)
 	update_ppr(l);
 	if (timer_mode(l) == TIMER_DEADLINE)
 		vlapic_set_tsc_deadline(l, p->timer_deadline);
-	else if (timer_mode(l) == TIMER_PERIODIC || r[VLAPIC_TMCCT])
+	else if (r[VLAPIC_TMCCT])
 		timer_arm(l, p->timer_start);
 	return 0;
 }
