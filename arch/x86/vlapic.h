@@ -91,7 +91,7 @@ struct vlapic {
 	u32 lvt[VLAPIC_LVTS];
 	u32 tmict;
 	u32 dcr;
-	u64 timer_next;			/* expiry, VLAPIC_NEVER if not armed */
+	u64 timer_next;			/* or VLAPIC_NEVER */
 	u64 timer_start;		/* of the running period */
 	u64 tsc_deadline;		/* IA32_TSC_DEADLINE, 0 if not armed */
 };
@@ -102,16 +102,16 @@ struct vlapic_msg {
 	u8 mode;			/* enum vlapic_mode */
 	bool logical;
 	bool level;			/* level-triggered */
-	bool assert;			/* false: de-assert, reaches nobody */
+	bool assert;			/* false: reaches nobody */
 	u8 shorthand;			/* enum vlapic_shorthand */
 	bool x2;			/* dest is 32 bits wide, ~0 for all */
 	u32 dest;
 };
 
 /* What the caller of vlapic_write() has to do. */
-#define VLAPIC_SEND	0x1		/* deliver msg to vlapic_targets() */
-#define VLAPIC_EOI_OUT	0x2		/* report EOI of level vector eoi */
-#define VLAPIC_TIMER	0x4		/* vlapic_deadline() has changed */
+#define VLAPIC_SEND	0x1		/* msg, to vlapic_targets() */
+#define VLAPIC_EOI_OUT	0x2		/* report EOI of vector eoi */
+#define VLAPIC_TIMER	0x4		/* there is a new deadline */
 
 struct vlapic_action {
 	u32 what;
@@ -136,7 +136,10 @@ int vlapic_read(struct vlapic *l, u32 reg, bool x2, u64 now, u64 *val);
 int vlapic_write(struct vlapic *l, u32 reg, bool x2, u64 val, u64 now,
 		 struct vlapic_action *a);
 
-/* IA32_TSC_DEADLINE.  True if vlapic_deadline() has changed. */
+/*
+ * IA32_TSC_DEADLINE.  True if vlapic_deadline() has changed.  Ask
+ * vlapic_timer_check() first: what is due counts as done before.
+ */
 bool vlapic_set_tsc_deadline(struct vlapic *l, u64 val);
 u64 vlapic_get_tsc_deadline(const struct vlapic *l);
 
