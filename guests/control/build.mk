@@ -129,3 +129,12 @@ run: $(BUILD)/joist.iso
 	@tests/boot/run-qemu --iso $< --machine $(MACHINE) \
 		--firmware $(FIRMWARE) --cpus $(CPUS) --mem $(MEM) \
 		--scratch $(BUILD) $(if $(DISK),--disk $(DISK))
+
+# The same unattended, with something to see.  The unpacked kernel saves time
+# where the processor is emulated.
+.PHONY: demo
+demo: $(ELF) $(BUILD)/initrd.img $(BUILD)/vmlinux
+	@tests/boot/demo --elf $(ELF) --control $(BUILD)/vmlinux \
+		--control-args '$(CONTROL_ARGS)' --tunables '$(TUNABLES)' \
+		--initrd $(BUILD)/initrd.img -- --machine $(MACHINE) \
+		--firmware $(FIRMWARE) --cpus $(CPUS) --mem $(MEM)
