@@ -3,9 +3,9 @@
  * insn.h -- one-instruction inlines, and instructions that may fault.
  *
  * Used by the self-test itself and by the payload it runs in guests.  TRY()
- * runs one instruction; when it faults, the trap handler finds it in the
- * .extable section, puts 0x100 | vector in R11 and goes on behind it.  So
- * "this must give #GP" is an ordinary expression.
+ * runs an instruction or a few; when one faults, the trap handler finds them
+ * in the .extable section, puts 0x100 | vector in R11 and goes on behind the
+ * last.  So "this must give #GP" is an ordinary expression.
  */
 #ifndef SELFTEST_INSN_H
 #define SELFTEST_INSN_H
@@ -94,7 +94,7 @@
 #define RFLAGS_DF	BIT(10)
 
 /*
- * One instruction that may fault; `out`, `in` and `clob` are asm operand
+ * Instructions that may fault; `out`, `in` and `clob` are asm operand
  * lists, each in LIST() when it holds a comma.  f_ gets the outcome.
  */
 #define LIST(...)	__VA_ARGS__

@@ -342,7 +342,7 @@ void trap(struct frame *f)
 		return;
 	}
 	for (e = extable_start; e < extable_end; e += 2) {
-		if (e[0] != f->rip)
+		if (f->rip < e[0] || f->rip >= e[1])
 			continue;
 		c->trap_vector = (u32)f->vector;
 		c->trap_error = f->error;
