@@ -176,6 +176,21 @@ static inline int vlapic_pending(const struct vlapic *l)
 	return (u32)v >> 4 > l->ppr >> 4 ? v : -1;
 }
 
+/*
+ * The vector that would be delivered if TPR were 0, or -1.  Where the guest
+ * lowers CR8 without an exit, vlapic_pending() alone would miss the moment:
+ * ask for a window of this vector's class.
+ */
+static inline int vlapic_waiting(const struct vlapic *l)
+{
+	int v;
+
+	if (likely(!l->irr.sum))
+		return -1;
+	v = vlapic_highest(&l->irr);
+	return v >> 4 > vlapic_highest(&l->isr) >> 4 ? v : -1;
+}
+
 /* Takes vlapic_pending() into service and returns it, or -1. */
 int vlapic_ack(struct vlapic *l);
 /* Returns the vector if it was level-triggered, for report, else -1. */

@@ -50,6 +50,9 @@ static void check(const struct vlapic *l)
 	update_ppr(&copy);
 	must(copy.ppr == l->ppr && l->ppr <= 0xff && l->tpr <= 0xff);
 	must(v == -1 || (v >= 16 && v < 256));
+	copy.tpr = 0;
+	update_ppr(&copy);
+	must(vlapic_waiting(l) == vlapic_pending(&copy));
 	must(timer_count(l, now) <= l->tmict);
 	for (i = 0; i < VLAPIC_LVTS; i++)
 		must(!(l->lvt[i] & ~lvt_writable[i]));

@@ -29,9 +29,8 @@ for prog; do
 		ran=$(grep -c '^\[ RUN      \] ' "$log")
 		skip=$(grep '^\[  SKIPPED \] [^0-9]' "$log" | sort -u | wc -l)
 		bad=$((ran - ok - skip))
-		if [ $bad -le 0 ] && { [ $rc -ne 0 ] || [ "$ran" -eq 0 ]; }; then
-			bad=1
-		fi
+		[ $bad -gt 0 ] || [ $rc -eq 0 ] || bad=1
+		[ "$ran" -gt 0 ] || bad=1
 		;;
 	esac
 	passed=$((passed + ok)) failed=$((failed + bad))

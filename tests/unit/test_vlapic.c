@@ -15,8 +15,8 @@ static struct vlapic_action act;
 static u64 now;
 
 #define REG_LVT(which)	(VLAPIC_LVT + (which))
-#define MODE_X2		(VLAPIC_BASE_ADDR | VLAPIC_BASE_EN | VLAPIC_BASE_EXTD)
 #define MODE_X1		(VLAPIC_BASE_ADDR | VLAPIC_BASE_EN)
+#define MODE_X2		(MODE_X1 | VLAPIC_BASE_EXTD)
 #define MODE_OFF	VLAPIC_BASE_ADDR
 
 static bool x2_now(void)
@@ -353,7 +353,7 @@ static void test_esr(void **state)
 {
 	(void)state;
 	vlapic_accept(&la, 15, false);
-	assert_int_equal(rd(VLAPIC_ESR), 0);	/* not until it is written */
+	assert_int_equal(rd(VLAPIC_ESR), 0);	/* not until written */
 	wr(VLAPIC_ESR, 0);
 	assert_int_equal(rd(VLAPIC_ESR), 0x40);
 	wr(VLAPIC_ICR, 0x40000 | 7);
@@ -446,6 +446,23 @@ static void test_tpr(void **state)
 	assert_int_equal(vlapic_eoi(&la), -1);
 	vlapic_set_tpr(&la, 0x10);		/* bits above CR8's four */
 	assert_int_equal(vlapic_ack(&la), 0x5f);
+}
+
+static void test_waiting_for_tpr(void **state)
+{
+	(void)state;
+	assert_int_equal(vlapic_waiting(&la), -1);
+	vlapic_set_tpr(&la, 15);
+	vlapic_accept(&la, 0x41, false);
+	assert_int_equal(vlapic_pending(&la), -1);
+	assert_int_equal(vlapic_waiting(&la), 0x41);
+	vlapic_set_tpr(&la, 3);
+	assert_int_equal(vlapic_ack(&la), 0x41);
+	vlapic_accept(&la, 0x4f, false);
+	assert_int_equal(vlapic_waiting(&la), -1);
+	vlapic_set_tpr(&la, 15);
+	vlapic_accept(&la, 0x50, false);
+	assert_int_equal(vlapic_waiting(&la), 0x50);
 }
 
 static void test_same_vector_again(void **state)
@@ -1063,7 +1080,8 @@ int main(void)
 		TEST(test_esr),
 		TEST(test_every_vector), TEST_X2(test_every_vector),
 		TEST(test_nesting),
-		TEST(test_tpr), TEST_X2(test_same_vector_again),
+		TEST(test_tpr), TEST(test_waiting_for_tpr),
+		TEST_X2(test_same_vector_again),
 		TEST(test_lint), TEST_X2(test_lint),
 		TEST(test_timer_one_shot), TEST_X2(test_timer_one_shot),
 		TEST(test_timer_divisors), TEST_X2(test_timer_divisors),
