@@ -141,6 +141,8 @@ void trap_handle(struct trap_frame *f)
 				hlt();
 		return;
 	}
+	if (f->vector == EXC_SX)
+		return;
 	if (f->vector == EXC_GP && fixup(f))
 		return;
 	panic("core %u: exception %lu, error %lx, rip %lx, rsp %lx, cr2 %lx\n"
