@@ -18,11 +18,35 @@
 
 static_assert(sizeof(struct vcpu) <= PAGE_SIZE, "a vCPU is one page");
 
-int vcpu_create(struct vm *vm, u32 id)
+/* The run page: the guest's by owner, shown to the control VM at once. */
+static int run_page_init(struct vcpu *v)
+{
+	hpa_t pa;
+	int err;
+
+	if (!page_alloc(ORDER_4K, v->vm->owner, &pa))
+		return fail(-ENOMEM);
+	err = control_show(pa.v, PAGE_SIZE);
+	if (err) {
+		page_free(pa, ORDER_4K, v->vm->owner);
+		return err;
+	}
+	v->run = hpa_ptr(pa);
+	return 0;
+}
+
+static void run_page_fini(struct vcpu *v)
+{
+	hpa_t pa = ptr_hpa(v->run);
+
+	control_hide(pa.v, PAGE_SIZE);
+	page_free(pa, ORDER_4K, v->vm->owner);
+}
+
+int vcpu_create(struct vm *vm, u32 id, struct vcpu **out)
 {
 	struct vcpu *v = page_alloc_hyp();
 	int err = -ENOMEM;
-	hpa_t run;
 
 	if (!v)
 		return fail(-ENOMEM);
@@ -32,21 +56,19 @@ int vcpu_create(struct vm *vm, u32 id)
 	v->xstate = page_alloc_hyp();
 	if (!v->xstate)
 		goto free_vcpu;
-	if (!v->control) {
-		if (!page_alloc(ORDER_4K, vm->owner, &run))
-			goto free_xstate;
-		v->run = hpa_ptr(run);
-	}
+	err = v->control ? 0 : run_page_init(v);
+	if (err)
+		goto free_xstate;
 	err = backend->vcpu_init(v);
 	if (err)
 		goto free_run;
-	vm->vcpu[id] = v;
 	vcpu_reset(v);
+	*out = v;
 	return 0;
 
 free_run:
 	if (v->run)
-		page_free(ptr_hpa(v->run), ORDER_4K, vm->owner);
+		run_page_fini(v);
 free_xstate:
 	page_free_hyp(v->xstate);
 free_vcpu:
@@ -58,9 +80,8 @@ void vcpu_destroy(struct vcpu *v)
 {
 	backend->vcpu_fini(v);
 	if (v->run)
-		page_free(ptr_hpa(v->run), ORDER_4K, v->vm->owner);
+		run_page_fini(v);
 	page_free_hyp(v->xstate);
-	v->vm->vcpu[v->id] = NULL;
 	page_free_hyp(v);
 }
 
@@ -202,12 +223,11 @@ static bool wakes(struct vcpu *v)
  */
 static bool prepare_events(struct vcpu *v, u32 flags)
 {
-	bool want_nmi = false, extint;
-	int vector;
+	int vector = vlapic_pending(&v->lapic), waiting = vlapic_waiting(&v->lapic);
+	bool extint;
 
-	vector = vlapic_pending(&v->lapic);
 	extint = (flags & JOIST_RUN_EXTINT) && vlapic_accepts_extint(&v->lapic);
-	if (likely(vector < 0 && !v->reinject.info && !v->exception.info && !v->nmi_pending &&
+	if (likely(waiting < 0 && !v->reinject.info && !v->exception.info && !v->nmi_pending &&
 		   !extint)) {
 		backend->want_window(v, false, false, 0);
 		return true;
@@ -226,14 +246,15 @@ static bool prepare_events(struct vcpu *v, u32 flags)
 	} else if (vector >= 0 && can_take_intr(v)) {
 		vlapic_ack(&v->lapic);
 		backend->inject(v, (struct event){ JOIST_EVENT_VALID | (u32)vector, 0 });
-		vector = vlapic_pending(&v->lapic);
+		waiting = vlapic_waiting(&v->lapic);
 	} else if (extint && can_take_intr(v)) {
 		v->forward = JOIST_EXIT_EXTINT;
 		return false;
 	}
-	want_nmi = v->nmi_pending;
-	backend->want_window(v, vector >= 0 || extint, want_nmi,
-			     extint ? ABOVE_TPR : (u32)vector >> 4);
+	/* Also for a vector that only TPR holds back: the guest may lower it
+	 * without an exit. */
+	backend->want_window(v, waiting >= 0 || extint, v->nmi_pending,
+			     extint ? ABOVE_TPR : (u32)waiting >> 4);
 	return true;
 }
 

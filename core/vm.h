@@ -144,7 +144,7 @@ int vm_destroy(struct vm *vm);
 struct vm *vm_next(u32 *index);
 
 /* vcpu.c */
-int vcpu_create(struct vm *vm, u32 id);
+int vcpu_create(struct vm *vm, u32 id, struct vcpu **out);
 void vcpu_destroy(struct vcpu *v);
 /* Power-on state. */
 void vcpu_reset(struct vcpu *v);
@@ -170,6 +170,10 @@ int memseg_unmap(struct vm *vm, u32 seg);
 int memseg_query(struct vm *vm, struct joist_memseg *a);
 /* Everything of a VM nobody uses any more; -EAGAIN: call again. */
 int memseg_free_all(struct vm *vm);
+/* One range of guest frames appears at its own address in the control VM, or
+ * is gone from all cores' view on return. */
+int control_show(u64 hpa, u64 len);
+void control_hide(u64 hpa, u64 len);
 /* Boot: the control VM's identity map. */
 void control_stage2_init(void);
 extern struct spinlock control_s2_lock;
