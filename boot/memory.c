@@ -22,7 +22,7 @@ struct control_memory control_memory;
 
 static struct mem_piece pool[CONTROL_PIECES];
 static unsigned pool_count;
-static struct mem_piece busy[MB2_MODULES + 1];	/* not to be handed out yet */
+static struct mem_piece busy[MB2_MODULES + 16];	/* not to be handed out yet */
 static unsigned busy_count;
 static struct mem_piece early[64];	/* taken by early_alloc */
 static unsigned early_count;
@@ -30,7 +30,6 @@ static struct mem_piece tables;		/* for early_alloc_table */
 static u64 tables_next;
 static u64 early_bytes;
 static u64 image_bytes;
-static u64 area;
 static bool direct_ready;
 
 static u64 ram_total(const struct boot_info *bi)
@@ -293,14 +292,53 @@ u64 memory_hypervisor_bytes(void)
 	return image_bytes + TABLES_SIZE + early_bytes;
 }
 
-u64 control_area(void)
+u64 control_take(u64 size, u64 align, u64 min, u64 max)
 {
-	unsigned i = control_memory.count;
+	unsigned i, k;
 
-	while (!area && i--)
-		area = highest_free(MAX(control_memory.piece[i].base, LOW_END),
-				    control_memory.piece[i].end, CONTROL_AREA_SIZE);
-	if (!area)
-		refuse("there is no room for boot data below 4 GiB");
-	return area;
+	for (i = 0; i < control_memory.count; i++) {
+		u64 at = ALIGN_UP(MAX(control_memory.piece[i].base, min), align);
+		u64 end = MIN(control_memory.piece[i].end, max);
+
+		for (k = 0; k < busy_count; k++)
+			if (at < busy[k].end && busy[k].base < at + size) {
+				at = ALIGN_UP(busy[k].end, align);
+				k = -1u;	/* look at all again */
+			}
+		if (at >= end || end - at < size)
+			continue;
+		if (busy_count == ARRAY_SIZE(busy))
+			refuse("too many pieces of boot data");
+		busy[busy_count].base = at;
+		busy[busy_count++].end = at + size;
+		return at;
+	}
+	return 0;
+}
+
+bool control_owns(u64 base, u64 end)
+{
+	unsigned i;
+
+	for (i = 0; i < control_memory.count; i++)
+		if (base >= control_memory.piece[i].base && end <= control_memory.piece[i].end)
+			return true;
+	return false;
+}
+
+void control_gaps(u64 base, u64 end, void (*f)(void *ctx, u64 base, u64 end), void *ctx)
+{
+	unsigned i;
+
+	for (i = 0; i < control_memory.count && base < end; i++) {
+		const struct mem_piece *p = &control_memory.piece[i];
+
+		if (p->end <= base || p->base >= end)
+			continue;
+		if (base < p->base)
+			f(ctx, base, p->base);
+		base = p->end;
+	}
+	if (base < end)
+		f(ctx, base, end);
 }

@@ -18,7 +18,7 @@
 
 static_assert(sizeof(struct vcpu) <= PAGE_SIZE, "a vCPU is one page");
 
-int vcpu_create(struct vm *vm, u32 id)
+int vcpu_create(struct vm *vm, u32 id, struct vcpu **out)
 {
 	struct vcpu *v = page_alloc_hyp();
 	int err = -ENOMEM;
@@ -40,8 +40,8 @@ int vcpu_create(struct vm *vm, u32 id)
 	err = backend->vcpu_init(v);
 	if (err)
 		goto free_run;
-	vm->vcpu[id] = v;
 	vcpu_reset(v);
+	*out = v;
 	return 0;
 
 free_run:
@@ -60,7 +60,6 @@ void vcpu_destroy(struct vcpu *v)
 	if (v->run)
 		page_free(ptr_hpa(v->run), ORDER_4K, v->vm->owner);
 	page_free_hyp(v->xstate);
-	v->vm->vcpu[v->id] = NULL;
 	page_free_hyp(v);
 }
 
@@ -202,12 +201,11 @@ static bool wakes(struct vcpu *v)
  */
 static bool prepare_events(struct vcpu *v, u32 flags)
 {
-	bool want_nmi = false, extint;
-	int vector;
+	int vector = vlapic_pending(&v->lapic), waiting = vlapic_waiting(&v->lapic);
+	bool extint;
 
-	vector = vlapic_pending(&v->lapic);
 	extint = (flags & JOIST_RUN_EXTINT) && vlapic_accepts_extint(&v->lapic);
-	if (likely(vector < 0 && !v->reinject.info && !v->exception.info && !v->nmi_pending &&
+	if (likely(waiting < 0 && !v->reinject.info && !v->exception.info && !v->nmi_pending &&
 		   !extint)) {
 		backend->want_window(v, false, false, 0);
 		return true;
@@ -226,14 +224,15 @@ static bool prepare_events(struct vcpu *v, u32 flags)
 	} else if (vector >= 0 && can_take_intr(v)) {
 		vlapic_ack(&v->lapic);
 		backend->inject(v, (struct event){ JOIST_EVENT_VALID | (u32)vector, 0 });
-		vector = vlapic_pending(&v->lapic);
+		waiting = vlapic_waiting(&v->lapic);
 	} else if (extint && can_take_intr(v)) {
 		v->forward = JOIST_EXIT_EXTINT;
 		return false;
 	}
-	want_nmi = v->nmi_pending;
-	backend->want_window(v, vector >= 0 || extint, want_nmi,
-			     extint ? ABOVE_TPR : (u32)vector >> 4);
+	/* Also for a vector that only TPR holds back: the guest may lower it
+	 * without an exit. */
+	backend->want_window(v, waiting >= 0 || extint, v->nmi_pending,
+			     extint ? ABOVE_TPR : (u32)waiting >> 4);
 	return true;
 }
 

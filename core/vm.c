@@ -129,7 +129,7 @@ static struct vm *build(const struct joist_create *args, u32 slot)
 	if (stage2_init(&vm->s2, backend->stage2))
 		goto free_vm;
 	for (i = 0; i < args->vcpus; i++)
-		if (vcpu_create(vm, i))
+		if (vcpu_create(vm, i, &vm->vcpu[i]))
 			goto free_all;
 	return vm;
 

@@ -144,7 +144,7 @@ int vm_destroy(struct vm *vm);
 struct vm *vm_next(u32 *index);
 
 /* vcpu.c */
-int vcpu_create(struct vm *vm, u32 id);
+int vcpu_create(struct vm *vm, u32 id, struct vcpu **out);
 void vcpu_destroy(struct vcpu *v);
 /* Power-on state. */
 void vcpu_reset(struct vcpu *v);

@@ -9,6 +9,7 @@
 #include "arch/x86/exit.h"
 #include "arch/x86/guest_mem.h"
 #include "arch/x86/regs.h"
+#include "core/errno.h"
 #include "core/string.h"
 
 static u64 addr_mask(const struct insn *in)

@@ -163,6 +163,7 @@ static int guest_msr_read(struct vcpu *v, u32 msr, u64 *val)
 		*val = backend->reg_get(v, VREG_DEBUGCTL);
 		return 0;
 	case MSR_TSC_DEADLINE:
+		vlapic_timer_check(&v->lapic, vcpu_tsc(v));
 		*val = vlapic_get_tsc_deadline(&v->lapic);
 		return 0;
 	case MSR_TSC_AUX:
@@ -245,6 +246,8 @@ static int guest_msr_write(struct vcpu *v, u32 msr, u64 val)
 		/* Neither LBR nor BTF is switched. */
 		return val ? -EINVAL : 0;
 	case MSR_TSC_DEADLINE:
+		/* One that is due already is not overwritten unseen. */
+		vlapic_timer_check(&v->lapic, vcpu_tsc(v));
 		vlapic_set_tsc_deadline(&v->lapic, val);
 		return 0;
 	case MSR_TSC_AUX:

@@ -7,7 +7,7 @@
 #include "arch/x86/guest_mem.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/regs.h"
-#include "core/errno.h"
+#include "core/log.h"
 #include "core/string.h"
 #include "core/vm.h"
 

@@ -6,8 +6,6 @@
 ; and what the save area names first; VMLOAD and VMSAVE move FS, GS, TR, LDTR
 ; and the SYSCALL and SYSENTER MSRs; the other registers move here.
 
-%include "asm_offsets.inc"
-
 section .text
 bits 64
 
@@ -40,9 +38,9 @@ svm_vmrun:
 	mov r14, [rsi + 14 * 8]
 	mov r15, [rsi + 15 * 8]
 	mov rsi, [rsi + 6 * 8]
-	vmload rax
-	vmrun rax
-	vmsave rax			; RAX is what it was before VMRUN
+	vmload
+	vmrun
+	vmsave			; RAX is what it was before VMRUN
 	mov rax, [rsp + 8]
 	mov [rax + 1 * 8], rcx
 	mov [rax + 2 * 8], rdx
@@ -59,7 +57,7 @@ svm_vmrun:
 	mov [rax + 14 * 8], r14
 	mov [rax + 15 * 8], r15
 	mov rax, [rsp + 16]
-	vmload rax
+	vmload
 	add rsp, 24
 	pop r15
 	pop r14
@@ -82,7 +80,7 @@ svm_take_nmi:
 global svm_vmsave, svm_clgi
 svm_vmsave:
 	mov rax, rdi
-	vmsave rax
+	vmsave
 	ret
 svm_clgi:
 	clgi
