@@ -67,6 +67,7 @@ static void victims(void)
 			b = info.memsegs;
 		else
 			spare[spares++] = info.head.vm;
+		info.head.vm = 0;
 	}
 	/* The ones random calls have made, and the broken ones. */
 	if (!a && vm.id)

@@ -226,7 +226,7 @@ static void storm_job(void *arg)
 		}
 		info = (struct joist_info){ 0 };
 		while (!HC(HC_INFO, &info))
-			;
+			info.head.vm = 0;
 		if (i & 1)
 			seg_wipe(v->id, 0);
 		vm_destroy(v->id);
