@@ -188,6 +188,18 @@ static enum verdict drop_write(struct vcpu *v)
 	return RETRY;
 }
 
+/* A load, done here: every one is counted.  Anything else finds a page. */
+static enum verdict read_ones(struct vcpu *v, u64 gpa)
+{
+	struct insn in;
+
+	if (!guest_insn(v, &in) && (in.kind == INSN_LOAD || in.kind == INSN_LODS)) {
+		load_finish(v, &in, ~0ul);
+		return RETRY;
+	}
+	return forbidden_map_ones(gpa) ? exit_gp(v) : RETRY;
+}
+
 enum verdict control_stage2(struct vcpu *v)
 {
 	u64 gpa = v->x.s2.gpa;
@@ -200,5 +212,5 @@ enum verdict control_stage2(struct vcpu *v)
 		return exit_gp(v);
 	if (v->x.s2.write)
 		return drop_write(v);
-	return forbidden_map_ones(gpa) ? exit_gp(v) : RETRY;
+	return read_ones(v, gpa);
 }

@@ -160,8 +160,8 @@ static void cpu_hypercall(void)
 	vm_share(&vm)->arg[0] = vm.id;
 	vm_payload(&vm, 0, PL_hypercall);
 	run_done(&vm, 0);
-	while (!HC(HC_INFO, &info))
-		n++;
+	for (; !HC(HC_INFO, &info); n++)
+		info.head.vm = 0;
 	CHECK_EQ(n, 1, "VMs after a guest's hypercalls");
 	vm_payload(&vm, 0, PL_hypercall_user);
 	run_done(&vm, 0);

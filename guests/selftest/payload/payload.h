@@ -42,7 +42,8 @@ struct gshare {
 	P(hypercall) P(hypercall_user)					\
 	P(apic_regs) P(apic_ipi) P(apic_hlt) P(apic_timer) P(apic_msi)	\
 	P(apic_level) P(apic_extint)					\
-	P(window) P(nmi) P(inject) P(vectors) P(leak) P(clock)
+	P(window) P(nmi) P(inject) P(vectors) P(leak) P(clock)		\
+	P(smp_start) P(smp_ring) P(smp_dest) P(smp_random) P(smp_count)
 
 enum payload {
 #define P(name) PL_##name,

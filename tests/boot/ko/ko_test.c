@@ -84,6 +84,13 @@ static int memseg(int vm, unsigned long cmd, unsigned seg, uint64_t size)
 	return ioctl(vm, cmd, &m);
 }
 
+/* Segment 0 from its start on. */
+static int query(int vm, struct joist_memseg *m)
+{
+	memset(m, 0, sizeof(*m));
+	return ioctl(vm, JOIST_MEMSEG_QUERY, m);
+}
+
 static struct joist_run *run_page(int vm, unsigned vcpu)
 {
 	return mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, vm,
@@ -216,7 +223,7 @@ static void test_life(void)
 	close(vm);
 	check(ioctl(ctl, JOIST_INFO, &info) == 0 && !strcmp(info.name, "p"));
 	check(destroy("p") == 0);
-	info.index = 0;
+	memset(&info, 0, sizeof(info));
 	check_err(ioctl(ctl, JOIST_INFO, &info), ENOENT);
 	check(pool_free() == before);
 }
@@ -224,7 +231,7 @@ static void test_life(void)
 static void test_memory(void)
 {
 	unsigned long long before = pool_free();
-	struct joist_memseg q = { 0 };
+	struct joist_memseg q;
 	uint8_t *p, *half;
 	size_t i;
 	int vm;
@@ -260,16 +267,15 @@ static void test_memory(void)
 			break;
 	check(i == 4 * MIB);
 	check_err(memseg(vm, JOIST_MEMSEG_FREE, 0, 0), EBUSY);
-	check(ioctl(vm, JOIST_MEMSEG_QUERY, &q) == 0 && q.flags == 1);
+	check(query(vm, &q) == 0 && q.flags == 1);
 	/* Split, and unmap the middle: still mapped for the control VM. */
 	munmap(p + 2 * MIB, 2 * MIB);
 	munmap(half, 4 * MIB);
 	check(*(size_t *)(p + 4 * MIB) == 4 * MIB);
 	munmap(p, 2 * MIB);
-	check(ioctl(vm, JOIST_MEMSEG_QUERY, &q) == 0 && q.flags == 1);
+	check(query(vm, &q) == 0 && q.flags == 1);
 	munmap(p + 4 * MIB, 4 * MIB);
-	memset(&q, 0, sizeof(q));
-	check(ioctl(vm, JOIST_MEMSEG_QUERY, &q) == 0 && q.flags == 0);
+	check(query(vm, &q) == 0 && q.flags == 0);
 	/* By ioctl. */
 	check_err(memseg(vm, JOIST_MEMSEG_UNMAP, 0, 0), ENOENT);
 	check(memseg(vm, JOIST_MEMSEG_MAP, 0, 0) == 0);
@@ -301,6 +307,12 @@ static void test_run(void)
 		n += run(vm, 0, &exit) == 0 && exit == JOIST_EXIT_IO &&
 		     page->exit == JOIST_EXIT_IO && page->io.port == 0x80;
 	check(n == 1000);
+	if (n != 1000)
+		printf("exit %u rip %#llx port %#x error %u detail %#llx %#llx\n",
+		       page->exit, (unsigned long long)page->rip,
+		       page->io.port, page->error.code,
+		       (unsigned long long)page->error.detail[0],
+		       (unsigned long long)page->error.detail[1]);
 	check_err(run(vm, 1, &exit), EINVAL);
 	check_err(run(vm, ~0u, &exit), EINVAL);
 	check_err(ioctl(vm, JOIST_RUN, NULL), EFAULT);
