@@ -255,6 +255,9 @@ static int vcpu_exit(struct vcpu *v)
 		return vcpu_sleep(v) ? -EINTR : 1;
 	case JOIST_EXIT_NONE:
 		return -EIO;
+	case JOIST_EXIT_TERM:
+		/* Destroying a VM begins with terminating it. */
+		return READ_ONCE(v->vm->dead) ? -ENXIO : 0;
 	default:
 		return a->exit < JOIST_EXIT_COUNT ? 0 : -EIO;
 	}
