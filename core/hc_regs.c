@@ -132,6 +132,7 @@ static bool mode_ok(struct vcpu *v, u32 mask, const struct joist_regs *r)
 	u64 efer = mask & JOIST_REGS_MSR ? r->msr[JOIST_MSR_EFER] : backend->reg_get(v, VREG_EFER);
 	u64 rflags = mask & JOIST_REGS_GPR ? r->rflags : v->rflags;
 	struct joist_segment cs;
+	u64 cr0;
 
 	if ((rflags & RFLAGS_VM) && (efer & EFER_LMA))
 		return false;
@@ -142,8 +143,9 @@ static bool mode_ok(struct vcpu *v, u32 mask, const struct joist_regs *r)
 		return true;
 	cs = r->seg[JOIST_CS];
 	/* Real mode may run in a data segment: type 3. */
+	cr0 = mask & JOIST_REGS_CR ? r->cr0 : backend->reg_get(v, VREG_CR0);
 	return !(cs.attr & ATTR_UNUSABLE) && (cs.attr & BIT(4)) &&
-	       ((cs.attr & BIT(3)) || (cs.attr & 0xf) == 3);
+	       ((cs.attr & BIT(3)) || (!(cr0 & CR0_PE) && (cs.attr & 0xf) == 3));
 }
 
 /* Control registers and EFER together: those not in the mask as they are. */
