@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * cpu.c -- a core's descriptor tables and traps, and stopping the machine.
+ */
+#include "arch/x86/cpu.h"
+#include "arch/x86/insn.h"
+#include "arch/x86/paging.h"
+#include "arch/x86/regs.h"
+#include "boot/memory.h"
+#include "core/log.h"
+
+#define IST_NMI		1
+#define IST_FAULT	2		/* #DF, #PF, #MC: the stack may be gone */
+#define IDT_GATE	0x8e00ull	/* present, DPL 0, interrupt gate */
+#define TRAPS		32
+
+struct gate {
+	u64 lo, hi;
+};
+
+struct trap_frame {
+	u64 r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
+	u64 vector, error, rip, cs, rflags, rsp, ss;
+};
+
+struct extable {
+	u64 fault, fixup;
+};
+
+extern const char trap_stubs[];
+extern const struct extable __extable_start[], __extable_end[];
+
+struct cpu *cpus[MAX_CPUS] __ro_after_init;
+u32 cpu_count __ro_after_init;
+static struct gate idt[TRAPS] __ro_after_init;
+static bool traps_ready;
+static int panic_seconds __ro_after_init = -1;
+static u16 reset_port __ro_after_init;
+static u8 reset_value __ro_after_init;
+
+void trap_handle(struct trap_frame *f);
+
+struct cpu *this_cpu(void)
+{
+	return traps_ready ? current_cpu() : NULL;
+}
+
+static void load_tables(struct cpu *c)
+{
+	struct {
+		u16 limit;
+		u64 base;
+	} __packed gdtr = { sizeof(c->gdt) - 1, (u64)c->gdt },
+	  idtr = { sizeof(idt) - 1, (u64)idt };
+	u64 tss = (u64)&c->tss;
+
+	c->gdt[1] = 0x00af9b000000ffff;		/* 64-bit code */
+	c->gdt[2] = 0x00cf93000000ffff;		/* data */
+	c->gdt[3] = (sizeof(c->tss) - 1) | field_get(BITS(23, 0), tss) << 16 |
+		    0x89ull << 40 | field_get(BITS(31, 24), tss) << 56;
+	c->gdt[4] = tss >> 32;
+	c->tss.iomap = sizeof(c->tss);
+	__asm__ volatile("lgdt %0\n\tlidt %1\n\t"
+			 "mov %2, %%ds\n\tmov %2, %%es\n\tmov %2, %%ss\n\t"
+			 "mov %3, %%fs\n\tmov %3, %%gs\n\t"
+			 "pushq %4\n\tleaq 1f(%%rip), %%rax\n\tpushq %%rax\n\tlretq\n1:\n\t"
+			 "ltr %w5"
+			 : : "m"(gdtr), "m"(idtr), "r"(SEL_DATA), "r"(0),
+			     "i"(SEL_CODE), "r"(SEL_TSS) : "rax", "memory");
+	wrmsr(MSR_GS_BASE, (u64)c);
+}
+
+static void idt_init(void)
+{
+	unsigned i;
+
+	for (i = 0; i < TRAPS; i++) {
+		u64 f = (u64)trap_stubs + 16 * i;
+		u64 ist = i == EXC_NMI ? IST_NMI :
+			  i == EXC_DF || i == EXC_PF || i == EXC_MC ? IST_FAULT : 0;
+
+		idt[i].lo = (f & 0xffff) | SEL_CODE << 16 | ist << 32 | IDT_GATE << 32 |
+			    (f >> 16 & 0xffff) << 48;
+		idt[i].hi = f >> 32;
+	}
+}
+
+struct cpu *cpu_alloc(u32 id, u32 apic_id)
+{
+	struct cpu *c = hpa_ptr(early_alloc(ALIGN_UP(sizeof(*c), PAGE_SIZE)));
+
+	c->self = c;
+	c->id = id;
+	c->apic_id = apic_id;
+	c->args = hpa_ptr(early_alloc(PAGE_SIZE));
+	c->stack_top = map_stack(STACK_SIZE);
+	c->tss.ist[IST_NMI - 1] = (u64)map_stack(PAGE_SIZE);
+	c->tss.ist[IST_FAULT - 1] = (u64)map_stack(PAGE_SIZE);
+	cpus[id] = c;
+	return c;
+}
+
+void cpu_init(struct cpu *c)
+{
+	u64 cr4 = CR4_PAE | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
+	struct cpuid f1 = cpuid(1, 0), f7 = cpuid(0, 0).eax >= 7 ? cpuid(7, 0) : (struct cpuid){};
+
+	if (!c->id)
+		idt_init();
+	load_tables(c);
+	if (f1.ecx & BIT(26))
+		cr4 |= CR4_OSXSAVE;
+	if (f7.ebx & BIT(7))
+		cr4 |= CR4_SMEP;
+	write_cr4((read_cr4() & CR4_VMXE) | cr4);
+	write_cr0(CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG);
+	traps_ready = true;
+	__atomic_store_n(&c->online, 1, __ATOMIC_RELEASE);
+}
+
+static bool fixup(struct trap_frame *f)
+{
+	const struct extable *e;
+
+	for (e = __extable_start; e < __extable_end; e++)
+		if (e->fault == f->rip) {
+			f->rip = e->fixup;
+			return true;
+		}
+	return false;
+}
+
+void trap_handle(struct trap_frame *f)
+{
+	struct cpu *c = current_cpu();
+
+	if (f->vector == EXC_NMI) {
+		c->nmi_taken++;
+		if (__atomic_load_n(&c->request, __ATOMIC_RELAXED) & REQ_STOP)
+			for (;;)
+				hlt();
+		return;
+	}
+	if (f->vector == EXC_GP && fixup(f))
+		return;
+	panic("core %u: exception %lu, error %lx, rip %lx, rsp %lx, cr2 %lx\n"
+	      "rax %lx rbx %lx rcx %lx rdx %lx rsi %lx rdi %lx rbp %lx r8 %lx r9 %lx r12 %lx",
+	      c->id, f->vector, f->error, f->rip, f->rsp, read_cr2(),
+	      f->rax, f->rbx, f->rcx, f->rdx, f->rsi, f->rdi, f->rbp, f->r8, f->r9, f->r12);
+}
+
+void panic_action_set(int seconds)
+{
+	panic_seconds = seconds;
+}
+
+void reset_register_set(u16 port, u8 value)
+{
+	reset_port = port;
+	reset_value = value;
+}
+
+void reset_machine(void)
+{
+	static const struct gate none[1];
+	struct {
+		u16 limit;
+		u64 base;
+	} __packed idtr = { 0, (u64)none };
+
+	if (reset_port)
+		outb(reset_port, reset_value);
+	udelay(100000);
+	outb(0x64, 0xfe);		/* keyboard controller: pulse RESET# */
+	udelay(100000);
+	outb(0xcf9, 0x06);		/* PCI reset control: full reset */
+	udelay(100000);
+	__asm__ volatile("lidt %0\n\tud2" : : "m"(idtr));
+	for (;;)
+		hlt();
+}
+
+void cpu_stop_machine(void)
+{
+	int i;
+
+	if (panic_seconds >= 0) {
+		for (i = 0; i < panic_seconds; i++)
+			udelay(1000000);
+		reset_machine();
+	}
+	for (;;)
+		hlt();
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * cpu.h -- a physical core: its data, tables, traps, and asks across cores.
+ */
+#ifndef ARCH_X86_CPU_H
+#define ARCH_X86_CPU_H
+
+#include "core/lock.h"
+#include "core/types.h"
+
+#define MAX_CPUS	64
+#define STACK_SIZE	(16 * KiB)
+
+struct vcpu;
+
+/* SVM's part of a core; VMX's part.  Each backend opens its own. */
+struct svm_cpu {
+	hpa_t hsave;		/* state-save area of VMRUN */
+	hpa_t host_vmcb;	/* FS, GS, TR, ... of the hypervisor for VMLOAD */
+	u64 asid_generation;
+	u32 asid_next;
+	u32 flush;		/* TLB_CONTROL for the next VMRUN */
+};
+
+struct vmx_cpu {
+	hpa_t vmxon;
+	void *current_vmcs;
+	u64 pad[4];
+};
+
+/*
+ * Guards: [c] set at boot  [a] atomic, any core  [p] this core only
+ */
+struct cpu {
+	struct cpu *self;		/* [c] first: GS:0 */
+	u32 id;				/* [c] index in cpus[] */
+	u32 apic_id;			/* [c] */
+	struct vcpu *control;		/* [c] the control VM's vCPU of this core */
+	struct vcpu *running;		/* [p] vCPU in this core, NULL for none */
+
+	/*
+	 * Cross-core asks.  A core that is about to enter a guest sets
+	 * in_guest, then looks at request; one that asks sets request, then
+	 * looks at in_guest and sends an NMI if it is set.
+	 */
+	u32 request __aligned(64);	/* [a] REQ_* */
+	u32 in_guest;			/* [a] */
+	u32 nmi_sent;			/* [a] NMIs that Joist sent here */
+	u32 nmi_seen;			/* [p] */
+	u32 nmi_taken;			/* [p] counted by the NMI trap */
+	u32 online;			/* [a] */
+
+	void *args __aligned(64);	/* [p] 4 KiB: hypercall arguments */
+	void *stack_top;		/* [c] */
+	u64 gdt[8];			/* [c] */
+	struct tss {
+		u32 reserved0;
+		u64 rsp[3];
+		u64 reserved1;
+		u64 ist[7];
+		u64 reserved2;
+		u16 reserved3, iomap;
+	} __packed tss;
+	union {
+		struct svm_cpu svm;
+		struct vmx_cpu vmx;
+	};
+	struct {
+		const void *lock;
+		enum lock_rank rank;
+	} locks[8];			/* [p] debug builds */
+	u32 locks_held;
+};
+
+#define REQ_FLUSH_CONTROL	BIT(0)	/* flush the control VM's stage-2 TLB */
+#define REQ_EXIT		BIT(1)	/* look at the running vCPU's events */
+#define REQ_STOP		BIT(2)	/* panic elsewhere: stop */
+
+extern struct cpu *cpus[MAX_CPUS];
+extern u32 cpu_count;
+extern u32 tsc_khz;
+
+/* NULL before cpu_init(). */
+struct cpu *this_cpu(void);
+static inline struct cpu *current_cpu(void)
+{
+	struct cpu *c;
+
+	__asm__("mov %%gs:0, %0" : "=r"(c));
+	return c;
+}
+
+/* Selectors in every core's GDT. */
+#define SEL_CODE	0x08
+#define SEL_DATA	0x10
+#define SEL_TSS		0x18
+
+/* The boot core first: GDT, TSS, IDT, CR4; others by cpu_start in smp.c. */
+void cpu_init(struct cpu *c);
+/* Memory for a core's data and stacks; NULL if none is left. */
+struct cpu *cpu_alloc(u32 id, u32 apic_id);
+/* Taken while GIF is 0 or NMIs are blocked: let a pending NMI in, count it. */
+void cpu_stop_machine(void) __noreturn;
+void panic_action_set(int seconds);	/* < 0: halt */
+/* How cpu_stop_machine() resets the machine: ACPI reset register and others. */
+void reset_machine(void) __noreturn;
+void reset_register_set(u16 port, u8 value);
+
+/* smp.c: starts the other cores; each runs ap_main(). */
+void smp_start(const u32 *apic_ids, u32 count, u64 low_page);
+void smp_stop_others(void);
+/* Makes the core look at `request` soon; returns at once. */
+void smp_ask(struct cpu *c, u32 request);
+/* The same on all cores; returns when none is in a guest with the old state. */
+void smp_ask_all_wait(u32 request);
+
+/* drivers/apic.c */
+void apic_send_nmi(u32 apic_id);
+
+/* timer.c */
+void tsc_calibrate(u16 pm_timer_port, bool pm_timer_32);
+void udelay(u32 us);
+
+#endif

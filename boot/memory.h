@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * memory.h -- who gets which RAM: control VM, hypervisor, pool.
+ */
+#ifndef BOOT_MEMORY_H
+#define BOOT_MEMORY_H
+
+#include "boot/mb2.h"
+#include "boot/param.h"
+#include "core/types.h"
+
+struct mem_piece {
+	u64 base, end;
+};
+
+#define CONTROL_PIECES	128
+
+/* The RAM of the control VM: the lowest RAM there is. */
+struct control_memory {
+	struct mem_piece piece[CONTROL_PIECES];
+	unsigned count;
+	u64 total;		/* bytes */
+};
+extern struct control_memory control_memory;
+
+/* Splits RAM; refuses a machine that has too little. */
+void memory_split(const struct boot_info *bi, const struct params *p, u64 image_base,
+		  u64 image_end);
+/*
+ * Zeroed memory for the hypervisor during boot, taken from the top of what
+ * will be the pool; never given back.  Before paging_init() only a 4 KiB page
+ * below 4 GiB is to be had (early_alloc_table).
+ */
+u64 early_alloc_table(void);
+hpa_t early_alloc(u64 size);
+/* Frame array and owners set up; what is left becomes the pool. */
+void memory_init_frames(const struct boot_info *bi, u64 image_base, u64 image_end);
+void memory_fill_pool(void);
+/* Bytes the hypervisor took: image and early memory. */
+u64 memory_hypervisor_bytes(void);
+
+/* A part of control VM memory for boot data and tables, marked reserved in its
+ * e820; zeroed, 4 KiB-aligned, below 4 GiB. */
+#define CONTROL_AREA_SIZE	(512 * KiB)
+u64 control_area(void);
+
+#endif

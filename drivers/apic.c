@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * apic.c -- sending INIT, SIPI and NMI by the physical local APIC.
+ *
+ * The control VM owns the APIC; an NMI must not disturb an ICR write that it
+ * is in the middle of.  Only the xAPIC's ICR has two halves: the upper one is
+ * put back as it was.
+ */
+#include "arch/x86/cpu.h"
+#include "arch/x86/insn.h"
+#include "arch/x86/paging.h"
+#include "arch/x86/regs.h"
+#include "drivers/apic.h"
+
+#define APIC_ID		0x20
+#define APIC_SVR	0xf0
+#define APIC_ICR	0x300
+#define APIC_ICR_HIGH	0x310
+#define X2APIC_ID	0x802
+#define X2APIC_ICR	0x830
+
+#define SVR_ENABLE	BIT(8)
+#define ICR_NMI		(4u << 8)
+#define ICR_INIT	(5u << 8)
+#define ICR_STARTUP	(6u << 8)
+#define ICR_ASSERT	(1u << 14)
+#define ICR_PENDING	(1u << 12)
+#define PENDING_SPINS	100000
+
+static volatile u8 *regs __ro_after_init;
+
+void apic_init(void)
+{
+	u64 base = rdmsr(MSR_APIC_BASE);
+
+	regs = map_window(base & APIC_BASE_ADDR, PAGE_SIZE, MAP_DEVICE);
+	if (!(base & APIC_BASE_EN))
+		wrmsr(MSR_APIC_BASE, base | APIC_BASE_EN);
+}
+
+static bool x2apic(void)
+{
+	return rdmsr(MSR_APIC_BASE) & APIC_BASE_X2;
+}
+
+static u32 reg_read(u32 reg)
+{
+	return *(volatile u32 *)(regs + reg);
+}
+
+static void reg_write(u32 reg, u32 val)
+{
+	*(volatile u32 *)(regs + reg) = val;
+}
+
+u32 apic_id(void)
+{
+	return x2apic() ? (u32)rdmsr(X2APIC_ID) : reg_read(APIC_ID) >> 24;
+}
+
+static void wait_idle(void)
+{
+	int i;
+
+	for (i = 0; i < PENDING_SPINS && (reg_read(APIC_ICR) & ICR_PENDING); i++)
+		pause();
+}
+
+static void send(u32 apic_id, u32 command)
+{
+	u32 high;
+
+	if (x2apic()) {
+		wrmsr(X2APIC_ICR, (u64)apic_id << 32 | command);
+		return;
+	}
+	wait_idle();
+	high = reg_read(APIC_ICR_HIGH);
+	reg_write(APIC_ICR_HIGH, apic_id << 24);
+	reg_write(APIC_ICR, command);
+	wait_idle();
+	reg_write(APIC_ICR_HIGH, high);
+}
+
+void apic_send_nmi(u32 apic_id)
+{
+	send(apic_id, ICR_NMI | ICR_ASSERT);
+}
+
+/* SDM, "MP Initialization Protocol Algorithm for MP Systems". */
+void apic_start_cpu(u32 apic_id, u64 low_page)
+{
+	u32 vector = (u32)(low_page >> PAGE_SHIFT);
+
+	send(apic_id, ICR_INIT | ICR_ASSERT);
+	udelay(10000);
+	send(apic_id, ICR_STARTUP | ICR_ASSERT | vector);
+	udelay(200);
+	send(apic_id, ICR_STARTUP | ICR_ASSERT | vector);
+}
