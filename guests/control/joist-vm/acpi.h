@@ -5,7 +5,7 @@
 #ifndef VM_ACPI_H
 #define VM_ACPI_H
 
-#include "lib/util.h"
+#include "guests/control/lib/util.h"
 
 /* Where they live: a PC's BIOS area, which guests search for the RSDP. */
 #define ACPI_BASE	0xe0000u

@@ -9,7 +9,7 @@
 #ifndef VM_AML_H
 #define VM_AML_H
 
-#include "lib/util.h"
+#include "guests/control/lib/util.h"
 
 #define AML_DEPTH	8
 

@@ -8,7 +8,7 @@
 #ifndef VM_BOARD_H
 #define VM_BOARD_H
 
-#include "lib/util.h"
+#include "guests/control/lib/util.h"
 
 /* Interrupt lines by GSI; ISA interrupt n is line n. */
 #define IRQ_PIT		0

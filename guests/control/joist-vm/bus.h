@@ -5,7 +5,7 @@
 #ifndef VM_BUS_H
 #define VM_BUS_H
 
-#include "lib/util.h"
+#include "guests/control/lib/util.h"
 
 /*
  * `offset` is from the window's base; `size` is 1, 2, 4 or 8 and at most the

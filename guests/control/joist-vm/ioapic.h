@@ -5,7 +5,7 @@
 #ifndef VM_IOAPIC_H
 #define VM_IOAPIC_H
 
-#include "lib/util.h"
+#include "guests/control/lib/util.h"
 
 #define IOAPIC_BASE	0xfec00000u
 #define IOAPIC_LEN	0x1000u

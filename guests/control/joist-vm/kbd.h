@@ -5,7 +5,7 @@
 #ifndef VM_KBD_H
 #define VM_KBD_H
 
-#include "lib/util.h"
+#include "guests/control/lib/util.h"
 
 struct kbd {
 	u8 command;		/* waits for its data byte; 0: none */

@@ -9,7 +9,7 @@
 #define VM_LOAD_H
 
 #include "joist.h"
-#include "lib/util.h"
+#include "guests/control/lib/util.h"
 
 /* Guest RAM: [0, low_size), at most up to 3 GiB, and from 4 GiB on. */
 #define MEM_LOW_MAX	(3 * GiB)

@@ -122,7 +122,9 @@ static int place_kernel(struct load *l, struct kernel *k)
 
 	k->init_size = MAX(get32(h + HDR_INIT_SIZE), k->payload_size);
 	k->load = pref;
-	if (pref >= MiB && load_ptr(l, pref, k->init_size) &&
+	/* Below 4 GiB: the entry's page tables reach no further. */
+	if (pref >= MiB && pref < MEM_HIGH_BASE &&
+	    load_ptr(l, pref, k->init_size) &&
 	    load_take(l, pref, k->init_size))
 		return 0;
 	if (h[HDR_RELOCATABLE] && align && !(align & (align - 1)))

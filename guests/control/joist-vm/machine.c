@@ -27,7 +27,7 @@
 #include <unistd.h>
 
 #include "acpi.h"
-#include "lib/hv.h"
+#include "guests/control/lib/hv.h"
 #include "machine.h"
 
 #define NS		1000000000ull

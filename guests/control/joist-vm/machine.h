@@ -10,7 +10,7 @@
 #include "board.h"
 #include "bus.h"
 #include "ioapic.h"
-#include "joist_ioctl.h"
+#include "guests/control/joist_ioctl.h"
 #include "kbd.h"
 #include "pci.h"
 #include "pic.h"

@@ -15,8 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lib/err.h"
-#include "lib/hv.h"
+#include "guests/control/lib/err.h"
+#include "guests/control/lib/hv.h"
 #include "vm.h"
 
 #define MEMORY_DEFAULT	(512 * MiB)

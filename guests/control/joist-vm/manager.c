@@ -25,8 +25,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lib/err.h"
-#include "lib/hv.h"
+#include "guests/control/lib/err.h"
+#include "guests/control/lib/hv.h"
 #include "manager.h"
 
 #define NS		1000000000ull

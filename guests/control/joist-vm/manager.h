@@ -7,7 +7,7 @@
 
 #include <sys/types.h>
 
-#include "lib/proto.h"
+#include "guests/control/lib/proto.h"
 #include "vm.h"
 
 #define CLIENTS		64

@@ -5,7 +5,7 @@
 #ifndef VM_PCI_H
 #define VM_PCI_H
 
-#include "lib/util.h"
+#include "guests/control/lib/util.h"
 
 #define PCI_SLOTS	32	/* device numbers of bus 0; function 0 each */
 #define PCI_CONFIG	256

@@ -5,7 +5,7 @@
 #ifndef VM_PIC_H
 #define VM_PIC_H
 
-#include "lib/util.h"
+#include "guests/control/lib/util.h"
 
 struct pic_chip {
 	u8 lines;		/* input levels */

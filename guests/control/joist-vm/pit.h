@@ -5,7 +5,7 @@
 #ifndef VM_PIT_H
 #define VM_PIT_H
 
-#include "lib/util.h"
+#include "guests/control/lib/util.h"
 
 #define PIT_HZ		1193182ull
 

@@ -5,7 +5,7 @@
 #ifndef VM_PM_H
 #define VM_PM_H
 
-#include "lib/util.h"
+#include "guests/control/lib/util.h"
 
 #define PM_BASE		0x600u
 #define PM_LEN		12u

@@ -5,7 +5,7 @@
 #ifndef VM_RTC_H
 #define VM_RTC_H
 
-#include "lib/util.h"
+#include "guests/control/lib/util.h"
 
 struct rtc {
 	s64 offset;		/* clock minus board_wall_ns() */

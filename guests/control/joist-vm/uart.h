@@ -5,7 +5,7 @@
 #ifndef VM_UART_H
 #define VM_UART_H
 
-#include "lib/util.h"
+#include "guests/control/lib/util.h"
 
 #define UART_FIFO	16
 

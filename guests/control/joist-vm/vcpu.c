@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "lib/hv.h"
+#include "guests/control/lib/hv.h"
 #include "machine.h"
 
 #define KICK_AGAIN_NS	1000000		/* of a vCPU that has not parked yet */

@@ -12,7 +12,7 @@
 #ifndef VM_VM_H
 #define VM_VM_H
 
-#include "lib/util.h"
+#include "guests/control/lib/util.h"
 #include "load.h"
 
 enum policy {

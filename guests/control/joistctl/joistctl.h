@@ -8,9 +8,9 @@
 #include <jansson.h>
 #include <sys/types.h>
 
-#include "lib/err.h"
-#include "lib/hv.h"
-#include "lib/proto.h"
+#include "guests/control/lib/err.h"
+#include "guests/control/lib/hv.h"
+#include "guests/control/lib/proto.h"
 
 struct options {
 	const char *name;	/* NULL: none given */

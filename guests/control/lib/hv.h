@@ -5,7 +5,7 @@
 #ifndef TOOLS_HV_H
 #define TOOLS_HV_H
 
-#include "joist_ioctl.h"
+#include "guests/control/joist_ioctl.h"
 #include "util.h"
 
 /*
