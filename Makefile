@@ -16,17 +16,17 @@ ELF	:= $(BUILD)/joist$(if $(DEBUG),-debug).elf
 VERSION	:= 0.1
 
 CFLAGS	:= -std=gnu11 -O2 -g -I. -Iinclude -I$(OUT) -I$(BUILD) -Wall -Wextra -Werror \
-	   -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter \
+	   -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter -Wno-missing-field-initializers \
 	   -ffreestanding -fno-builtin -fno-common -fno-pic -mcmodel=kernel \
 	   -mno-red-zone -mgeneral-regs-only -fno-stack-protector \
 	   -fno-asynchronous-unwind-tables -fno-strict-aliasing \
 	   -fno-omit-frame-pointer -fcf-protection=none -DJOIST_VERSION='"$(VERSION)"'
-CFLAGS	+= $(if $(DEBUG),-DJOIST_DEBUG)
+CFLAGS	+= $(if $(DEBUG),-DJOIST_DEBUG) -DBUILD_DEBUG=$(if $(DEBUG),1,0)
 LDFLAGS	:= -nostdlib -static -z max-page-size=4096 -z noexecstack --build-id=none
 
 C_SRCS	:= $(wildcard boot/*.c core/*.c drivers/*.c arch/x86/*.c arch/x86/svm/*.c \
 	     arch/x86/vmx/*.c arch/x86/iommu/*.c)
-C_SRCS	:= $(filter-out arch/x86/asm_offsets.c $(if $(DEBUG),,core/lock.c),$(C_SRCS))
+C_SRCS	:= $(filter-out $(if $(DEBUG),,core/lock.c core/verify.c),$(C_SRCS))
 ASMS	:= $(wildcard boot/*.asm arch/x86/*.asm arch/x86/svm/*.asm arch/x86/vmx/*.asm)
 OBJS	:= $(C_SRCS:%.c=$(OUT)/%.o) $(ASMS:%.asm=$(OUT)/%.asm.o)
 
@@ -35,25 +35,22 @@ OBJS	:= $(C_SRCS:%.c=$(OUT)/%.o) $(ASMS:%.asm=$(OUT)/%.asm.o)
 all: $(ELF)
 
 $(ELF): $(OBJS) linker.ld
-	$(LD) $(LDFLAGS) -T linker.ld -o $@ $(OBJS)
+	@echo "LD $@"
+	@$(LD) $(LDFLAGS) -T linker.ld -o $@ $(OBJS)
 
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+	@echo "CC $<"
+	@$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(OUT)/%.asm.o: %.asm $(OUT)/asm_offsets.inc
+$(OUT)/%.asm.o: %.asm
 	@mkdir -p $(@D)
-	$(NASM) -f elf64 -w+error -I$(OUT)/ -o $@ $<
-
-# C structure offsets for NASM: the compiler prints them, sed picks them out.
-$(OUT)/asm_offsets.inc: arch/x86/asm_offsets.c
-	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MMD -MP -MT $@ -MF $(OUT)/asm_offsets.d -S -o $(OUT)/asm_offsets.s $<
-	sed -n 's/^.*->\([A-Z0-9_]*\) [$$]*\([0-9]*\).*/%define \1 \2/p' $(OUT)/asm_offsets.s > $@
+	@echo "NASM $<"
+	@$(NASM) -f elf64 -w+error -o $@ $<
 
 clean:
 	rm -rf $(BUILD)
 
--include $(OBJS:.o=.d) $(OUT)/asm_offsets.d
+-include $(OBJS:.o=.d)
 -include $(wildcard guests/control/build.mk guests/control/tools.mk guests/selftest/build.mk \
 	   tests/unit/build.mk tests/boot/build.mk)

@@ -38,7 +38,7 @@ struct tag {
 	u32 size;
 };
 
-static int refuse(int err, const char **why, const char *text)
+static int reject(int err, const char **why, const char *text)
 {
 	*why = text;
 	return err;
@@ -154,13 +154,13 @@ static int tag_string(const struct tag *t, u32 at, char *dst, const char **why)
 
 	for (n = 0; n < t->size - at; n++) {
 		if (n == MB2_STRING)
-			return refuse(-E2BIG, why,
+			return reject(-E2BIG, why,
 				      "a command line has more than 2047 characters");
 		dst[n] = t->p[at + n];
 		if (!dst[n])
 			return 0;
 	}
-	return refuse(-EINVAL, why,
+	return reject(-EINVAL, why,
 		      "a command line does not end within its Multiboot2 tag");
 }
 
@@ -176,11 +176,11 @@ static int tag_module(const struct tag *t, struct boot_info *bi,
 	struct boot_module *m = &bi->module[bi->module_count];
 
 	if (bi->module_count == MB2_MODULES)
-		return refuse(-E2BIG, why, "there are more than 8 boot modules");
+		return reject(-E2BIG, why, "there are more than 8 boot modules");
 	m->start = load32(t->p + 8);
 	m->end = load32(t->p + 12);
 	if (m->end < m->start)
-		return refuse(-EINVAL, why,
+		return reject(-EINVAL, why,
 			      "a boot module ends before it begins");
 	bi->module_count++;
 	return tag_string(t, 16, m->cmdline, why);
@@ -194,17 +194,17 @@ static int tag_memory_map(const struct tag *t, struct boot_info *bi,
 
 	/* Entries may grow, in steps of 8, at their end. */
 	if (step < 24 || step % 8)
-		return refuse(-EINVAL, why,
+		return reject(-EINVAL, why,
 			      "the memory map has entries of an impossible size");
 	if ((t->size - 16) % step)
-		return refuse(-EINVAL, why,
+		return reject(-EINVAL, why,
 			      "the memory map ends in the middle of an entry");
 	for (at = 16; at < t->size; at += step) {
 		const u8 *e = t->p + at;
 
 		if (mem_map_add(&bi->mem, load64(e), load64(e + 8),
 				load32(e + 16)))
-			return refuse(-E2BIG, why,
+			return reject(-E2BIG, why,
 				      "the memory map has more than 256 ranges");
 	}
 	return 0;
@@ -230,12 +230,12 @@ static int tag_framebuffer(const struct tag *t, struct boot_info *bi,
 	line = (u64)m->width * ((m->bpp + 7) / 8);
 	if (!m->width || !m->height || !m->bpp || line > m->pitch ||
 	    m->addr >= MEM_LIMIT || screen_bytes(m) > MEM_LIMIT - m->addr)
-		return refuse(-EINVAL, why,
+		return reject(-EINVAL, why,
 			      "the framebuffer's size contradicts itself");
 	if (m->type == SCREEN_RGB) {
 		/* Behind bpp, type and two reserved bytes: the colour fields */
 		if (t->size < 38)
-			return refuse(-EINVAL, why,
+			return reject(-EINVAL, why,
 				      "the framebuffer tag is too short for RGB");
 		m->red = (struct screen_field){ t->p[32], t->p[33] };
 		m->green = (struct screen_field){ t->p[34], t->p[35] };
@@ -243,7 +243,7 @@ static int tag_framebuffer(const struct tag *t, struct boot_info *bi,
 		if (!field_fits(m->red, m->bpp) ||
 		    !field_fits(m->green, m->bpp) ||
 		    !field_fits(m->blue, m->bpp))
-			return refuse(-EINVAL, why,
+			return reject(-EINVAL, why,
 				      "a framebuffer colour is outside its pixel");
 	}
 	bi->has_screen = true;
@@ -256,7 +256,7 @@ static int tag_rsdp(const struct tag *t, struct boot_info *bi,
 	u32 len = t->size - TAG_HEADER;
 
 	if (len > MB2_RSDP)
-		return refuse(-E2BIG, why, "the RSDP has more than 64 bytes");
+		return reject(-E2BIG, why, "the RSDP has more than 64 bytes");
 	/* The old tag adds nothing to the new one, whichever comes first. */
 	if (bi->rsdp_len >= RSDP_LEN_NEW && load32(t->p) == TAG_RSDP_OLD)
 		return 0;
@@ -310,7 +310,7 @@ static int tag_parse(const struct tag *t, struct boot_info *bi,
 		if (row->type != load32(t->p))
 			continue;
 		if (t->size < row->size)
-			return refuse(-EINVAL, why, row->too_short);
+			return reject(-EINVAL, why, row->too_short);
 		return row->parse(t, bi, why);
 	}
 	return 0;
@@ -326,21 +326,21 @@ int mb2_parse(u32 magic, const void *mbi, size_t mapped, struct boot_info *bi,
 
 	memset(bi, 0, sizeof(*bi));
 	if (magic != MB2_MAGIC)
-		return refuse(-EINVAL, why, "not started by a Multiboot2 boot loader");
+		return reject(-EINVAL, why, "not started by a Multiboot2 boot loader");
 	if (mapped < INFO_HEADER)
-		return refuse(-EINVAL, why, "the boot information is truncated");
+		return reject(-EINVAL, why, "the boot information is truncated");
 	total = load32(p);
 	if (total < INFO_HEADER + TAG_HEADER || total > mapped)
-		return refuse(-EINVAL, why,
+		return reject(-EINVAL, why,
 			      "the boot information has an impossible size");
 
 	for (p += INFO_HEADER, left = total - INFO_HEADER; ; ) {
 		if (left < TAG_HEADER)
-			return refuse(-EINVAL, why,
+			return reject(-EINVAL, why,
 				      "the boot information has no end tag");
 		t = (struct tag){ p, load32(p + 4) };
 		if (t.size < TAG_HEADER || t.size > left)
-			return refuse(-EINVAL, why,
+			return reject(-EINVAL, why,
 				      "a Multiboot2 tag has an impossible size");
 		if (load32(p) == TAG_END)
 			break;
@@ -353,6 +353,6 @@ int mb2_parse(u32 magic, const void *mbi, size_t mapped, struct boot_info *bi,
 		left -= t.size;
 	}
 	if (!bi->mem.count)
-		return refuse(-EINVAL, why, "the boot loader gave no memory map");
+		return reject(-EINVAL, why, "the boot loader gave no memory map");
 	return 0;
 }

@@ -16,18 +16,20 @@
 #define CONTROL_MIN	(256 * MiB)
 #define POOL_MIN	(16 * MiB)
 #define LOW_END		MiB
+#define TABLES_SIZE	MiB
 
 struct control_memory control_memory;
 
 static struct mem_piece pool[CONTROL_PIECES];
 static unsigned pool_count;
-static struct mem_piece busy[MB2_MODULES + 1];
+static struct mem_piece busy[MB2_MODULES + 16];	/* not to be handed out yet */
 static unsigned busy_count;
 static struct mem_piece early[64];	/* taken by early_alloc */
 static unsigned early_count;
+static struct mem_piece tables;		/* for early_alloc_table */
+static u64 tables_next;
 static u64 early_bytes;
 static u64 image_bytes;
-static u64 area;
 static bool direct_ready;
 
 static u64 ram_total(const struct boot_info *bi)
@@ -35,9 +37,9 @@ static u64 ram_total(const struct boot_info *bi)
 	u64 sum = 0;
 	unsigned i;
 
-	for (i = 0; i < bi->mmap_count; i++)
-		if (bi->mmap[i].type == MEM_RAM)
-			sum += bi->mmap[i].len;
+	for (i = 0; i < bi->mem.count; i++)
+		if (bi->mem.range[i].type == MEM_RAM)
+			sum += bi->mem.range[i].len;
 	return sum;
 }
 
@@ -79,38 +81,18 @@ static void give(u64 base, u64 end, u64 want)
 	piece_add(pool, &pool_count, base + take, end);
 }
 
-void memory_split(const struct boot_info *bi, const struct params *p, u64 image_base,
-		  u64 image_end)
+/* RAM [base, end) without what `hole`.. cut out of it. */
+static void give_around(u64 base, u64 end, u64 want, const struct mem_piece *hole, unsigned n)
 {
-	u64 total = ram_total(bi), want = p->control_mem;
-	unsigned i;
-
-	if (!want)
-		want = control_default(total);
-	if (want < CONTROL_MIN || want > total - MIN(total, POOL_MIN))
-		refuse("control_mem: %lu MiB for the control VM is not possible with %lu MiB of RAM "
-		       "(at least %lu MiB for it, and %lu MiB for the rest)",
-		       want / MiB, total / MiB, CONTROL_MIN / MiB, POOL_MIN / MiB);
-	for (i = 0; i < bi->mmap_count; i++) {
-		u64 base = ALIGN_UP(bi->mmap[i].base, PAGE_SIZE);
-		u64 end = ALIGN_DOWN(bi->mmap[i].base + bi->mmap[i].len, PAGE_SIZE);
-
-		if (bi->mmap[i].type != MEM_RAM || base >= end)
+	for (; n; hole++, n--) {
+		if (hole->base >= end || hole->end <= base)
 			continue;
-		if (image_base < end && image_end > base) {
-			if (base < image_base)
-				give(base, image_base, want);
-			if (image_end < end)
-				give(image_end, end, want);
-		} else {
-			give(base, end, want);
-		}
+		if (base < hole->base)
+			give(base, hole->base, want);
+		base = hole->end;
 	}
-	for (i = 0; i < bi->module_count; i++) {
-		busy[busy_count].base = ALIGN_DOWN(bi->modules[i].start, PAGE_SIZE);
-		busy[busy_count++].end = ALIGN_UP(bi->modules[i].end, PAGE_SIZE);
-	}
-	image_bytes = image_end - image_base;
+	if (base < end)
+		give(base, end, want);
 }
 
 static bool is_busy(u64 base, u64 end, u64 *below)
@@ -125,13 +107,79 @@ static bool is_busy(u64 base, u64 end, u64 *below)
 	return false;
 }
 
-/* Cuts size bytes from the top of a pool piece, below limit. */
-static u64 cut(u64 size, u64 limit)
+/* The highest size bytes below 4 GiB in [base, end) that nobody uses. */
+static u64 highest_free(u64 base, u64 end, u64 size)
+{
+	u64 below;
+
+	end = MIN(end, 4 * GiB);
+	while (end > base && end - base >= size) {
+		if (!is_busy(end - size, end, &below))
+			return end - size;
+		end = below;
+	}
+	return 0;
+}
+
+/* The tables at entry reach 4 GiB only: what paging_init() needs lies there. */
+static void reserve_tables(const struct boot_info *bi)
+{
+	unsigned i = bi->mem.count;
+
+	while (!tables.base && i--) {
+		const struct mem_range *r = &bi->mem.range[i];
+
+		if (r->type == MEM_RAM)
+			tables.base = highest_free(ALIGN_UP(MAX(r->base, LOW_END), PAGE_SIZE),
+						   ALIGN_DOWN(r->base + r->len, PAGE_SIZE),
+						   TABLES_SIZE);
+	}
+	if (!tables.base)
+		refuse("there is no RAM for page tables below 4 GiB");
+	tables.end = tables.base + TABLES_SIZE;
+	tables_next = tables.base;
+}
+
+void memory_split(const struct boot_info *bi, const struct params *p, u64 image_base,
+		  u64 image_end)
+{
+	u64 total = ram_total(bi), want = p->control_mem;
+	struct mem_piece hole[2];
+	unsigned i;
+
+	if (!want)
+		want = control_default(total);
+	if (want < CONTROL_MIN || want > total - MIN(total, POOL_MIN))
+		refuse("control_mem: %lu MiB for the control VM is not possible with %lu MiB of RAM "
+		       "(at least %lu MiB for it, and %lu MiB for the rest)",
+		       want / MiB, total / MiB, CONTROL_MIN / MiB, POOL_MIN / MiB);
+	for (i = 0; i < bi->module_count; i++) {
+		busy[busy_count].base = ALIGN_DOWN(bi->module[i].start, PAGE_SIZE);
+		busy[busy_count++].end = ALIGN_UP(bi->module[i].end, PAGE_SIZE);
+	}
+	busy[busy_count].base = image_base;
+	busy[busy_count++].end = image_end;
+	reserve_tables(bi);
+
+	hole[image_base > tables.base] = (struct mem_piece){ image_base, image_end };
+	hole[image_base < tables.base] = tables;
+	for (i = 0; i < bi->mem.count; i++) {
+		const struct mem_range *r = &bi->mem.range[i];
+
+		if (r->type == MEM_RAM)
+			give_around(ALIGN_UP(r->base, PAGE_SIZE),
+				    ALIGN_DOWN(r->base + r->len, PAGE_SIZE), want, hole, 2);
+	}
+	image_bytes = image_end - image_base;
+}
+
+/* Cuts size bytes from the top of a pool piece. */
+static u64 cut(u64 size)
 {
 	unsigned i = pool_count;
 
 	while (i--) {
-		u64 end = MIN(pool[i].end, limit), below;
+		u64 end = pool[i].end, below;
 
 		while (end > pool[i].base && end - pool[i].base >= size) {
 			if (is_busy(end - size, end, &below)) {
@@ -154,9 +202,9 @@ static u64 cut(u64 size, u64 limit)
 	return 0;
 }
 
-static u64 take(u64 size, u64 limit)
+static u64 take(u64 size)
 {
-	u64 pa = cut(size, limit);
+	u64 pa = cut(size);
 	unsigned i;
 
 	if (!pa)
@@ -176,17 +224,22 @@ static u64 take(u64 size, u64 limit)
 
 u64 early_alloc_table(void)
 {
-	/* The tables at entry map 4 GiB; the root must lie there for ever,
-	 * since other cores load it in 32-bit mode. */
-	u64 pa = take(PAGE_SIZE, 4 * GiB);
+	u64 pa;
 
+	if (tables_next == tables.end) {
+		if (!direct_ready)
+			refuse("too much RAM for a CPU without 1 GiB pages");
+		return early_alloc(PAGE_SIZE).v;
+	}
+	pa = tables_next;
+	tables_next += PAGE_SIZE;
 	memset((void *)(direct_ready ? DIRECT_BASE + pa : pa), 0, PAGE_SIZE);
 	return pa;
 }
 
 hpa_t early_alloc(u64 size)
 {
-	hpa_t pa = HPA(take(ALIGN_UP(size, PAGE_SIZE), ~0ull));
+	hpa_t pa = HPA(take(ALIGN_UP(size, PAGE_SIZE)));
 
 	direct_ready = true;
 	memset(hpa_ptr(pa), 0, ALIGN_UP(size, PAGE_SIZE));
@@ -198,9 +251,9 @@ static u64 highest_ram(const struct boot_info *bi)
 	u64 top = 0;
 	unsigned i;
 
-	for (i = 0; i < bi->mmap_count; i++)
-		if (bi->mmap[i].type == MEM_RAM)
-			top = MAX(top, bi->mmap[i].base + bi->mmap[i].len);
+	for (i = 0; i < bi->mem.count; i++)
+		if (bi->mem.range[i].type == MEM_RAM)
+			top = MAX(top, bi->mem.range[i].base + bi->mem.range[i].len);
 	return ALIGN_UP(top, PAGE_SIZE);
 }
 
@@ -213,6 +266,8 @@ void memory_init_frames(const struct boot_info *bi, u64 image_base, u64 image_en
 	page_init(frames, HPA(top));
 	page_set_owner(HPA(image_base), (image_end - image_base) >> PAGE_SHIFT,
 		       OWNER_NONE, OWNER_HYPERVISOR);
+	page_set_owner(HPA(tables.base), TABLES_SIZE >> PAGE_SHIFT, OWNER_NONE,
+		       OWNER_HYPERVISOR);
 	for (i = 0; i < control_memory.count; i++)
 		page_set_owner(HPA(control_memory.piece[i].base),
 			       (control_memory.piece[i].end - control_memory.piece[i].base)
@@ -234,27 +289,56 @@ void memory_fill_pool(void)
 
 u64 memory_hypervisor_bytes(void)
 {
-	return image_bytes + early_bytes;
+	return image_bytes + TABLES_SIZE + early_bytes;
 }
 
-u64 control_area(void)
+u64 control_take(u64 size, u64 align, u64 min, u64 max)
 {
-	unsigned i = control_memory.count;
+	unsigned i, k;
 
-	while (!area && i--) {
-		u64 end = MIN(control_memory.piece[i].end, 4 * GiB), below;
+	for (i = 0; i < control_memory.count; i++) {
+		u64 at = ALIGN_UP(MAX(control_memory.piece[i].base, min), align);
+		u64 end = MIN(control_memory.piece[i].end, max);
 
-		end = ALIGN_DOWN(end, PAGE_SIZE);
-		while (end > control_memory.piece[i].base + CONTROL_AREA_SIZE + LOW_END) {
-			if (!is_busy(end - CONTROL_AREA_SIZE, end, &below)) {
-				area = end - CONTROL_AREA_SIZE;
-				memset(hpa_ptr(HPA(area)), 0, CONTROL_AREA_SIZE);
-				break;
+		for (k = 0; k < busy_count; k++)
+			if (at < busy[k].end && busy[k].base < at + size) {
+				at = ALIGN_UP(busy[k].end, align);
+				k = -1u;	/* look at all again */
 			}
-			end = below;
-		}
+		if (at >= end || end - at < size)
+			continue;
+		if (busy_count == ARRAY_SIZE(busy))
+			refuse("too many pieces of boot data");
+		busy[busy_count].base = at;
+		busy[busy_count++].end = at + size;
+		return at;
 	}
-	if (!area)
-		refuse("there is no room for boot data below 4 GiB");
-	return area;
+	return 0;
+}
+
+bool control_owns(u64 base, u64 end)
+{
+	unsigned i;
+
+	for (i = 0; i < control_memory.count; i++)
+		if (base >= control_memory.piece[i].base && end <= control_memory.piece[i].end)
+			return true;
+	return false;
+}
+
+void control_gaps(u64 base, u64 end, void (*f)(void *ctx, u64 base, u64 end), void *ctx)
+{
+	unsigned i;
+
+	for (i = 0; i < control_memory.count && base < end; i++) {
+		const struct mem_piece *p = &control_memory.piece[i];
+
+		if (p->end <= base || p->base >= end)
+			continue;
+		if (base < p->base)
+			f(ctx, base, p->base);
+		base = p->end;
+	}
+	if (base < end)
+		f(ctx, base, end);
 }

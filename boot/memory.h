@@ -39,9 +39,14 @@ void memory_fill_pool(void);
 /* Bytes the hypervisor took: image and early memory. */
 u64 memory_hypervisor_bytes(void);
 
-/* A part of control VM memory for boot data and tables, marked reserved in its
- * e820; zeroed, 4 KiB-aligned, below 4 GiB. */
-#define CONTROL_AREA_SIZE	(512 * KiB)
-u64 control_area(void);
+/*
+ * Unused memory of the control VM, lowest first: size bytes at a multiple of
+ * align in [min, max).  It is taken: not handed out again.  0: there is none.
+ */
+u64 control_take(u64 size, u64 align, u64 min, u64 max);
+/* Whether all of [base, end) is the control VM's. */
+bool control_owns(u64 base, u64 end);
+/* What is left of [base, end) belongs to others: calls f for each stretch. */
+void control_gaps(u64 base, u64 end, void (*f)(void *ctx, u64 base, u64 end), void *ctx);
 
 #endif

@@ -7,8 +7,6 @@
 ; GRUB may have put the image at any 2 MiB boundary; until paging is on, all
 ; addresses are relative to where we run (EBP).
 
-%include "asm_offsets.inc"
-
 VIRT		equ 0xffffffff80000000
 PTE_P_RW	equ 3
 PTE_LARGE	equ 0x83

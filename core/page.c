@@ -164,8 +164,10 @@ bool page_alloc(unsigned order, u16 owner, hpa_t *pa)
 	}
 	pfn = ptr_hpa(lists[o].next).v >> PAGE_SHIFT;
 	list_del(pfn);
-	while (o > order)
-		list_add(pfn + BIT(--o), o);
+	while (o > order) {
+		o--;
+		list_add(pfn + BIT(o), o);
+	}
 	set_owner_locked(pfn, BIT(order), OWNER_POOL, owner);
 	stats.free -= BIT(order) << PAGE_SHIFT;
 	spin_unlock(&pool_lock);

@@ -15,6 +15,7 @@ typedef uint8_t u8;
 typedef uint16_t u16;
 typedef uint32_t u32;
 typedef uint64_t u64;
+typedef int8_t s8;
 typedef int32_t s32;
 typedef int64_t s64;
 
@@ -29,8 +30,8 @@ typedef struct { u64 v; } gva_t;
 
 #define static_assert	_Static_assert
 
-#define BIT(n)		(1ull << (n))
-#define BITS(hi, lo)	((~0ull >> (63 - (hi))) & ~(BIT(lo) - 1))
+#define BIT(n)		(1ul << (n))
+#define BITS(hi, lo)	((~0ul >> (63 - (hi))) & ~(BIT(lo) - 1))
 #define LOWEST_BIT(m)	((m) & -(m))
 
 /* Value of the field that mask selects, and back: mask is a BITS() constant. */
@@ -38,10 +39,10 @@ typedef struct { u64 v; } gva_t;
 #define field_put(mask, val)	(((u64)(val) * LOWEST_BIT(mask)) & (mask))
 
 #define PAGE_SHIFT	12
-#define PAGE_SIZE	4096ull
+#define PAGE_SIZE	4096ul
 #define PAGE_SIZE_2M	(512 * PAGE_SIZE)
 #define PAGE_SIZE_1G	(512 * PAGE_SIZE_2M)
-#define KiB		1024ull
+#define KiB		1024ul
 #define MiB		(1024 * KiB)
 #define GiB		(1024 * MiB)
 
@@ -59,6 +60,8 @@ typedef struct { u64 v; } gva_t;
 #define __packed	__attribute__((packed))
 #define __aligned(n)	__attribute__((aligned(n)))
 #define __noreturn	__attribute__((noreturn))
+/* Written during boot, read-only once the control VM runs (paging_seal). */
+#define __ro_after_init	__attribute__((section(".ro_after_init")))
 #define __printf(f, a)	__attribute__((format(printf, f, a)))
 #define likely(x)	__builtin_expect(!!(x), 1)
 #define unlikely(x)	__builtin_expect(!!(x), 0)

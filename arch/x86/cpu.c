@@ -115,7 +115,6 @@ void cpu_init(struct cpu *c)
 	write_cr4((read_cr4() & CR4_VMXE) | cr4);
 	write_cr0(CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG);
 	traps_ready = true;
-	__atomic_store_n(&c->online, 1, __ATOMIC_RELEASE);
 }
 
 static bool fixup(struct trap_frame *f)
@@ -141,6 +140,8 @@ void trap_handle(struct trap_frame *f)
 				hlt();
 		return;
 	}
+	if (f->vector == EXC_SX)
+		return;
 	if (f->vector == EXC_GP && fixup(f))
 		return;
 	panic("core %u: exception %lu, error %lx, rip %lx, rsp %lx, cr2 %lx\n"

@@ -89,17 +89,18 @@ enum insn_alu_op {
 #define INSN_F_LOCK	0x0004
 #define INSN_F_OPSIZE	0x0008	/* 66 */
 #define INSN_F_MODRM	0x0010	/* modrm is valid */
-#define INSN_F_MEM	0x0020	/* base, index, scale, disp: memory operand */
-#define INSN_F_RIP	0x0040	/* ... relative to the next instruction */
-#define INSN_F_IMM	0x0080	/* imm is an operand (in place of reg) */
+#define INSN_F_MEM	0x0020	/* memory operand: base, index, disp */
+#define INSN_F_RIP	0x0040	/* ... from the next instruction on */
+#define INSN_F_IMM	0x0080	/* imm is the operand, not reg */
 #define INSN_F_HIGH	0x0100	/* reg 0..3 means AH, CH, DH, BH */
 #define INSN_F_SIGN	0x0200	/* load sign-extends */
 #define INSN_F_SWAP	0x0400	/* MOVBE */
 #define INSN_F_READ	0x0800	/* reads the memory operand */
 #define INSN_F_WRITE	0x1000	/* writes the memory operand */
-#define INSN_F_TO_REG	0x2000	/* result goes to reg (ALU; implied for LOAD) */
+#define INSN_F_TO_REG	0x2000	/* ALU: the result goes to reg */
+#define INSN_F_REG_1ST	0x4000	/* ALU: reg op memory */
 
-#define INSN_NO_REG	0xff	/* no base, no index, no segment override */
+#define INSN_NO_REG	0xff	/* no base, index or segment */
 
 struct insn {
 	u8 len;			/* bytes, prefixes included */
@@ -109,19 +110,19 @@ struct insn {
 	u16 flags;		/* INSN_F_* */
 	u8 modrm;		/* raw, if INSN_F_MODRM */
 	u8 rex;			/* 0 or 0x40..0x4f */
-	u8 size;		/* bytes of the memory or port operand: 1, 2, 4, 8 */
-	u8 dest_size;		/* bytes written to reg; > size for MOVZX, MOVSX */
+	u8 size;		/* of the memory or port operand: 1, 2, 4, 8 */
+	u8 dest_size;		/* of reg; > size for MOVZX, MOVSX */
 	u8 addr_size;		/* 2, 4, 8 */
-	u8 seg;			/* override as enum joist_seg, or INSN_NO_REG */
+	u8 seg;			/* enum joist_seg, INSN_NO_REG if none */
 	u8 reg;			/* GPR operand, 0..15 */
-	u8 cr;			/* MOV CR/DR: the control or debug register */
+	u8 cr;			/* MOV CR, MOV DR: its number */
 	u8 alu;			/* INSN_ALU: enum insn_alu_op */
 	u8 base;		/* valid if INSN_F_MEM: GPR or INSN_NO_REG */
 	u8 index;
 	u8 scale;		/* 1, 2, 4, 8 */
 	u8 pad[6];
 	s64 disp;		/* moffs: the whole address */
-	u64 imm;		/* sign-extended to 64 bits (ports and MOV: raw size) */
+	u64 imm;		/* sign-extended; a port is not */
 };
 
 /*
@@ -133,7 +134,7 @@ struct insn {
 int insn_decode(const u8 *bytes, unsigned len, enum insn_mode mode,
 		struct insn *out);
 
-/* Offset within its segment of the memory operand; next_rip: of what follows. */
+/* The memory operand's offset in its segment; next_rip: what follows. */
 u64 insn_address(const struct insn *in, const u64 gpr[16], u64 next_rip);
 
 /*

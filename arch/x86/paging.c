@@ -111,9 +111,10 @@ void paging_init(const struct boot_info *bi)
 	unsigned i;
 
 	root = table_ptr(pa);
-	for (i = 0; i < bi->mmap_count; i++)
-		if (bi->mmap[i].type == MEM_RAM)
-			map_direct(bi->mmap[i].base, bi->mmap[i].base + bi->mmap[i].len);
+	for (i = 0; i < bi->mem.count; i++)
+		if (bi->mem.range[i].type == MEM_RAM)
+			map_direct(bi->mem.range[i].base,
+				   bi->mem.range[i].base + bi->mem.range[i].len);
 	map_image(__image_start, __text_end, PTE_P);
 	map_image(__text_end, __rodata_end, PTE_P | PTE_NX);
 	map_image(__rodata_end, __image_end, PTE_P | PTE_W | PTE_NX);

@@ -54,7 +54,6 @@ void paging_seal(void);
 void paging_load(void);
 u64 paging_root(void);
 
-#define __ro_after_init	__attribute__((section(".ro_after_init")))
 
 /* Maps a physical range into the window area; NULL when out of tables.  Boot
  * time only; never unmapped. */

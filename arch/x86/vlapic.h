@@ -91,7 +91,7 @@ struct vlapic {
 	u32 lvt[VLAPIC_LVTS];
 	u32 tmict;
 	u32 dcr;
-	u64 timer_next;			/* expiry, VLAPIC_NEVER if not armed */
+	u64 timer_next;			/* or VLAPIC_NEVER */
 	u64 timer_start;		/* of the running period */
 	u64 tsc_deadline;		/* IA32_TSC_DEADLINE, 0 if not armed */
 };
@@ -102,16 +102,16 @@ struct vlapic_msg {
 	u8 mode;			/* enum vlapic_mode */
 	bool logical;
 	bool level;			/* level-triggered */
-	bool assert;			/* false: de-assert, reaches nobody */
+	bool assert;			/* false: reaches nobody */
 	u8 shorthand;			/* enum vlapic_shorthand */
 	bool x2;			/* dest is 32 bits wide, ~0 for all */
 	u32 dest;
 };
 
 /* What the caller of vlapic_write() has to do. */
-#define VLAPIC_SEND	0x1		/* deliver msg to vlapic_targets() */
-#define VLAPIC_EOI_OUT	0x2		/* report EOI of level vector eoi */
-#define VLAPIC_TIMER	0x4		/* vlapic_deadline() has changed */
+#define VLAPIC_SEND	0x1		/* msg, to vlapic_targets() */
+#define VLAPIC_EOI_OUT	0x2		/* report EOI of vector eoi */
+#define VLAPIC_TIMER	0x4		/* there is a new deadline */
 
 struct vlapic_action {
 	u32 what;
@@ -136,7 +136,10 @@ int vlapic_read(struct vlapic *l, u32 reg, bool x2, u64 now, u64 *val);
 int vlapic_write(struct vlapic *l, u32 reg, bool x2, u64 val, u64 now,
 		 struct vlapic_action *a);
 
-/* IA32_TSC_DEADLINE.  True if vlapic_deadline() has changed. */
+/*
+ * IA32_TSC_DEADLINE.  True if vlapic_deadline() has changed.  Ask
+ * vlapic_timer_check() first: what is due counts as done before.
+ */
 bool vlapic_set_tsc_deadline(struct vlapic *l, u64 val);
 u64 vlapic_get_tsc_deadline(const struct vlapic *l);
 
@@ -171,6 +174,21 @@ static inline int vlapic_pending(const struct vlapic *l)
 		return -1;
 	v = vlapic_highest(&l->irr);
 	return (u32)v >> 4 > l->ppr >> 4 ? v : -1;
+}
+
+/*
+ * The vector that would be delivered if TPR were 0, or -1.  Where the guest
+ * lowers CR8 without an exit, vlapic_pending() alone would miss the moment:
+ * ask for a window of this vector's class.
+ */
+static inline int vlapic_waiting(const struct vlapic *l)
+{
+	int v;
+
+	if (likely(!l->irr.sum))
+		return -1;
+	v = vlapic_highest(&l->irr);
+	return v >> 4 > vlapic_highest(&l->isr) >> 4 ? v : -1;
 }
 
 /* Takes vlapic_pending() into service and returns it, or -1. */

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * backend.h -- what SVM and VMX must do differently, behind one table.
+ *
+ * The backend is chosen once at boot.  Everything on one side of it is
+ * neutral; only arch/x86/svm and arch/x86/vmx open their part of a vCPU.
+ */
+#ifndef ARCH_X86_BACKEND_H
+#define ARCH_X86_BACKEND_H
+
+#include "arch/x86/cpu.h"
+#include "arch/x86/decode.h"
+#include "arch/x86/insn.h"
+#include "core/types.h"
+#include "include/joist.h"
+
+struct vcpu;
+struct event;
+struct stage2;
+struct stage2_format;
+
+/* SVM's part of a vCPU. */
+struct svm_vcpu {
+	struct vmcb *vmcb;
+	u64 vmcb_pa;
+	u64 asid_generation;	/* of the core it ran on last */
+	u32 asid_cpu;		/* 1 + that core */
+	bool nmi_blocked;	/* an NMI was injected, its IRET not yet seen */
+	bool iret_step;		/* single-stepping over that IRET */
+	bool step_flags;	/* TF was the guest's own while stepping */
+	u64 iret_rip;
+};
+
+/* VMX's part of a vCPU. */
+struct vmx_vcpu {
+	void *vmcs;
+	u64 vmcs_pa;
+	u32 last_cpu;		/* 1 + core whose VMCS cache may hold it */
+	bool launched;
+	u64 pad[8];
+};
+
+/* Registers that live in a VMCB or a VMCS, or in MSRs while it runs. */
+enum vreg {
+	VREG_CR0, VREG_CR2, VREG_CR3, VREG_CR4, VREG_EFER, VREG_DR6, VREG_DR7,
+	VREG_STAR, VREG_LSTAR, VREG_CSTAR, VREG_SFMASK, VREG_KERNEL_GS_BASE,
+	VREG_SYSENTER_CS, VREG_SYSENTER_ESP, VREG_SYSENTER_EIP,
+	VREG_DEBUGCTL, VREG_PAT,
+	VREG_GDTR_BASE, VREG_GDTR_LIMIT, VREG_IDTR_BASE, VREG_IDTR_LIMIT,
+	VREG_CPL,		/* read-only */
+	VREG_COUNT
+};
+
+/* Why a guest exited, in neutral terms. */
+struct exit {
+	u32 kind;		/* enum joist_stat */
+	u8 insn_len;		/* of the instruction to step over; 0: unknown */
+	bool forward_intr;	/* a physical interrupt is pending */
+	struct {
+		u16 port;
+		u8 size;
+		bool in, string, rep;
+	} io;
+	struct {
+		u64 gpa;
+		bool write, exec;
+		bool present;	/* there is a translation, it forbids */
+		bool in_walk;	/* by the CPU's page-table walk */
+	} s2;
+	u32 vector, error;	/* EXCEPTION */
+	u32 msr_write;
+	u64 raw[4];		/* vendor's exit code and information, for dumps */
+};
+
+#define BACKEND_NEXT_RIP	JOIST_CAP_NEXT_RIP
+#define BACKEND_TIMER		JOIST_CAP_TIMER
+#define BACKEND_VID		JOIST_CAP_VID
+
+struct backend {
+	const char *name;
+	u32 vendor;		/* JOIST_VENDOR_* */
+	const struct stage2_format *stage2;
+
+	/* Boot core: can this machine serve?  *why says what is missing. */
+	bool (*probe)(const char **why);
+	/* BACKEND_*; valid after cpu_enable(). */
+	u32 (*features)(void);
+	/* On every core. */
+	bool (*cpu_enable)(struct cpu *c, const char **why);
+
+	/* Vendor memory of a vCPU: -ENOMEM.  Zero state, then reset(). */
+	int (*vcpu_init)(struct vcpu *v);
+	void (*vcpu_fini)(struct vcpu *v);
+	/* Registers at their power-on values, as the manuals' tables give them. */
+	void (*vcpu_reset)(struct vcpu *v);
+
+	/*
+	 * Guest v is about to be run on this core, is done for now.  Between
+	 * the two the control VM's values of what the vendor does not switch
+	 * by itself are kept safe.
+	 */
+	void (*load)(struct vcpu *v);
+	void (*unload)(struct vcpu *v);
+	/* Runs v until an exit, and decodes that into v->x. */
+	void (*enter)(struct vcpu *v);
+
+	u64 (*reg_get)(struct vcpu *v, enum vreg r);
+	void (*reg_set)(struct vcpu *v, enum vreg r, u64 val);
+	void (*seg_get)(struct vcpu *v, enum joist_seg s, struct joist_segment *seg);
+	void (*seg_set)(struct vcpu *v, enum joist_seg s, const struct joist_segment *seg);
+
+	/* Deliver at the next entry; nothing else is being delivered then. */
+	void (*inject)(struct vcpu *v, struct event ev);
+	/* Exit as soon as an interrupt, an NMI can be taken. priority: vector >> 4 */
+	void (*want_window)(struct vcpu *v, bool intr, bool nmi, u32 priority);
+	/* JOIST_SHADOW_STI, _MOVSS, JOIST_NMI_BLOCKED. */
+	u32 (*shadow_get)(struct vcpu *v);
+	void (*shadow_set)(struct vcpu *v, u32 shadow);
+	/* The CPU's idea of TPR (CR8), which may move without an exit. */
+	u32 (*tpr_get)(struct vcpu *v);
+	void (*tpr_set)(struct vcpu *v, u32 cr8);
+	void (*tsc_offset_set)(struct vcpu *v, u64 offset);
+	/* Debug registers: exit on use, or let the guest have them. */
+	void (*dr_intercept)(struct vcpu *v, bool on);
+	/* The timer must end guest mode at this host TSC (BACKEND_TIMER). */
+	void (*timer_set)(struct vcpu *v, u64 host_tsc);
+	/* This core: no stale stage-2 translation of the control VM, of v. */
+	void (*flush_control)(struct cpu *c);
+	void (*flush)(struct vcpu *v);
+};
+
+extern const struct backend svm_backend, vmx_backend;
+
+#endif

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * exit.c -- the tables of exits, and the exits that need only a line.
+ *
+ * Only exit_dispatch() counts and moves RIP.  A guest's exit with an empty row
+ * stops that VM; nothing a guest does gets further.
+ */
+#include "arch/x86/exit.h"
+#include "arch/x86/guest_mem.h"
+#include "arch/x86/regs.h"
+#include "core/hypercall.h"
+#include "core/log.h"
+
+struct exit_row {
+	enum verdict (*handle)(struct vcpu *v);
+	bool steps;		/* may be DONE: the length is needed */
+};
+
+enum verdict exit_gp(struct vcpu *v)
+{
+	event_exception_error(v, EXC_GP, 0);
+	return RETRY;
+}
+
+enum verdict exit_ud(struct vcpu *v)
+{
+	event_exception(v, EXC_UD);
+	return RETRY;
+}
+
+/* The loop looks at posted events, windows and timers before each entry. */
+static enum verdict exit_again(struct vcpu *v)
+{
+	return RETRY;
+}
+
+static enum verdict exit_skip(struct vcpu *v)
+{
+	return DONE;
+}
+
+static enum verdict exit_intr(struct vcpu *v)
+{
+	v->forward = JOIST_EXIT_INTR;
+	return FORWARD;
+}
+
+static enum verdict exit_hlt(struct vcpu *v)
+{
+	v->activity = JOIST_VCPU_HALTED;
+	return DONE;
+}
+
+static enum verdict exit_nmi(struct vcpu *v)
+{
+	struct cpu *c = current_cpu();
+	u32 sent = __atomic_load_n(&c->nmi_sent, __ATOMIC_ACQUIRE);
+
+	if (c->nmi_seen != sent) {
+		/* Ours: the loop sees why. */
+		c->nmi_seen = sent;
+		return RETRY;
+	}
+	c->control->nmi_pending = true;
+	if (v->control)
+		return RETRY;
+	return exit_intr(v);
+}
+
+static enum verdict exit_shutdown(struct vcpu *v)
+{
+	v->dead = v->forward = JOIST_EXIT_SHUTDOWN;
+	return FORWARD;
+}
+
+/* #DB and #AC are intercepted only so that they cannot loop: hand them on. */
+static enum verdict exit_exception(struct vcpu *v)
+{
+	if (v->x.vector == EXC_AC)
+		event_exception_error(v, EXC_AC, v->x.error);
+	else
+		event_exception(v, v->x.vector);
+	return RETRY;
+}
+
+static enum verdict exit_entry_fail(struct vcpu *v)
+{
+	return exit_error(v, JOIST_ERR_ENTRY);
+}
+
+static enum verdict exit_other(struct vcpu *v)
+{
+	return exit_error(v, JOIST_ERR_EXIT);
+}
+
+static const struct exit_row guest_rows[JOIST_STAT_COUNT] = {
+	[JOIST_STAT_CPUID] = { exit_cpuid, true },
+	[JOIST_STAT_HLT] = { exit_hlt, true },
+	[JOIST_STAT_IO] = { exit_io },
+	[JOIST_STAT_MSR_READ] = { exit_rdmsr, true },
+	[JOIST_STAT_MSR_WRITE] = { exit_wrmsr, true },
+	[JOIST_STAT_CR] = { exit_cr },
+	[JOIST_STAT_DR] = { exit_dr },
+	[JOIST_STAT_STAGE2] = { exit_stage2 },
+	[JOIST_STAT_HYPERCALL] = { exit_hypercall, true },
+	[JOIST_STAT_INTR] = { exit_intr },
+	[JOIST_STAT_NMI] = { exit_nmi },
+	[JOIST_STAT_INTR_WINDOW] = { exit_again },
+	[JOIST_STAT_NMI_WINDOW] = { exit_again },
+	[JOIST_STAT_EXCEPTION] = { exit_exception },
+	[JOIST_STAT_SHUTDOWN] = { exit_shutdown },
+	[JOIST_STAT_INIT] = { exit_again },
+	[JOIST_STAT_SIPI] = { exit_again },
+	[JOIST_STAT_TASK_SWITCH] = { exit_other },
+	[JOIST_STAT_VIRT_INSN] = { exit_ud },
+	[JOIST_STAT_XSETBV] = { exit_xsetbv, true },
+	[JOIST_STAT_WBINVD] = { exit_skip, true },
+	[JOIST_STAT_MWAIT] = { exit_ud },
+	[JOIST_STAT_PAUSE] = { exit_skip, true },
+	[JOIST_STAT_RDPMC] = { exit_gp },
+	[JOIST_STAT_TIMER] = { exit_again },
+	[JOIST_STAT_TPR] = { exit_again },
+	[JOIST_STAT_ENTRY_FAIL] = { exit_entry_fail },
+	[JOIST_STAT_OTHER] = { exit_other },
+};
+
+/* INVD would throw away what other VMs have in the caches. */
+static enum verdict control_wbinvd(struct vcpu *v)
+{
+	wbinvd();
+	return DONE;
+}
+
+/* What a triple fault does to a machine. */
+static enum verdict control_shutdown(struct vcpu *v)
+{
+	log_sinks_quiet(false);
+	log_error("the control VM shut down (triple fault) on core %u, rip %lx",
+		  v->id, v->rip);
+	reset_machine();
+}
+
+static enum verdict control_dead(struct vcpu *v)
+{
+	log_sinks_quiet(false);
+	log_error("the control VM cannot go on: core %u, exit %lx %lx %lx %lx, rip %lx",
+		  v->id, v->x.raw[0], v->x.raw[1], v->x.raw[2], v->x.raw[3], v->rip);
+	cpu_stop_machine();
+}
+
+static const struct exit_row control_rows[JOIST_STAT_COUNT] = {
+	[JOIST_STAT_CPUID] = { control_cpuid, true },
+	[JOIST_STAT_MSR_READ] = { control_rdmsr, true },
+	[JOIST_STAT_MSR_WRITE] = { control_wrmsr, true },
+	[JOIST_STAT_STAGE2] = { control_stage2 },
+	[JOIST_STAT_HYPERCALL] = { hypercall, true },
+	[JOIST_STAT_NMI] = { exit_nmi },
+	[JOIST_STAT_INTR] = { exit_again },
+	[JOIST_STAT_INTR_WINDOW] = { exit_again },
+	[JOIST_STAT_NMI_WINDOW] = { exit_again },
+	[JOIST_STAT_EXCEPTION] = { exit_exception },
+	[JOIST_STAT_SHUTDOWN] = { control_shutdown },
+	[JOIST_STAT_INIT] = { exit_again },
+	[JOIST_STAT_SIPI] = { exit_again },
+	[JOIST_STAT_VIRT_INSN] = { exit_ud },
+	[JOIST_STAT_XSETBV] = { exit_xsetbv, true },
+	[JOIST_STAT_WBINVD] = { control_wbinvd, true },
+	[JOIST_STAT_ENTRY_FAIL] = { control_dead },
+	[JOIST_STAT_OTHER] = { control_dead },
+};
+
+void exit_step(struct vcpu *v, unsigned len)
+{
+	u32 shadow = backend->shadow_get(v);
+
+	v->rip += len;
+	if (unlikely(v->rip >> 32) && guest_mode(v) != INSN_64)
+		v->rip = (u32)v->rip;
+	if (unlikely(shadow & (JOIST_SHADOW_STI | JOIST_SHADOW_MOVSS)))
+		backend->shadow_set(v, shadow & JOIST_NMI_BLOCKED);
+	/* The trap after the instruction is the guest's own business. */
+	if (unlikely(v->rflags & RFLAGS_TF)) {
+		backend->reg_set(v, VREG_DR6, backend->reg_get(v, VREG_DR6) | BIT(14));
+		event_exception(v, EXC_DB);
+	}
+}
+
+enum verdict exit_error(struct vcpu *v, u32 code)
+{
+	v->dead = v->forward = JOIST_EXIT_ERROR;
+	v->run->rip = v->rip;
+	v->run->error.code = code;
+	v->run->error.len = guest_insn_bytes(v, v->run->error.insn);
+	v->run->error.detail[0] = v->x.raw[0];
+	v->run->error.detail[1] = v->x.raw[1];
+	v->run->error.detail[2] = v->x.raw[2];
+	v->run->error.detail[3] = v->x.kind == JOIST_STAT_STAGE2 ? v->x.s2.gpa : v->x.raw[3];
+	log_info("VM %s, vCPU %u: cannot go on (%u): exit %lx %lx %lx, rip %lx", v->vm->name,
+		 v->id, code, v->x.raw[0], v->x.raw[1], v->x.raw[2], v->rip);
+	return FORWARD;
+}
+
+enum verdict exit_dispatch(struct vcpu *v)
+{
+	const struct exit_row *row = (v->control ? control_rows : guest_rows) + v->x.kind;
+	enum verdict verdict;
+
+	v->exits[v->x.kind]++;
+	if (unlikely(!row->handle))
+		return v->control ? control_dead(v) : exit_other(v);
+	if (row->steps && !v->x.insn_len) {
+		struct insn in;
+
+		/* Another vCPU may have taken the code away: then fault there. */
+		if (guest_insn(v, &in))
+			return RETRY;
+		v->x.insn_len = in.len;
+	}
+	verdict = row->handle(v);
+	if (verdict == DONE) {
+		exit_step(v, v->x.insn_len);
+		verdict = RETRY;
+	}
+	return verdict;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * exit.h -- what happens on an exit: one table for guests, one for the control
+ * VM, and the handlers by subject.
+ */
+#ifndef ARCH_X86_EXIT_H
+#define ARCH_X86_EXIT_H
+
+#include "core/vm.h"
+
+enum verdict {
+	DONE,		/* handled: step past the instruction */
+	RETRY,		/* go on where the guest is */
+	FORWARD,	/* RUN ends with v->forward; stepping is the handler's */
+};
+
+/* Counts, handles, and steps on as the verdict says. */
+enum verdict exit_dispatch(struct vcpu *v);
+/* Moves RIP past an instruction of len bytes. */
+void exit_step(struct vcpu *v, unsigned len);
+/* The guest cannot go on until it is reset: RUN ends with JOIST_EXIT_ERROR. */
+enum verdict exit_error(struct vcpu *v, u32 code);
+/* #GP(0), #UD. */
+enum verdict exit_gp(struct vcpu *v);
+enum verdict exit_ud(struct vcpu *v);
+
+enum verdict exit_cpuid(struct vcpu *v);		/* exit_cpuid.c */
+enum verdict control_cpuid(struct vcpu *v);
+enum verdict exit_rdmsr(struct vcpu *v);		/* exit_msr.c */
+enum verdict exit_wrmsr(struct vcpu *v);
+enum verdict control_rdmsr(struct vcpu *v);
+enum verdict control_wrmsr(struct vcpu *v);
+enum verdict exit_cr(struct vcpu *v);			/* exit_cr.c */
+enum verdict exit_dr(struct vcpu *v);
+enum verdict exit_xsetbv(struct vcpu *v);
+enum verdict exit_io(struct vcpu *v);			/* exit_io.c */
+void io_complete(struct vcpu *v);
+enum verdict exit_stage2(struct vcpu *v);		/* exit_stage2.c */
+enum verdict control_stage2(struct vcpu *v);
+void mmio_complete(struct vcpu *v);
+enum verdict exit_hypercall(struct vcpu *v);		/* exit_hypercall.c */
+/* LAPIC access by MSR or MMIO: what vlapic_write() asked for (exit_apic.c). */
+enum verdict apic_act(struct vcpu *v, const struct vlapic_action *a, enum verdict done);
+
+/* What guests of this machine may use; fixed at boot (exit_cpuid.c). */
+struct guest_features {
+	u64 xcr0, cr4, efer;	/* bits that may be set */
+	u64 host_xcr0;		/* those of the control VM */
+	u32 phys_bits;		/* width of a GPA */
+	u32 max_leaf;		/* of the CPU's basic CPUID leaves */
+	bool spec_ctrl;		/* IA32_SPEC_CTRL exists */
+	bool tsc_aux;		/* TSC_AUX exists */
+};
+extern struct guest_features guest_features;
+void guest_features_init(void);
+bool xcr0_valid(u64 xcr0);
+
+#endif

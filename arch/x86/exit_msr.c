@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * exit_msr.c -- RDMSR and WRMSR of guests and of the control VM.
+ *
+ * A guest's MSRs are virtual, or switched with it and then direct
+ * (guest_direct_msrs); what is not listed does not exist and gives #GP.  The
+ * control VM has the machine's MSRs but for those that would break isolation.
+ */
+#include "arch/x86/exit.h"
+#include "arch/x86/msr.h"
+#include "arch/x86/msr_policy.h"
+#include "arch/x86/regs.h"
+#include "core/log.h"
+
+const struct msr_range guest_direct_msrs[] = {
+	{ MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_RW },
+	{ MSR_STAR, MSR_SFMASK, MSR_RW },
+	{ MSR_FS_BASE, MSR_KERNEL_GS_BASE, MSR_RW },
+	{ }
+};
+
+const struct msr_range control_trapped_msrs[] = {
+	{ MSR_APIC_BASE, MSR_APIC_BASE, MSR_W },
+	{ MSR_FEATURE_CONTROL, MSR_FEATURE_CONTROL, MSR_RW },
+	{ MSR_UCODE_WRITE, MSR_UCODE_WRITE, MSR_W },
+	{ MSR_SMM_MONITOR, MSR_SMM_MONITOR, MSR_RW },
+	{ MSR_VMX_FIRST, MSR_VMX_LAST, MSR_RW },
+	{ MSR_EFER, MSR_EFER, MSR_RW },
+	{ MSR_SYSCFG, MSR_SYSCFG, MSR_W },
+	{ MSR_IORR_FIRST, MSR_TOP_MEM2, MSR_W },
+	{ MSR_PATCH_LOADER, MSR_PATCH_LOADER, MSR_W },
+	{ MSR_MMIO_CFG_BASE, MSR_MMIO_CFG_BASE, MSR_W },
+	{ MSR_SMM_BASE, MSR_SMM_MASK, MSR_W },
+	{ MSR_VM_CR, MSR_SVM_KEY, MSR_RW },
+	{ }
+};
+
+static const u16 fixed_mtrr[] = {
+	MSR_MTRR_FIX64K, MSR_MTRR_FIX16K_A, MSR_MTRR_FIX16K_B,
+	0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f,
+};
+
+#define MTRR_CAP	0x508		/* 8 variable, fixed ones, write-combining */
+#define MTRR_DEF_BITS	(BITS(11, 10) | BITS(7, 0))
+#define MISC_ENABLE_RO	(BIT(11) | BIT(12))	/* no BTS, no PEBS */
+
+/* Types a PAT or an MTRR may hold: SDM, "Memory Cache Control". */
+static bool memory_type_valid(u8 t, bool pat)
+{
+	return t == 0 || t == 1 || (t >= 4 && t <= 6) || (pat && t == 7);
+}
+
+static bool types_valid(u64 val, bool pat)
+{
+	unsigned i;
+
+	for (i = 0; i < 8; i++)
+		if (!memory_type_valid((u8)(val >> 8 * i), pat))
+			return false;
+	return true;
+}
+
+bool pat_valid(u64 pat)
+{
+	return types_valid(pat, true);
+}
+
+bool canonical(u64 addr)
+{
+	return (u64)((s64)(addr << 16) >> 16) == addr;
+}
+
+/* EFER as the guest may set it: SDM and APM, "Extended Feature Enable". */
+int efer_write(struct vcpu *v, u64 val)
+{
+	u64 old = backend->reg_get(v, VREG_EFER);
+
+	if (val & ~(guest_features.efer | EFER_LMA))
+		return -EINVAL;
+	if ((backend->reg_get(v, VREG_CR0) & CR0_PG) && ((val ^ old) & EFER_LME))
+		return -EINVAL;
+	backend->reg_set(v, VREG_EFER, (val & ~EFER_LMA) | (old & EFER_LMA));
+	return 0;
+}
+
+static int fixed_index(u32 msr)
+{
+	unsigned i;
+
+	for (i = 0; i < ARRAY_SIZE(fixed_mtrr); i++)
+		if (fixed_mtrr[i] == msr)
+			return (int)i;
+	return -1;
+}
+
+static int mtrr_read(struct vcpu *v, u32 msr, u64 *val)
+{
+	int i = fixed_index(msr);
+
+	if (msr == MSR_MTRR_CAP)
+		*val = MTRR_CAP;
+	else if (msr == MSR_MTRR_DEF_TYPE)
+		*val = v->gs.mtrr_def_type;
+	else if (msr >= MSR_MTRR_PHYS0 && msr <= MSR_MTRR_PHYS_END)
+		*val = v->gs.mtrr_var[msr - MSR_MTRR_PHYS0];
+	else if (i >= 0)
+		*val = v->gs.mtrr_fixed[i];
+	else
+		return -EINVAL;
+	return 0;
+}
+
+/* Kept for the guest to read back; memory types come from the PAT alone. */
+static int mtrr_write(struct vcpu *v, u32 msr, u64 val)
+{
+	int i = fixed_index(msr);
+	u64 addr_mask = (BIT(guest_features.phys_bits) - 1) & ~(PAGE_SIZE - 1);
+
+	if (msr == MSR_MTRR_DEF_TYPE) {
+		if ((val & ~MTRR_DEF_BITS) || !memory_type_valid((u8)val, false))
+			return -EINVAL;
+		v->gs.mtrr_def_type = val;
+	} else if (msr >= MSR_MTRR_PHYS0 && msr <= MSR_MTRR_PHYS_END) {
+		u64 bits = (msr & 1) ? BIT(11) : 0xff;
+
+		if ((val & ~(addr_mask | bits)) ||
+		    (!(msr & 1) && !memory_type_valid((u8)val, false)))
+			return -EINVAL;
+		v->gs.mtrr_var[msr - MSR_MTRR_PHYS0] = val;
+	} else if (i >= 0) {
+		if (!types_valid(val, false))
+			return -EINVAL;
+		v->gs.mtrr_fixed[i] = val;
+	} else {
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int guest_msr_read(struct vcpu *v, u32 msr, u64 *val)
+{
+	*val = 0;
+	switch (msr) {
+	case MSR_TSC:
+		*val = vcpu_tsc(v);
+		return 0;
+	case MSR_APIC_BASE:
+		*val = v->lapic.base;
+		return 0;
+	case MSR_TSC_ADJUST:
+		*val = v->gs.tsc_adjust;
+		return 0;
+	case MSR_MISC_ENABLE:
+		*val = v->gs.misc_enable | MISC_ENABLE_RO;
+		return 0;
+	case MSR_PAT:
+		*val = v->gs.pat;
+		return 0;
+	case MSR_EFER:
+		*val = backend->reg_get(v, VREG_EFER);
+		return 0;
+	case MSR_DEBUGCTL:
+		*val = backend->reg_get(v, VREG_DEBUGCTL);
+		return 0;
+	case MSR_TSC_DEADLINE:
+		vlapic_timer_check(&v->lapic, vcpu_tsc(v));
+		*val = vlapic_get_tsc_deadline(&v->lapic);
+		return 0;
+	case MSR_TSC_AUX:
+		*val = v->gs.tsc_aux;
+		return guest_features.tsc_aux ? 0 : -EINVAL;
+	case MSR_SPEC_CTRL:
+		*val = v->gs.spec_ctrl;
+		return guest_features.spec_ctrl ? 0 : -EINVAL;
+	case MSR_KVM_SYSTEM_TIME:
+	case MSR_KVM_SYSTEM_TIME_NEW:
+		*val = v->gs.system_time;
+		return 0;
+	case MSR_KVM_WALL_CLOCK:
+	case MSR_KVM_WALL_CLOCK_NEW:
+		*val = v->vm->wall_clock_gpa;
+		return 0;
+	/* There, and always zero: no microcode, no machine checks, no SMM. */
+	case MSR_PLATFORM_ID:
+	case MSR_UCODE_REV:
+	case MSR_MCG_CAP:
+	case MSR_MCG_STATUS:
+	case MSR_SYSCFG:
+	case MSR_HWCR:
+	case MSR_DE_CFG:
+		return 0;
+	}
+	if (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST) {
+		if (!(v->lapic.base & APIC_BASE_X2))
+			return -EINVAL;
+		return vlapic_read(&v->lapic, msr - MSR_X2APIC_FIRST, true, vcpu_tsc(v), val);
+	}
+	return mtrr_read(v, msr, val);
+}
+
+enum verdict exit_rdmsr(struct vcpu *v)
+{
+	u64 val;
+
+	if (guest_msr_read(v, (u32)v->gpr[JOIST_RCX], &val))
+		return exit_gp(v);
+	v->gpr[JOIST_RAX] = (u32)val;
+	v->gpr[JOIST_RDX] = val >> 32;
+	return DONE;
+}
+
+void tsc_write(struct vcpu *v, u64 tsc)
+{
+	u64 delta = tsc - vcpu_tsc(v);
+
+	v->tsc_offset += delta;
+	v->gs.tsc_adjust += delta;
+	backend->tsc_offset_set(v, v->tsc_offset);
+	vlapic_tsc_moved(&v->lapic, delta);
+	pvclock_update(v);
+}
+
+static int guest_msr_write(struct vcpu *v, u32 msr, u64 val)
+{
+	switch (msr) {
+	case MSR_TSC:
+		tsc_write(v, val);
+		return 0;
+	case MSR_TSC_ADJUST:
+		tsc_write(v, vcpu_tsc(v) + val - v->gs.tsc_adjust);
+		return 0;
+	case MSR_APIC_BASE:
+		return vlapic_set_base(&v->lapic, val);
+	case MSR_MISC_ENABLE:
+		v->gs.misc_enable = val & ~MISC_ENABLE_RO;
+		return 0;
+	case MSR_PAT:
+		if (!pat_valid(val))
+			return -EINVAL;
+		v->gs.pat = val;
+		backend->reg_set(v, VREG_PAT, val);
+		return 0;
+	case MSR_EFER:
+		return efer_write(v, val);
+	case MSR_DEBUGCTL:
+		/* Neither LBR nor BTF is switched. */
+		return val ? -EINVAL : 0;
+	case MSR_TSC_DEADLINE:
+		/* One that is due already is not overwritten unseen. */
+		vlapic_timer_check(&v->lapic, vcpu_tsc(v));
+		vlapic_set_tsc_deadline(&v->lapic, val);
+		return 0;
+	case MSR_TSC_AUX:
+		if (!guest_features.tsc_aux || val >> 32)
+			return -EINVAL;
+		v->gs.tsc_aux = val;
+		wrmsr(MSR_TSC_AUX, val);
+		return 0;
+	case MSR_SPEC_CTRL:
+		if (!guest_features.spec_ctrl || (val & ~BITS(2, 0)))
+			return -EINVAL;
+		v->gs.spec_ctrl = val;
+		return wrmsr_safe(MSR_SPEC_CTRL, val) ? 0 : -EINVAL;
+	case MSR_PRED_CMD:
+		if (!guest_features.spec_ctrl || (val & ~1ull))
+			return -EINVAL;
+		return wrmsr_safe(MSR_PRED_CMD, val) ? 0 : -EINVAL;
+	case MSR_KVM_SYSTEM_TIME:
+	case MSR_KVM_SYSTEM_TIME_NEW:
+		v->gs.system_time = val;
+		pvclock_update(v);
+		return 0;
+	case MSR_KVM_WALL_CLOCK:
+	case MSR_KVM_WALL_CLOCK_NEW:
+		v->vm->wall_clock_gpa = val;
+		pvclock_wall_clock(v->vm);
+		return 0;
+	case MSR_UCODE_REV:
+	case MSR_MCG_STATUS:
+	case MSR_HWCR:
+	case MSR_DE_CFG:
+		return 0;
+	}
+	return mtrr_write(v, msr, val);
+}
+
+enum verdict exit_wrmsr(struct vcpu *v)
+{
+	u32 msr = (u32)v->gpr[JOIST_RCX];
+	u64 val = (u32)v->gpr[JOIST_RAX] | v->gpr[JOIST_RDX] << 32;
+
+	if (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST) {
+		struct vlapic_action a;
+
+		if (!(v->lapic.base & APIC_BASE_X2) ||
+		    vlapic_write(&v->lapic, msr - MSR_X2APIC_FIRST, true, val, vcpu_tsc(v), &a))
+			return exit_gp(v);
+		return apic_act(v, &a, DONE);
+	}
+	return guest_msr_write(v, msr, val) ? exit_gp(v) : DONE;
+}
+
+static enum verdict control_refuse(struct vcpu *v, const char *what)
+{
+	static struct ratelimit limit;
+
+	if (ratelimit_ok(&limit, 5))
+		log_warn("the control VM may not %s MSR %x", what, (u32)v->gpr[JOIST_RCX]);
+	return exit_gp(v);
+}
+
+enum verdict control_rdmsr(struct vcpu *v)
+{
+	u32 msr = (u32)v->gpr[JOIST_RCX];
+	u64 val;
+
+	if (msr == MSR_EFER)
+		val = backend->reg_get(v, VREG_EFER);
+	else if ((msr >= MSR_VMX_FIRST && msr <= MSR_VMX_LAST) || msr == MSR_FEATURE_CONTROL ||
+		 msr == MSR_SMM_MONITOR || (msr >= MSR_VM_CR && msr <= MSR_SVM_KEY) ||
+		 !rdmsr_safe(msr, &val))
+		/* Outside the bitmaps as well: what the CPU lacks. */
+		return exit_gp(v);
+	v->gpr[JOIST_RAX] = (u32)val;
+	v->gpr[JOIST_RDX] = val >> 32;
+	return DONE;
+}
+
+/* The APIC may change its mode, not its place. */
+static bool apic_base_ok(u64 val)
+{
+	return !((val ^ rdmsr(MSR_APIC_BASE)) & APIC_BASE_ADDR) && wrmsr_safe(MSR_APIC_BASE, val);
+}
+
+static int control_efer(struct vcpu *v, u64 val)
+{
+	u64 old = backend->reg_get(v, VREG_EFER);
+	u64 allowed = guest_features.efer | EFER_FFXSR | BIT(15) | BIT(18) | BIT(20) | BIT(21);
+
+	if ((val & ~allowed) || ((backend->reg_get(v, VREG_CR0) & CR0_PG) &&
+				 ((val ^ old) & EFER_LME)))
+		return -EINVAL;
+	backend->reg_set(v, VREG_EFER, (val & ~EFER_LMA) | (old & EFER_LMA));
+	return 0;
+}
+
+enum verdict control_wrmsr(struct vcpu *v)
+{
+	u32 msr = (u32)v->gpr[JOIST_RCX];
+	u64 val = (u32)v->gpr[JOIST_RAX] | v->gpr[JOIST_RDX] << 32, now;
+	const struct msr_range *r;
+
+	if (msr == MSR_EFER)
+		return control_efer(v, val) ? exit_gp(v) : DONE;
+	if (msr == MSR_APIC_BASE)
+		return apic_base_ok(val) ? DONE : control_refuse(v, "write");
+	for (r = control_trapped_msrs; r->access; r++)
+		if (msr >= r->first && msr <= r->last) {
+			/* Writing back what is there changes nothing. */
+			if ((r->access & MSR_R) || !rdmsr_safe(msr, &now) || now != val)
+				return control_refuse(v, "write");
+			return DONE;
+		}
+	return wrmsr_safe(msr, val) ? DONE : exit_gp(v);
+}

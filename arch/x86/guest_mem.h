@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * guest_mem.h -- a VM's memory as its vCPUs see it: translation, bytes.
+ */
+#ifndef ARCH_X86_GUEST_MEM_H
+#define ARCH_X86_GUEST_MEM_H
+
+#include "arch/x86/decode.h"
+#include "core/types.h"
+
+struct vcpu;
+
+/* The frame behind gpa, if it is the VM's RAM, and *len bytes to its end;
+ * NULL otherwise. */
+void *guest_ptr(struct vcpu *v, gpa_t gpa, u64 *len);
+int guest_read(struct vcpu *v, gpa_t gpa, void *dst, u64 len);
+int guest_write(struct vcpu *v, gpa_t gpa, const void *src, u64 len);
+
+/*
+ * Translates as the CPU would for an access with these PF_* bits (WRITE,
+ * USER, FETCH).  -EFAULT: page fault, *error is its code; -EIO: a table lies
+ * outside memory.
+ */
+int guest_translate(struct vcpu *v, gva_t gva, u32 access, gpa_t *gpa, u32 *error);
+
+/* Decodes the instruction at RIP.  -EINVAL, -EFAULT, -EIO. */
+int guest_insn(struct vcpu *v, struct insn *in);
+/* The same, raw: up to INSN_MAX_LEN bytes; returns how many could be read. */
+unsigned guest_insn_bytes(struct vcpu *v, u8 *buf);
+enum insn_mode guest_mode(struct vcpu *v);
+u64 guest_linear_rip(struct vcpu *v);
+
+#endif

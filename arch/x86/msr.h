@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * msr.h -- checks and effects of MSR writes, shared with WRITEREGS.
+ */
+#ifndef ARCH_X86_MSR_H
+#define ARCH_X86_MSR_H
+
+#include "core/types.h"
+
+struct vcpu;
+
+bool pat_valid(u64 pat);
+bool canonical(u64 addr);
+/* The guest's TSC reads `tsc` from now on. */
+void tsc_write(struct vcpu *v, u64 tsc);
+/* -EINVAL: #GP. */
+int efer_write(struct vcpu *v, u64 val);
+
+#endif

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * stage2.c -- building, changing and walking second-level page tables.
+ *
+ * Invariant: no table but the root is empty, so that mapping and unmapping
+ * the same range leaves the count of tables as it was.
+ */
+#include "arch/x86/paging.h"
+#include "arch/x86/stage2.h"
+#include "core/errno.h"
+#include "core/log.h"
+#include "core/page.h"
+
+#define ENTRY_ADDR	BITS(51, 12)
+
+static u64 level_size(unsigned level)
+{
+	return 1ull << (12 + 9 * (level - 1));
+}
+
+static unsigned level_index(u64 gpa, unsigned level)
+{
+	return (gpa >> (12 + 9 * (level - 1))) & 511;
+}
+
+static u64 *table_of(u64 entry)
+{
+	return hpa_ptr(HPA(entry & ENTRY_ADDR));
+}
+
+static u64 leaf_addr(u64 entry, unsigned level)
+{
+	return entry & ENTRY_ADDR & ~(level_size(level) - 1);
+}
+
+static u64 *table_new(struct stage2 *s)
+{
+	u64 *t = page_alloc_hyp();
+
+	if (t)
+		s->tables++;
+	return t;
+}
+
+static void table_free(struct stage2 *s, u64 *t)
+{
+	page_free_hyp(t);
+	s->tables--;
+}
+
+int stage2_init(struct stage2 *s, const struct stage2_format *fmt)
+{
+	s->fmt = fmt;
+	s->tables = 0;
+	s->garbage = 0;
+	s->root = table_new(s);
+	return s->root ? 0 : fail(-ENOMEM);
+}
+
+static void free_below(struct stage2 *s, u64 *t, unsigned level)
+{
+	unsigned i;
+
+	for (i = 0; i < 512 && level > 1; i++)
+		if (s->fmt->prot(t[i]) && !s->fmt->is_leaf(t[i], level))
+			free_below(s, table_of(t[i]), level - 1);
+	table_free(s, t);
+}
+
+void stage2_fini(struct stage2 *s)
+{
+	stage2_collect(s);
+	if (s->root)
+		free_below(s, s->root, STAGE2_LEVELS);
+	s->root = NULL;
+}
+
+static unsigned leaf_level(const struct stage2 *s, u64 gpa, u64 hpa, u64 len, unsigned max)
+{
+	unsigned level = MIN(max, s->fmt->has_1g() ? 3u : 2u);
+
+	while (level > 1 && (!IS_ALIGNED(gpa | hpa, level_size(level)) ||
+			     len < level_size(level)))
+		level--;
+	return s->fmt->uniform(hpa, level);
+}
+
+static bool table_empty(const struct stage2 *s, const u64 *t)
+{
+	unsigned i;
+
+	for (i = 0; i < 512; i++)
+		if (s->fmt->prot(t[i]))
+			return false;
+	return true;
+}
+
+/* Tables on the way to gpa that hold nothing, after a failure part-way. */
+static void prune(struct stage2 *s, u64 *t, u64 gpa, unsigned level)
+{
+	u64 *e = &t[level_index(gpa, level)];
+
+	if (level == 1 || !s->fmt->prot(*e) || s->fmt->is_leaf(*e, level))
+		return;
+	prune(s, table_of(*e), gpa, level - 1);
+	if (table_empty(s, table_of(*e))) {
+		table_free(s, table_of(*e));
+		*e = 0;
+	}
+}
+
+static int map_leaf(struct stage2 *s, u64 gpa, u64 hpa, unsigned level, u32 prot)
+{
+	u64 *t = s->root, *e;
+	unsigned l;
+
+	for (l = STAGE2_LEVELS; l > level; l--) {
+		e = &t[level_index(gpa, l)];
+		if (!s->fmt->prot(*e)) {
+			u64 *new = table_new(s);
+
+			if (!new) {
+				prune(s, s->root, gpa, STAGE2_LEVELS);
+				return fail(-ENOMEM);
+			}
+			*e = s->fmt->table(ptr_hpa(new).v);
+		} else if (s->fmt->is_leaf(*e, l)) {
+			return fail(-EEXIST);
+		}
+		t = table_of(*e);
+	}
+	e = &t[level_index(gpa, level)];
+	if (s->fmt->prot(*e))
+		return fail(-EEXIST);
+	__atomic_store_n(e, s->fmt->leaf(hpa, level, prot), __ATOMIC_RELEASE);
+	return 0;
+}
+
+int stage2_map(struct stage2 *s, u64 gpa, u64 hpa, u64 len, u32 prot, unsigned max_level)
+{
+	while (len) {
+		unsigned level = leaf_level(s, gpa, hpa, len, max_level);
+		int err = map_leaf(s, gpa, hpa, level, prot);
+
+		if (err)
+			return err;
+		gpa += level_size(level);
+		hpa += level_size(level);
+		len -= level_size(level);
+	}
+	return 0;
+}
+
+/* Replaces a large leaf by a table that maps the same. */
+static int split(struct stage2 *s, u64 *e, unsigned level)
+{
+	u64 hpa = leaf_addr(*e, level), size = level_size(level - 1);
+	u32 prot = s->fmt->prot(*e);
+	u64 *t = table_new(s);
+	unsigned i;
+
+	if (!t)
+		return fail(-ENOMEM);
+	for (i = 0; i < 512; i++)
+		t[i] = s->fmt->leaf(hpa + i * size, level - 1, prot);
+	__atomic_store_n(e, s->fmt->table(ptr_hpa(t).v), __ATOMIC_RELEASE);
+	return 0;
+}
+
+static int unmap_in(struct stage2 *s, u64 *t, unsigned level, u64 gpa, u64 end)
+{
+	while (gpa < end) {
+		u64 *e = &t[level_index(gpa, level)];
+		u64 next = MIN(ALIGN_DOWN(gpa, level_size(level)) + level_size(level), end);
+		bool whole = next - gpa == level_size(level);
+		int err;
+
+		if (!s->fmt->prot(*e)) {
+			gpa = next;
+			continue;
+		}
+		if (s->fmt->is_leaf(*e, level) && whole) {
+			__atomic_store_n(e, 0, __ATOMIC_RELEASE);
+			gpa = next;
+			continue;
+		}
+		if (s->fmt->is_leaf(*e, level)) {
+			err = split(s, e, level);
+			if (err)
+				return err;
+		}
+		err = unmap_in(s, table_of(*e), level - 1, gpa, next);
+		if (err)
+			return err;
+		if (table_empty(s, table_of(*e))) {
+			u64 *empty = table_of(*e);
+
+			__atomic_store_n(e, 0, __ATOMIC_RELEASE);
+			/* The link is a page address: not present in any format. */
+			empty[0] = s->garbage;
+			s->garbage = ptr_hpa(empty).v;
+		}
+		gpa = next;
+	}
+	return 0;
+}
+
+int stage2_unmap(struct stage2 *s, u64 gpa, u64 len)
+{
+	return unmap_in(s, s->root, STAGE2_LEVELS, gpa, gpa + len);
+}
+
+void stage2_collect(struct stage2 *s)
+{
+	while (s->garbage) {
+		u64 *t = hpa_ptr(HPA(s->garbage));
+
+		s->garbage = t[0];
+		table_free(s, t);
+	}
+}
+
+u32 stage2_walk(const struct stage2 *s, u64 gpa, u64 *hpa, u64 *len)
+{
+	const u64 *t = s->root;
+	unsigned l;
+
+	if (gpa >> STAGE2_GPA_BITS)
+		return 0;
+	for (l = STAGE2_LEVELS; l; l--) {
+		u64 e = __atomic_load_n(&t[level_index(gpa, l)], __ATOMIC_ACQUIRE);
+		u64 offset = gpa & (level_size(l) - 1);
+
+		if (!s->fmt->prot(e))
+			return 0;
+		if (l == 1 || s->fmt->is_leaf(e, l)) {
+			*hpa = leaf_addr(e, l) + offset;
+			*len = level_size(l) - offset;
+			return s->fmt->prot(e);
+		}
+		t = table_of(e);
+	}
+	return 0;
+}
+
+static bool each_in(const struct stage2 *s, const u64 *t, unsigned level, u64 gpa,
+		    bool (*f)(void *ctx, u64 gpa, u64 hpa, u64 len, u32 prot), void *ctx)
+{
+	unsigned i;
+
+	for (i = 0; i < 512; i++, gpa += level_size(level)) {
+		if (!s->fmt->prot(t[i]))
+			continue;
+		if (level == 1 || s->fmt->is_leaf(t[i], level)) {
+			if (!f(ctx, gpa, leaf_addr(t[i], level), level_size(level),
+			       s->fmt->prot(t[i])))
+				return false;
+		} else if (!each_in(s, table_of(t[i]), level - 1, gpa, f, ctx)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+bool stage2_each(const struct stage2 *s, bool (*f)(void *ctx, u64 gpa, u64 hpa, u64 len, u32 prot),
+		 void *ctx)
+{
+	return each_in(s, s->root, STAGE2_LEVELS, 0, f, ctx);
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * stage2.h -- second-level page tables: one walk, two entry formats.
+ */
+#ifndef ARCH_X86_STAGE2_H
+#define ARCH_X86_STAGE2_H
+
+#include "core/types.h"
+
+#define STAGE2_READ	BIT(0)
+#define STAGE2_WRITE	BIT(1)
+#define STAGE2_EXEC	BIT(2)
+#define STAGE2_RWX	(STAGE2_READ | STAGE2_WRITE | STAGE2_EXEC)
+
+#define STAGE2_LEVELS	4
+#define STAGE2_GPA_BITS	48
+
+/* How a vendor spells an entry.  level: 1 = 4 KiB, 2 = 2 MiB, 3 = 1 GiB. */
+struct stage2_format {
+	/* memory type: of this host-physical range, for formats that have one */
+	u64 (*leaf)(u64 hpa, unsigned level, u32 prot);
+	u64 (*table)(u64 hpa);
+	u32 (*prot)(u64 entry);		/* 0: not present */
+	bool (*is_leaf)(u64 entry, unsigned level);
+	bool (*has_1g)(void);
+	/* Largest leaf that has one memory type throughout; level <= given. */
+	unsigned (*uniform)(u64 hpa, unsigned level);
+};
+
+struct stage2 {
+	const struct stage2_format *fmt;
+	u64 *root;
+	u64 tables;		/* pages in use, root included */
+	u64 garbage;		/* empty tables, linked: free after a TLB flush */
+};
+
+/* -ENOMEM. */
+int stage2_init(struct stage2 *s, const struct stage2_format *fmt);
+/* All tables go back to the pool; what they map is the caller's. */
+void stage2_fini(struct stage2 *s);
+/*
+ * Maps [gpa, gpa + len) to hpa with the largest pages that fit, up to
+ * max_level.  -EEXIST: something is mapped there; -ENOMEM.  On failure what
+ * was mapped up to there stays: unmap it.
+ */
+int stage2_map(struct stage2 *s, u64 gpa, u64 hpa, u64 len, u32 prot, unsigned max_level);
+/*
+ * Unmaps [gpa, gpa + len): what is mapped there, holes are fine.  -ENOMEM when
+ * a large page must be split and cannot be: then nothing of that page is
+ * changed.  The caller flushes all TLBs, then calls stage2_collect(), which
+ * frees the tables that became empty: until the flush a core may still walk
+ * them.
+ */
+int stage2_unmap(struct stage2 *s, u64 gpa, u64 len);
+void stage2_collect(struct stage2 *s);
+/* Looks gpa up: protection (0: nothing) and *hpa; *len: bytes to the page's end. */
+u32 stage2_walk(const struct stage2 *s, u64 gpa, u64 *hpa, u64 *len);
+/* For checks: calls f for every leaf, until it returns false. */
+bool stage2_each(const struct stage2 *s, bool (*f)(void *ctx, u64 gpa, u64 hpa, u64 len, u32 prot),
+		 void *ctx);
+
+#endif

@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * svm.c -- AMD's SVM: enabling it, and the state of a vCPU in its VMCB.
+ *
+ * Follows APM volume 2, chapter "Secure Virtual Machine".  GIF is 0 while the
+ * hypervisor runs, so that nothing but a VMRUN ever meets an interrupt or NMI.
+ */
+#include "arch/x86/backend.h"
+#include "arch/x86/msr_policy.h"
+#include "arch/x86/paging.h"
+#include "arch/x86/regs.h"
+#include "arch/x86/stage2.h"
+#include "arch/x86/svm/vmcb.h"
+#include "boot/memory.h"
+#include "core/log.h"
+#include "core/string.h"
+#include "core/vm.h"
+
+#define CPUID_SVM		0x8000000a
+#define SVM_EDX_NP		BIT(0)
+#define SVM_EDX_NRIPS		BIT(3)
+
+#define VM_CR_R_INIT		BIT(1)
+#define VM_CR_SVMDIS		BIT(4)
+
+#define ASID_CONTROL		1
+#define ASID_FIRST_GUEST	2
+
+#define IOPM_SIZE		(3 * PAGE_SIZE)
+#define MSRPM_SIZE		(2 * PAGE_SIZE)
+
+/* Segment attributes: VMCB packs VMX's access rights into 12 bits. */
+#define ATTR_LOW		BITS(7, 0)
+#define ATTR_UNUSABLE		BIT(16)
+#define VMCB_ATTR_P		BIT(7)
+
+extern const struct stage2_format npt_format;
+
+void svm_vmrun(u64 guest_vmcb, u64 *gpr, u64 host_vmcb);
+void svm_take_nmi(void);
+void svm_vmsave(u64 vmcb);
+void svm_clgi(void);
+
+static u32 asid_count __ro_after_init;
+static bool nrips __ro_after_init;
+static u64 iopm_guest __ro_after_init;
+static u64 msrpm_guest __ro_after_init, msrpm_control __ro_after_init;
+
+static bool svm_probe(const char **why)
+{
+	struct cpuid c;
+	u64 vm_cr;
+
+	if (cpuid(0x80000000, 0).eax < CPUID_SVM ||
+	    !(cpuid(0x80000001, 0).ecx & BIT(2))) {
+		*why = "this CPU has no AMD SVM";
+		return false;
+	}
+	if (rdmsr_safe(MSR_VM_CR, &vm_cr) && (vm_cr & VM_CR_SVMDIS)) {
+		*why = "the firmware has switched SVM off (VM_CR.SVMDIS); enable virtualization in its setup";
+		return false;
+	}
+	c = cpuid(CPUID_SVM, 0);
+	if (!(c.edx & SVM_EDX_NP)) {
+		*why = "this CPU's SVM has no nested paging (NPT)";
+		return false;
+	}
+	if (c.ebx < ASID_FIRST_GUEST + 1) {
+		*why = "this CPU's SVM has too few address space ids";
+		return false;
+	}
+	asid_count = c.ebx;
+	nrips = c.edx & SVM_EDX_NRIPS;
+	return true;
+}
+
+static u32 svm_features(void)
+{
+	return nrips ? BACKEND_NEXT_RIP : 0;
+}
+
+/* APM, "MSR Intercepts": two bits an MSR, three ranges of 8K MSRs. */
+static void msrpm_set(u8 *map, const struct msr_range *r, bool exit)
+{
+	u64 msr;
+
+	for (msr = r->first; msr <= r->last; msr++) {
+		u64 bit;
+
+		if (msr <= 0x1fff)
+			bit = 2 * msr;
+		else if (msr >= 0xc0000000 && msr <= 0xc0001fff)
+			bit = 0x800 * 8 + 2 * (msr - 0xc0000000);
+		else if (msr >= 0xc0010000 && msr <= 0xc0011fff)
+			bit = 0x1000 * 8 + 2 * (msr - 0xc0010000);
+		else
+			continue;
+		if (exit)
+			map[bit / 8] |= (u8)(r->access << (bit % 8));
+		else
+			map[bit / 8] &= (u8)~(r->access << (bit % 8));
+	}
+}
+
+static void build_maps(void)
+{
+	const struct msr_range *r;
+	u8 *guest, *control;
+
+	iopm_guest = early_alloc(IOPM_SIZE).v;
+	memset(hpa_ptr(HPA(iopm_guest)), 0xff, IOPM_SIZE);
+	msrpm_guest = early_alloc(MSRPM_SIZE).v;
+	msrpm_control = early_alloc(MSRPM_SIZE).v;
+	guest = hpa_ptr(HPA(msrpm_guest));
+	control = hpa_ptr(HPA(msrpm_control));
+	memset(guest, 0xff, MSRPM_SIZE);
+	for (r = guest_direct_msrs; r->access; r++)
+		msrpm_set(guest, r, false);
+	for (r = control_trapped_msrs; r->access; r++)
+		msrpm_set(control, r, true);
+}
+
+static bool svm_cpu_enable(struct cpu *c, const char **why)
+{
+	u64 vm_cr;
+
+	if (!svm_probe(why))
+		return false;
+	if (!iopm_guest)
+		build_maps();
+	/* An INIT becomes #SX, which the trap handler drops, not a reset. */
+	if (rdmsr_safe(MSR_VM_CR, &vm_cr))
+		wrmsr_safe(MSR_VM_CR, vm_cr | VM_CR_R_INIT);
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
+	c->svm.hsave = early_alloc(PAGE_SIZE);
+	c->svm.host_vmcb = early_alloc(PAGE_SIZE);
+	wrmsr(MSR_VM_HSAVE_PA, c->svm.hsave.v);
+	svm_clgi();
+	svm_vmsave(c->svm.host_vmcb.v);
+	c->svm.asid_generation = 1;
+	c->svm.asid_next = ASID_FIRST_GUEST;
+	c->svm.flush = TLB_FLUSH_ALL;
+	return true;
+}
+
+static int svm_vcpu_init(struct vcpu *v)
+{
+	struct vmcb *b = page_alloc_hyp();
+
+	if (!b)
+		return fail(-ENOMEM);
+	v->svm.vmcb = b;
+	v->svm.vmcb_pa = ptr_hpa(b).v;
+	b->intercept3 = INTERCEPT_NMI | INTERCEPT_INIT | INTERCEPT_CPUID | INTERCEPT_INVD |
+			INTERCEPT_INVLPGA | INTERCEPT_MSR | INTERCEPT_SHUTDOWN;
+	b->intercept4 = INTERCEPT_VMRUN | INTERCEPT_VMMCALL | INTERCEPT_VMLOAD |
+			INTERCEPT_VMSAVE | INTERCEPT_STGI | INTERCEPT_CLGI | INTERCEPT_SKINIT;
+	b->np_control = NP_ENABLE;
+	b->nested_cr3 = ptr_hpa(v->vm->s2.root).v;
+	if (v->control) {
+		b->msrpm = msrpm_control;
+		b->asid = ASID_CONTROL;
+		return 0;
+	}
+	b->intercept3 |= INTERCEPT_INTR | INTERCEPT_RDPMC | INTERCEPT_RSM | INTERCEPT_HLT |
+			 INTERCEPT_IO;
+	b->intercept4 |= INTERCEPT_WBINVD | INTERCEPT_MONITOR | INTERCEPT_MWAIT |
+			 INTERCEPT_XSETBV;
+	b->intercept_cr_write = BIT(4);
+	/*
+	 * A #DB or #AC that raises itself while being delivered would keep the
+	 * core in microcode for ever.
+	 */
+	b->intercept_exc = BIT(EXC_DB) | BIT(EXC_AC);
+	b->iopm = iopm_guest;
+	b->msrpm = msrpm_guest;
+	b->int_ctl = VINTR_MASKING;
+	return 0;
+}
+
+static void svm_vcpu_fini(struct vcpu *v)
+{
+	if (v->svm.vmcb)
+		page_free_hyp(v->svm.vmcb);
+	v->svm.vmcb = NULL;
+}
+
+static void svm_seg_set(struct vcpu *v, enum joist_seg s, const struct joist_segment *seg);
+
+static void svm_vcpu_reset(struct vcpu *v)
+{
+	/* APM, "Processor Initialization State". */
+	static const struct joist_segment data = { .limit = 0xffff, .attr = 0x93 };
+	static const struct joist_segment code = {
+		.base = 0xffff0000, .limit = 0xffff, .selector = 0xf000, .attr = 0x9b };
+	static const struct joist_segment ldt = { .limit = 0xffff, .attr = 0x82 };
+	static const struct joist_segment tss = { .limit = 0xffff, .attr = 0x8b };
+	struct vmcb *b = v->svm.vmcb;
+	enum joist_seg s;
+
+	for (s = JOIST_ES; s <= JOIST_GS; s++)
+		svm_seg_set(v, s, s == JOIST_CS ? &code : &data);
+	svm_seg_set(v, JOIST_LDTR, &ldt);
+	svm_seg_set(v, JOIST_TR, &tss);
+	b->gdtr = b->idtr = (struct vmcb_seg){ .limit = 0xffff };
+	b->cpl = 0;
+	b->cr0 = CR0_CD | CR0_NW | CR0_ET;
+	b->cr2 = b->cr3 = b->cr4 = 0;
+	b->efer = EFER_SVME;
+	b->dr6 = DR6_INIT;
+	b->dr7 = DR7_INIT;
+	b->star = b->lstar = b->cstar = b->sfmask = b->kernel_gs_base = 0;
+	b->sysenter_cs = b->sysenter_esp = b->sysenter_eip = 0;
+	b->debugctl = 0;
+	b->g_pat = PAT_RESET;
+	b->shadow = 0;
+	b->event_inj = 0;
+	b->exit_int_info = 0;
+	b->intercept3 &= ~(u32)(INTERCEPT_IRET | INTERCEPT_VINTR);
+	v->svm.nmi_blocked = v->svm.iret_step = false;
+	v->svm.iret_rip = 0;
+	v->svm.asid_cpu = 0;
+	if (!v->control)
+		b->int_ctl = VINTR_MASKING;
+}
+
+/* What VMLOAD does not switch; the control VM's values are kept meanwhile. */
+static void svm_load(struct vcpu *v)
+{
+}
+
+static void svm_unload(struct vcpu *v)
+{
+}
+
+/* A guest gets an address space id of this core; a new one means no stale
+ * translation, whether or not the CPU can flush one id alone. */
+static void assign_asid(struct vcpu *v, struct cpu *c)
+{
+	if (v->svm.asid_cpu == c->id + 1 && v->svm.asid_generation == c->svm.asid_generation)
+		return;
+	if (c->svm.asid_next == asid_count) {
+		c->svm.asid_next = ASID_FIRST_GUEST;
+		c->svm.asid_generation++;
+		c->svm.flush = TLB_FLUSH_ALL;
+	}
+	v->svm.asid_cpu = c->id + 1;
+	v->svm.asid_generation = c->svm.asid_generation;
+	v->svm.vmcb->asid = c->svm.asid_next++;
+}
+
+static void svm_enter(struct vcpu *v)
+{
+	struct cpu *c = current_cpu();
+	struct vmcb *b = v->svm.vmcb;
+
+	if (!v->control)
+		assign_asid(v, c);
+	b->tlb_control = (u8)c->svm.flush;
+	c->svm.flush = 0;
+	b->rax = v->gpr[JOIST_RAX];
+	b->rsp = v->gpr[JOIST_RSP];
+	b->rip = v->rip;
+	b->rflags = v->rflags;
+	b->clean = CLEAN_NONE;
+
+	svm_vmrun(v->svm.vmcb_pa, v->gpr, c->svm.host_vmcb.v);
+
+	v->gpr[JOIST_RAX] = b->rax;
+	v->gpr[JOIST_RSP] = b->rsp;
+	v->rip = b->rip;
+	v->rflags = b->rflags;
+	svm_exit_decode(v);
+}
+
+/* Registers that are one field of the VMCB. */
+static u64 *field(struct vmcb *b, enum vreg r)
+{
+	switch (r) {
+	case VREG_CR0: return &b->cr0;
+	case VREG_CR2: return &b->cr2;
+	case VREG_CR3: return &b->cr3;
+	case VREG_CR4: return &b->cr4;
+	case VREG_DR6: return &b->dr6;
+	case VREG_DR7: return &b->dr7;
+	case VREG_STAR: return &b->star;
+	case VREG_LSTAR: return &b->lstar;
+	case VREG_CSTAR: return &b->cstar;
+	case VREG_SFMASK: return &b->sfmask;
+	case VREG_KERNEL_GS_BASE: return &b->kernel_gs_base;
+	case VREG_SYSENTER_CS: return &b->sysenter_cs;
+	case VREG_SYSENTER_ESP: return &b->sysenter_esp;
+	case VREG_SYSENTER_EIP: return &b->sysenter_eip;
+	case VREG_DEBUGCTL: return &b->debugctl;
+	case VREG_PAT: return &b->g_pat;
+	case VREG_GDTR_BASE: return &b->gdtr.base;
+	case VREG_IDTR_BASE: return &b->idtr.base;
+	default: return NULL;
+	}
+}
+
+static u64 svm_reg_get(struct vcpu *v, enum vreg r)
+{
+	struct vmcb *b = v->svm.vmcb;
+
+	switch (r) {
+	case VREG_CR0: return b->cr0;
+	case VREG_CR3: return b->cr3;
+	case VREG_CR4: return b->cr4;
+	case VREG_EFER: return b->efer & ~EFER_SVME;
+	case VREG_CPL: return b->cpl;
+	case VREG_GDTR_LIMIT: return b->gdtr.limit;
+	case VREG_IDTR_LIMIT: return b->idtr.limit;
+	default: return *field(b, r);
+	}
+}
+
+static void svm_reg_set(struct vcpu *v, enum vreg r, u64 val)
+{
+	struct vmcb *b = v->svm.vmcb;
+
+	switch (r) {
+	case VREG_EFER:
+		b->efer = val | EFER_SVME;
+		break;
+	case VREG_GDTR_LIMIT:
+		b->gdtr.limit = (u32)val;
+		break;
+	case VREG_IDTR_LIMIT:
+		b->idtr.limit = (u32)val;
+		break;
+	case VREG_CPL:
+		break;
+	default:
+		*field(b, r) = val;
+	}
+	/* What bears on translation: nothing old may be used. */
+	if (r == VREG_CR0 || r == VREG_CR3 || r == VREG_CR4 || r == VREG_EFER)
+		v->svm.asid_cpu = 0;
+}
+
+static struct vmcb_seg *segment(struct vmcb *b, enum joist_seg s)
+{
+	/* The first six lie in the order of enum joist_seg. */
+	return s == JOIST_LDTR ? &b->ldtr : s == JOIST_TR ? &b->tr : &b->es + s;
+}
+
+static void svm_seg_get(struct vcpu *v, enum joist_seg s, struct joist_segment *seg)
+{
+	const struct vmcb_seg *f = segment(v->svm.vmcb, s);
+
+	seg->base = f->base;
+	seg->limit = f->limit;
+	seg->selector = f->selector;
+	seg->attr = (f->attr & ATTR_LOW) | (f->attr & 0xf00u) << 4;
+	if (!(f->attr & VMCB_ATTR_P))
+		seg->attr |= ATTR_UNUSABLE;
+	seg->reserved = 0;
+	seg->reserved2 = 0;
+}
+
+static void svm_seg_set(struct vcpu *v, enum joist_seg s, const struct joist_segment *seg)
+{
+	struct vmcb *b = v->svm.vmcb;
+	struct vmcb_seg *f = segment(b, s);
+
+	f->base = seg->base;
+	f->limit = seg->limit;
+	f->selector = seg->selector;
+	f->attr = (u16)((seg->attr & ATTR_LOW) | (seg->attr >> 4 & 0xf00));
+	if (seg->attr & ATTR_UNUSABLE)
+		f->attr &= (u16)~VMCB_ATTR_P;
+	/* APM, "Canonicalization and Consistency Checks": CPL is SS's DPL. */
+	if (s == JOIST_SS)
+		b->cpl = field_get(BITS(6, 5), seg->attr);
+}
+
+static void svm_inject(struct vcpu *v, struct event ev)
+{
+	struct vmcb *b = v->svm.vmcb;
+
+	b->event_inj = ev.info | (u64)ev.error << 32;
+	if (field_get(BITS(10, 8), ev.info) == 2) {
+		v->svm.nmi_blocked = true;
+		b->intercept3 |= (u32)INTERCEPT_IRET;
+	}
+}
+
+static void svm_want_window(struct vcpu *v, bool intr, bool nmi, u32 priority)
+{
+	struct vmcb *b = v->svm.vmcb;
+
+	b->int_ctl &= ~(VINTR_IRQ | VINTR_PRIO | VINTR_IGN_TPR);
+	b->intercept3 &= ~(u32)INTERCEPT_VINTR;
+	if (intr) {
+		b->int_ctl |= VINTR_IRQ | field_put(VINTR_PRIO, priority & 15);
+		if (priority > 15)
+			b->int_ctl |= VINTR_IGN_TPR;
+		b->intercept3 |= (u32)INTERCEPT_VINTR;
+	}
+	/* Stopped at the IRET that ends the last NMI: step over it. */
+	if (nmi && v->svm.iret_rip && !v->svm.iret_step) {
+		v->svm.iret_step = true;
+		v->rflags |= RFLAGS_TF;
+	}
+}
+
+static u32 svm_shadow_get(struct vcpu *v)
+{
+	return (v->svm.vmcb->shadow & 1 ? JOIST_SHADOW_STI : 0) |
+	       (v->svm.nmi_blocked ? JOIST_NMI_BLOCKED : 0);
+}
+
+static void svm_shadow_set(struct vcpu *v, u32 shadow)
+{
+	struct vmcb *b = v->svm.vmcb;
+
+	b->shadow = !!(shadow & (JOIST_SHADOW_STI | JOIST_SHADOW_MOVSS));
+	if (!!(shadow & JOIST_NMI_BLOCKED) == v->svm.nmi_blocked)
+		return;
+	v->svm.nmi_blocked = shadow & JOIST_NMI_BLOCKED;
+	v->svm.iret_step = false;
+	v->svm.iret_rip = 0;
+	if (v->svm.nmi_blocked)
+		b->intercept3 |= (u32)INTERCEPT_IRET;
+	else
+		b->intercept3 &= ~(u32)INTERCEPT_IRET;
+}
+
+static u32 svm_tpr_get(struct vcpu *v)
+{
+	return v->svm.vmcb->int_ctl & 15;
+}
+
+static void svm_tpr_set(struct vcpu *v, u32 cr8)
+{
+	struct vmcb *b = v->svm.vmcb;
+
+	b->int_ctl = (b->int_ctl & ~VINTR_TPR) | cr8;
+}
+
+static void svm_tsc_offset_set(struct vcpu *v, u64 offset)
+{
+	v->svm.vmcb->tsc_offset = offset;
+}
+
+static void svm_dr_intercept(struct vcpu *v, bool on)
+{
+	v->svm.vmcb->intercept_dr_read = v->svm.vmcb->intercept_dr_write = on ? 0xffff : 0;
+}
+
+static void svm_timer_set(struct vcpu *v, u64 host_tsc)
+{
+	/* SVM has no preemption timer: joist.ko's interrupt ends guest mode. */
+}
+
+static void svm_flush_control(struct cpu *c)
+{
+	c->svm.flush = TLB_FLUSH_ALL;
+}
+
+static void svm_flush(struct vcpu *v)
+{
+	v->svm.asid_cpu = 0;
+}
+
+const struct backend svm_backend = {
+	.name = "AMD SVM",
+	.vendor = JOIST_VENDOR_SVM,
+	.stage2 = &npt_format,
+	.probe = svm_probe,
+	.features = svm_features,
+	.cpu_enable = svm_cpu_enable,
+	.vcpu_init = svm_vcpu_init,
+	.vcpu_fini = svm_vcpu_fini,
+	.vcpu_reset = svm_vcpu_reset,
+	.load = svm_load,
+	.unload = svm_unload,
+	.enter = svm_enter,
+	.reg_get = svm_reg_get,
+	.reg_set = svm_reg_set,
+	.seg_get = svm_seg_get,
+	.seg_set = svm_seg_set,
+	.inject = svm_inject,
+	.want_window = svm_want_window,
+	.shadow_get = svm_shadow_get,
+	.shadow_set = svm_shadow_set,
+	.tpr_get = svm_tpr_get,
+	.tpr_set = svm_tpr_set,
+	.tsc_offset_set = svm_tsc_offset_set,
+	.dr_intercept = svm_dr_intercept,
+	.timer_set = svm_timer_set,
+	.flush_control = svm_flush_control,
+	.flush = svm_flush,
+};

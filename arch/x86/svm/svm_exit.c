@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * svm_exit.c -- a VMCB's exit code in neutral terms.
+ */
+#include "arch/x86/backend.h"
+#include "arch/x86/regs.h"
+#include "arch/x86/svm/vmcb.h"
+#include "core/vm.h"
+
+void svm_take_nmi(void);
+
+#define EVENT_TYPE	BITS(10, 8)
+#define TYPE_INTR	0
+#define TYPE_EXCEPTION	3
+#define TYPE_SOFT	4
+
+/* Exits whose only content is their kind.  Length: see insn_len(). */
+static const u8 plain[0x90] = {
+#define P(code, kind) [SVM_EXIT_##code] = JOIST_STAT_##kind + 1
+	P(INTR, INTR), P(VINTR, INTR_WINDOW), P(RDPMC, RDPMC),
+	P(CPUID, CPUID), P(RSM, VIRT_INSN), P(INVD, WBINVD), P(PAUSE, PAUSE),
+	P(HLT, HLT), P(INVLPGA, VIRT_INSN), P(SHUTDOWN, SHUTDOWN),
+	P(VMRUN, VIRT_INSN), P(VMMCALL, HYPERCALL), P(VMLOAD, VIRT_INSN),
+	P(VMSAVE, VIRT_INSN), P(STGI, VIRT_INSN), P(CLGI, VIRT_INSN),
+	P(SKINIT, VIRT_INSN), P(WBINVD, WBINVD), P(MONITOR, MWAIT),
+	P(MWAIT, MWAIT), P(MWAIT_ARMED, MWAIT), P(XSETBV, XSETBV),
+#undef P
+};
+
+/*
+ * An event whose delivery the exit cut short goes in again.  Software
+ * interrupts, #BP and #OF are simply executed again: RIP still points at their
+ * instruction.  Some implementations report an injected interrupt as type
+ * "exception": a vector above 31 is no exception.
+ */
+static void note_vectoring(struct vcpu *v, const struct vmcb *b)
+{
+	u32 info = (u32)b->exit_int_info, vector = info & JOIST_EVENT_VECTOR;
+	u32 type = field_get(EVENT_TYPE, info);
+
+	v->reinject.info = 0;
+	if (!(info & JOIST_EVENT_VALID) || type == TYPE_SOFT)
+		return;
+	if (type == TYPE_EXCEPTION && vector > 31)
+		info = (info & ~(u32)(EVENT_TYPE | JOIST_EVENT_ERROR)) | JOIST_EVENT_TYPE(TYPE_INTR);
+	else if (type == TYPE_EXCEPTION && (vector == EXC_BP || vector == EXC_OF))
+		return;
+	v->reinject.info = info;
+	v->reinject.error = (u32)(b->exit_int_info >> 32);
+}
+
+/* The IRET of an NMI handler: from the next instruction on NMIs may come. */
+static void iret_seen(struct vcpu *v, struct vmcb *b)
+{
+	b->intercept3 &= ~(u32)INTERCEPT_IRET;
+	v->svm.iret_rip = v->rip;
+	v->x.kind = JOIST_STAT_NMI_WINDOW;
+}
+
+static void iret_done(struct vcpu *v)
+{
+	v->svm.iret_rip = 0;
+	v->svm.nmi_blocked = false;
+}
+
+static void decode_io(struct vcpu *v, const struct vmcb *b)
+{
+	u64 info = b->exit_info1;
+
+	v->x.kind = JOIST_STAT_IO;
+	v->x.io.port = (u16)field_get(IOIO_PORT, info);
+	v->x.io.size = (u8)field_get(IOIO_SIZE, info);
+	v->x.io.in = info & IOIO_IN;
+	v->x.io.string = info & IOIO_STRING;
+	v->x.io.rep = info & IOIO_REP;
+	/* EXITINFO2 is the next RIP, on every CPU. */
+	v->x.insn_len = (u8)(b->exit_info2 - b->rip);
+}
+
+static void decode_exception(struct vcpu *v, struct vmcb *b, u32 vector)
+{
+	v->x.kind = JOIST_STAT_EXCEPTION;
+	v->x.vector = vector;
+	v->x.error = (u32)b->exit_info1;
+	if (vector == EXC_DB && v->svm.iret_step) {
+		v->svm.iret_step = false;
+		iret_done(v);
+		b->dr6 &= ~BIT(14);		/* BS: the step was ours */
+		v->x.kind = JOIST_STAT_NMI_WINDOW;
+	}
+}
+
+static void decode_npf(struct vcpu *v, const struct vmcb *b)
+{
+	u64 info = b->exit_info1;
+
+	v->x.kind = JOIST_STAT_STAGE2;
+	v->x.s2.gpa = b->exit_info2;
+	v->x.s2.write = info & NPF_WRITE;
+	v->x.s2.exec = info & NPF_FETCH;
+	v->x.s2.present = info & NPF_PRESENT;
+	v->x.s2.in_walk = info & NPF_TABLE;
+}
+
+void svm_exit_decode(struct vcpu *v)
+{
+	struct vmcb *b = v->svm.vmcb;
+	u64 code = b->exit_code;
+
+	v->x.insn_len = 0;
+	v->x.raw[0] = code;
+	v->x.raw[1] = b->exit_info1;
+	v->x.raw[2] = b->exit_info2;
+	v->x.raw[3] = b->exit_int_info;
+	if (unlikely(b->exit_int_info & JOIST_EVENT_VALID))
+		note_vectoring(v, b);
+	if (unlikely(v->svm.iret_rip) && v->rip != v->svm.iret_rip && !v->svm.iret_step)
+		iret_done(v);
+
+	if (code < sizeof(plain) && plain[code]) {
+		v->x.kind = plain[code] - 1u;
+		/* next_rip is 0 on a CPU without NRIP save. */
+		if (b->next_rip)
+			v->x.insn_len = (u8)(b->next_rip - b->rip);
+		return;
+	}
+	switch (code) {
+	case SVM_EXIT_IOIO:
+		decode_io(v, b);
+		break;
+	case SVM_EXIT_MSR:
+		v->x.kind = b->exit_info1 & 1 ? JOIST_STAT_MSR_WRITE : JOIST_STAT_MSR_READ;
+		v->x.insn_len = b->next_rip ? (u8)(b->next_rip - b->rip) : 0;
+		break;
+	case SVM_EXIT_NPF:
+		decode_npf(v, b);
+		break;
+	case SVM_EXIT_NMI:
+		/* It is still pending: take it here, with the trap handler. */
+		svm_take_nmi();
+		v->x.kind = JOIST_STAT_NMI;
+		break;
+	case SVM_EXIT_INIT:
+		svm_take_nmi();		/* VM_CR.R_INIT: it is a #SX now, dropped */
+		v->x.kind = JOIST_STAT_INIT;
+		break;
+	case SVM_EXIT_IRET:
+		iret_seen(v, b);
+		break;
+	case SVM_EXIT_EXCP0 ... SVM_EXIT_EXCP31:
+		decode_exception(v, b, (u32)(code - SVM_EXIT_EXCP0));
+		break;
+	case SVM_EXIT_READ_CR0 ... SVM_EXIT_WRITE_CR0 + 15:
+		v->x.kind = JOIST_STAT_CR;
+		break;
+	case SVM_EXIT_READ_DR0 ... SVM_EXIT_WRITE_DR15:
+		v->x.kind = JOIST_STAT_DR;
+		break;
+	case SVM_EXIT_INVALID:
+		v->x.kind = JOIST_STAT_ENTRY_FAIL;
+		break;
+	default:
+		v->x.kind = JOIST_STAT_OTHER;
+	}
+}

@@ -1,0 +1,30 @@
+build-clang/release/arch/x86/smp.o: arch/x86/smp.c arch/x86/cpu.h \
+  core/lock.h core/types.h arch/x86/insn.h arch/x86/paging.h \
+  boot/memory.h boot/mb2.h drivers/screen.h boot/param.h core/log.h \
+  core/errno.h core/string.h drivers/apic.h
+
+arch/x86/cpu.h:
+
+core/lock.h:
+
+core/types.h:
+
+arch/x86/insn.h:
+
+arch/x86/paging.h:
+
+boot/memory.h:
+
+boot/mb2.h:
+
+drivers/screen.h:
+
+boot/param.h:
+
+core/log.h:
+
+core/errno.h:
+
+core/string.h:
+
+drivers/apic.h:

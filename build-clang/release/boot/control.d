@@ -1,0 +1,52 @@
+build-clang/release/boot/control.o: boot/control.c arch/x86/paging.h \
+  core/types.h arch/x86/regs.h boot/control.h boot/mb2.h \
+  drivers/screen.h boot/image.h boot/memory.h boot/param.h core/log.h \
+  core/errno.h core/string.h core/vm.h arch/x86/backend.h arch/x86/cpu.h \
+  core/lock.h arch/x86/decode.h arch/x86/insn.h include/joist.h \
+  arch/x86/stage2.h arch/x86/vlapic.h core/page.h drivers/acpi.h
+
+arch/x86/paging.h:
+
+core/types.h:
+
+arch/x86/regs.h:
+
+boot/control.h:
+
+boot/mb2.h:
+
+drivers/screen.h:
+
+boot/image.h:
+
+boot/memory.h:
+
+boot/param.h:
+
+core/log.h:
+
+core/errno.h:
+
+core/string.h:
+
+core/vm.h:
+
+arch/x86/backend.h:
+
+arch/x86/cpu.h:
+
+core/lock.h:
+
+arch/x86/decode.h:
+
+arch/x86/insn.h:
+
+include/joist.h:
+
+arch/x86/stage2.h:
+
+arch/x86/vlapic.h:
+
+core/page.h:
+
+drivers/acpi.h:

@@ -1,0 +1,32 @@
+build-clang/release/core/event.o: core/event.c arch/x86/regs.h \
+  core/types.h core/log.h core/errno.h core/vm.h arch/x86/backend.h \
+  arch/x86/cpu.h core/lock.h arch/x86/decode.h arch/x86/insn.h \
+  include/joist.h arch/x86/stage2.h arch/x86/vlapic.h core/page.h
+
+arch/x86/regs.h:
+
+core/types.h:
+
+core/log.h:
+
+core/errno.h:
+
+core/vm.h:
+
+arch/x86/backend.h:
+
+arch/x86/cpu.h:
+
+core/lock.h:
+
+arch/x86/decode.h:
+
+arch/x86/insn.h:
+
+include/joist.h:
+
+arch/x86/stage2.h:
+
+arch/x86/vlapic.h:
+
+core/page.h:

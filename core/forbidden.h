@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * forbidden.h -- memory that the control VM must not see.
+ */
+#ifndef CORE_FORBIDDEN_H
+#define CORE_FORBIDDEN_H
+
+#include "core/types.h"
+
+struct vcpu;
+
+struct forbidden_counts {
+	u64 reads, writes;
+};
+extern struct forbidden_counts forbidden_counts;
+
+/* Whether this address is RAM of the hypervisor, the pool or a guest. */
+bool forbidden(u64 gpa);
+void forbidden_count(struct vcpu *v, u64 gpa, bool write);
+/* The page there shows all ones, read-only, for the time being. */
+int forbidden_map_ones(u64 gpa);
+/* Takes the ones away in a range that the control VM is about to be shown;
+ * control_s2_lock is held, the caller flushes. */
+void forbidden_unmap_ones_locked(u64 gpa, u64 len);
+/* Device memory that is not in the control VM's map yet. */
+int control_map_device(u64 gpa);
+
+#endif

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * hc_regs.c -- reading and writing a vCPU's registers.
+ *
+ * A write is checked as a whole before anything changes.  The checks are those
+ * that the CPU makes at entry (SDM, "Checks on Guest Control Registers, Debug
+ * Registers, and MSRs" and following; APM, "Canonicalization and Consistency
+ * Checks"): state that passes here can be entered.
+ */
+#include "arch/x86/msr.h"
+#include "arch/x86/regs.h"
+#include "arch/x86/xstate.h"
+#include "core/hypercall.h"
+#include "core/log.h"
+#include "core/string.h"
+
+#define ATTR_BITS	(BITS(16, 12) | BITS(7, 0))
+#define ATTR_UNUSABLE	BIT(16)
+#define ATTR_LONG	BIT(13)
+#define ATTR_DB		BIT(14)
+#define SHADOW_BITS	(JOIST_SHADOW_STI | JOIST_SHADOW_MOVSS | JOIST_NMI_BLOCKED | \
+			 JOIST_NMI_PENDING)
+
+/* joist_msr -> where it lives: a register of the backend ... */
+static const s8 msr_vreg[JOIST_MSRS] = {
+	[JOIST_MSR_EFER] = VREG_EFER,
+	[JOIST_MSR_STAR] = VREG_STAR,
+	[JOIST_MSR_LSTAR] = VREG_LSTAR,
+	[JOIST_MSR_CSTAR] = VREG_CSTAR,
+	[JOIST_MSR_SFMASK] = VREG_SFMASK,
+	[JOIST_MSR_KERNEL_GS_BASE] = VREG_KERNEL_GS_BASE,
+	[JOIST_MSR_SYSENTER_CS] = VREG_SYSENTER_CS,
+	[JOIST_MSR_SYSENTER_ESP] = VREG_SYSENTER_ESP,
+	[JOIST_MSR_SYSENTER_EIP] = VREG_SYSENTER_EIP,
+	[JOIST_MSR_DEBUGCTL] = VREG_DEBUGCTL,
+};
+
+/* ... or one that the hypervisor keeps. */
+static u64 *msr_kept(struct vcpu *v, enum joist_msr m)
+{
+	switch (m) {
+	case JOIST_MSR_PAT: return &v->gs.pat;
+	case JOIST_MSR_APIC_BASE: return &v->lapic.base;
+	case JOIST_MSR_TSC_AUX: return &v->gs.tsc_aux;
+	case JOIST_MSR_TSC_ADJUST: return &v->gs.tsc_adjust;
+	case JOIST_MSR_SPEC_CTRL: return &v->gs.spec_ctrl;
+	case JOIST_MSR_XSS: return &v->gs.xss;
+	case JOIST_MSR_MISC_ENABLE: return &v->gs.misc_enable;
+	case JOIST_MSR_KVM_SYSTEM_TIME: return &v->gs.system_time;
+	case JOIST_MSR_KVM_WALL_CLOCK: return &v->vm->wall_clock_gpa;
+	default: return NULL;
+	}
+}
+
+static void read_table(struct vcpu *v, struct joist_segment *s, enum vreg base, enum vreg limit)
+{
+	*s = (struct joist_segment){ .base = backend->reg_get(v, base),
+				     .limit = (u32)backend->reg_get(v, limit) };
+}
+
+static void read_regs(struct vcpu *v, u32 mask, struct joist_regs *r)
+{
+	unsigned i;
+
+	if (mask & JOIST_REGS_GPR) {
+		memcpy(r->gpr, v->gpr, sizeof(r->gpr));
+		r->rip = v->rip;
+		r->rflags = v->rflags;
+	}
+	if (mask & JOIST_REGS_SEG) {
+		for (i = 0; i < JOIST_SEGS; i++)
+			backend->seg_get(v, i, &r->seg[i]);
+		read_table(v, &r->gdtr, VREG_GDTR_BASE, VREG_GDTR_LIMIT);
+		read_table(v, &r->idtr, VREG_IDTR_BASE, VREG_IDTR_LIMIT);
+	}
+	if (mask & JOIST_REGS_CR) {
+		r->cr0 = backend->reg_get(v, VREG_CR0);
+		r->cr2 = backend->reg_get(v, VREG_CR2);
+		r->cr3 = backend->reg_get(v, VREG_CR3);
+		r->cr4 = backend->reg_get(v, VREG_CR4);
+		r->cr8 = vlapic_tpr(&v->lapic);
+		r->xcr0 = v->gs.xcr0;
+	}
+	if (mask & JOIST_REGS_DR) {
+		memcpy(r->dr, v->gs.dr, sizeof(r->dr));
+		r->dr6 = backend->reg_get(v, VREG_DR6);
+		r->dr7 = backend->reg_get(v, VREG_DR7);
+	}
+	if (mask & JOIST_REGS_MSR) {
+		for (i = 0; i < JOIST_MSRS; i++) {
+			u64 *kept = msr_kept(v, i);
+
+			r->msr[i] = kept ? *kept : backend->reg_get(v, (enum vreg)msr_vreg[i]);
+		}
+		r->tsc = vcpu_tsc(v);
+	}
+	if (mask & JOIST_REGS_EVENT) {
+		event_absorb(v);
+		r->activity = v->activity;
+		r->interruptibility = backend->shadow_get(v) |
+				      (v->nmi_pending ? JOIST_NMI_PENDING : 0);
+		r->event = v->reinject.info ? v->reinject.info : v->exception.info;
+		r->event_error = v->reinject.info ? v->reinject.error : v->exception.error;
+	}
+}
+
+static bool seg_ok(const struct joist_segment *s)
+{
+	return !(s->attr & ~ATTR_BITS) && !s->reserved && !s->reserved2 && canonical(s->base) &&
+	       !((s->attr & ATTR_LONG) && (s->attr & ATTR_DB) && (s->attr & BIT(3)));
+}
+
+static bool segs_ok(const struct joist_regs *r)
+{
+	unsigned i;
+
+	for (i = 0; i < JOIST_SEGS; i++)
+		if (!seg_ok(&r->seg[i]))
+			return false;
+	/* A task register must be there: a busy TSS. */
+	if ((r->seg[JOIST_TR].attr & ATTR_UNUSABLE) ||
+	    ((r->seg[JOIST_TR].attr & 0xf) != 0xb && (r->seg[JOIST_TR].attr & 0xf) != 0x3))
+		return false;
+	if (r->gdtr.limit > 0xffff || r->idtr.limit > 0xffff)
+		return false;
+	return canonical(r->gdtr.base) && canonical(r->idtr.base);
+}
+
+/* Control registers and EFER together: those not in the mask as they are. */
+static bool crs_ok(struct vcpu *v, u32 mask, const struct joist_regs *r)
+{
+	u64 efer = mask & JOIST_REGS_MSR ? r->msr[JOIST_MSR_EFER] : backend->reg_get(v, VREG_EFER);
+	u64 cr0 = mask & JOIST_REGS_CR ? r->cr0 : backend->reg_get(v, VREG_CR0);
+	u64 cr4 = mask & JOIST_REGS_CR ? r->cr4 : backend->reg_get(v, VREG_CR4);
+	u64 cr3 = mask & JOIST_REGS_CR ? r->cr3 : backend->reg_get(v, VREG_CR3);
+	bool lma = efer & EFER_LMA;
+
+	if ((cr0 & ~CR0_ALL) || ((cr0 & CR0_PG) && !(cr0 & CR0_PE)) ||
+	    ((cr0 & CR0_NW) && !(cr0 & CR0_CD)))
+		return false;
+	if ((cr4 & ~guest_features.cr4) || (efer & ~guest_features.efer))
+		return false;
+	if (cr3 >> guest_features.phys_bits)
+		return false;
+	if (lma != ((efer & EFER_LME) && (cr0 & CR0_PG)))
+		return false;
+	if (lma && !(cr4 & CR4_PAE))
+		return false;
+	return lma || !(cr4 & CR4_PCIDE);
+}
+
+static bool msrs_ok(struct vcpu *v, const struct joist_regs *r)
+{
+	struct vlapic trial = v->lapic;
+	const u64 *m = r->msr;
+
+	return canonical(m[JOIST_MSR_LSTAR]) && canonical(m[JOIST_MSR_CSTAR]) &&
+	       canonical(m[JOIST_MSR_KERNEL_GS_BASE]) && canonical(m[JOIST_MSR_SYSENTER_ESP]) &&
+	       canonical(m[JOIST_MSR_SYSENTER_EIP]) && pat_valid(m[JOIST_MSR_PAT]) &&
+	       !(m[JOIST_MSR_SYSENTER_CS] >> 32) && !(m[JOIST_MSR_SFMASK] >> 32) &&
+	       !(m[JOIST_MSR_TSC_AUX] >> 32) && !m[JOIST_MSR_XSS] && !m[JOIST_MSR_DEBUGCTL] &&
+	       !(m[JOIST_MSR_SPEC_CTRL] & ~(guest_features.spec_ctrl ? BITS(2, 0) : 0)) &&
+	       (m[JOIST_MSR_APIC_BASE] == trial.base ||
+		!vlapic_set_base(&trial, m[JOIST_MSR_APIC_BASE]));
+}
+
+static bool event_ok(const struct joist_regs *r)
+{
+	u32 type = (u32)field_get(BITS(10, 8), r->event);
+
+	if (r->activity > JOIST_VCPU_WAIT_SIPI || r->activity == JOIST_VCPU_RUNNING ||
+	    (r->interruptibility & ~SHADOW_BITS))
+		return false;
+	if (!(r->event & JOIST_EVENT_VALID))
+		return !r->event;
+	if (r->event & ~(JOIST_EVENT_VALID | JOIST_EVENT_ERROR | 0x7ffu))
+		return false;
+	return type == 0 || (type == 2 && (r->event & 0xff) == 2) ||
+	       (type == 3 && (r->event & 0xff) < 32);
+}
+
+static bool regs_ok(struct vcpu *v, u32 mask, const struct joist_regs *r)
+{
+	if ((mask & JOIST_REGS_GPR) &&
+	    ((r->rflags & ~RFLAGS_ALL) || !(r->rflags & RFLAGS_ONE) || !canonical(r->rip)))
+		return false;
+	if ((mask & JOIST_REGS_SEG) && !segs_ok(r))
+		return false;
+	if ((mask & (JOIST_REGS_CR | JOIST_REGS_MSR)) && !crs_ok(v, mask, r))
+		return false;
+	if ((mask & JOIST_REGS_CR) &&
+	    (r->cr8 > 15 || (guest_features.xcr0 && !xcr0_valid(r->xcr0))))
+		return false;
+	if ((mask & JOIST_REGS_DR) && (r->dr6 >> 32 || r->dr7 >> 32))
+		return false;
+	if ((mask & JOIST_REGS_MSR) && !msrs_ok(v, r))
+		return false;
+	return !(mask & JOIST_REGS_EVENT) || event_ok(r);
+}
+
+static void write_msrs(struct vcpu *v, const struct joist_regs *r)
+{
+	unsigned i;
+
+	if (r->msr[JOIST_MSR_APIC_BASE] != v->lapic.base)
+		vlapic_set_base(&v->lapic, r->msr[JOIST_MSR_APIC_BASE]);
+	for (i = 0; i < JOIST_MSRS; i++) {
+		u64 *kept = msr_kept(v, i);
+
+		if (i == JOIST_MSR_APIC_BASE)
+			continue;
+		if (kept)
+			*kept = r->msr[i];
+		else
+			backend->reg_set(v, (enum vreg)msr_vreg[i], r->msr[i]);
+	}
+	backend->reg_set(v, VREG_PAT, v->gs.pat);
+	if (r->tsc != vcpu_tsc(v)) {
+		u64 adjust = v->gs.tsc_adjust;
+
+		tsc_write(v, r->tsc);
+		v->gs.tsc_adjust = adjust;
+	}
+	pvclock_update(v);
+}
+
+static void write_regs(struct vcpu *v, u32 mask, const struct joist_regs *r)
+{
+	unsigned i;
+
+	if (mask)
+		v->dead = 0;
+	if (mask & JOIST_REGS_GPR) {
+		memcpy(v->gpr, r->gpr, sizeof(v->gpr));
+		v->rip = r->rip;
+		v->rflags = r->rflags;
+		v->pending.kind = PENDING_NONE;
+	}
+	if (mask & JOIST_REGS_SEG) {
+		for (i = 0; i < JOIST_SEGS; i++)
+			backend->seg_set(v, i, &r->seg[i]);
+		backend->reg_set(v, VREG_GDTR_BASE, r->gdtr.base);
+		backend->reg_set(v, VREG_GDTR_LIMIT, r->gdtr.limit);
+		backend->reg_set(v, VREG_IDTR_BASE, r->idtr.base);
+		backend->reg_set(v, VREG_IDTR_LIMIT, r->idtr.limit);
+	}
+	if (mask & JOIST_REGS_CR) {
+		backend->reg_set(v, VREG_CR0, r->cr0);
+		backend->reg_set(v, VREG_CR2, r->cr2);
+		backend->reg_set(v, VREG_CR3, r->cr3);
+		backend->reg_set(v, VREG_CR4, r->cr4);
+		vlapic_set_tpr(&v->lapic, (u32)r->cr8);
+		backend->tpr_set(v, (u32)r->cr8);
+		if (guest_features.xcr0)
+			v->gs.xcr0 = r->xcr0;
+	}
+	if (mask & JOIST_REGS_DR) {
+		memcpy(v->gs.dr, r->dr, sizeof(v->gs.dr));
+		v->dr_live = true;
+		backend->dr_intercept(v, false);
+		backend->reg_set(v, VREG_DR6, r->dr6);
+		backend->reg_set(v, VREG_DR7, r->dr7);
+	}
+	if (mask & JOIST_REGS_MSR)
+		write_msrs(v, r);
+	if (mask & JOIST_REGS_EVENT) {
+		v->activity = r->activity;
+		backend->shadow_set(v, r->interruptibility & ~JOIST_NMI_PENDING);
+		v->nmi_pending = r->interruptibility & JOIST_NMI_PENDING;
+		v->reinject = (struct event){ r->event, r->event_error };
+		v->exception.info = 0;
+	}
+}
+
+static bool mask_ok(const struct joist_regs_args *a)
+{
+	return !(a->mask & ~JOIST_REGS_ALL) && !a->reserved;
+}
+
+/* Groups that the caller leaves out, as they are after power-on. */
+static void fill_power_on(const struct vcpu *v, u32 mask, struct joist_regs *r)
+{
+	if (!(mask & JOIST_REGS_CR)) {
+		r->cr0 = CR0_CD | CR0_NW | CR0_ET;
+		r->cr2 = r->cr3 = r->cr4 = r->cr8 = 0;
+		r->xcr0 = XCR0_X87;
+	}
+	if (!(mask & JOIST_REGS_MSR)) {
+		memset(r->msr, 0, sizeof(r->msr));
+		r->msr[JOIST_MSR_PAT] = PAT_RESET;
+		r->msr[JOIST_MSR_APIC_BASE] = v->lapic.base;
+	}
+}
+
+int hc_resetcpu(struct hc_context *c, void *args)
+{
+	struct joist_regs_args *a = args;
+
+	if (!mask_ok(a))
+		return fail(-EINVAL);
+	fill_power_on(c->vcpu, a->mask, &a->regs);
+	if (a->mask && !regs_ok(c->vcpu, a->mask | JOIST_REGS_CR | JOIST_REGS_MSR, &a->regs))
+		return fail(-EINVAL);
+	vcpu_reset(c->vcpu);
+	write_regs(c->vcpu, a->mask, &a->regs);
+	return 0;
+}
+
+int hc_readregs(struct hc_context *c, void *args)
+{
+	struct joist_regs_args *a = args;
+
+	if (!mask_ok(a))
+		return fail(-EINVAL);
+	memset(&a->regs, 0, sizeof(a->regs));
+	read_regs(c->vcpu, a->mask, &a->regs);
+	return 0;
+}
+
+int hc_writeregs(struct hc_context *c, void *args)
+{
+	struct joist_regs_args *a = args;
+
+	if (!mask_ok(a) || !regs_ok(c->vcpu, a->mask, &a->regs))
+		return fail(-EINVAL);
+	write_regs(c->vcpu, a->mask, &a->regs);
+	return 0;
+}
+
+int hc_readxstate(struct hc_context *c, void *args)
+{
+	struct joist_xstate *a = args;
+
+	if (a->size != xstate_size() || a->reserved)
+		return fail(-EINVAL);
+	memset(a->data, 0, sizeof(a->data));
+	memcpy(a->data, c->vcpu->xstate, a->size);
+	return 0;
+}
+
+int hc_writexstate(struct hc_context *c, void *args)
+{
+	struct joist_xstate *a = args;
+
+	if (a->size != xstate_size() || a->reserved)
+		return fail(-EINVAL);
+	if (xstate_check(a->data))
+		return fail(-EINVAL);
+	memcpy(c->vcpu->xstate, a->data, a->size);
+	return 0;
+}

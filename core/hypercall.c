@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * hypercall.c -- the hypercall table and its dispatch.
+ *
+ * A row is the whole contract of a call: dispatch checks the caller, copies
+ * the arguments in once, finds and holds the VM and takes what the row names;
+ * no handler touches the caller's memory or takes a lock that a row names.
+ */
+#include "arch/x86/guest_mem.h"
+#include "arch/x86/regs.h"
+#include "core/hypercall.h"
+#include "core/log.h"
+#include "core/string.h"
+
+#define HC(nr, fn, args, need)	[nr] = { #nr, fn, sizeof(struct args), need }
+
+static const struct hypercall calls[HC_COUNT] = {
+	HC(HC_VERSION,       hc_version,       joist_version,      0),
+	HC(HC_CAPABILITIES,  hc_capabilities,  joist_capabilities, 0),
+	HC(HC_CREATE,        hc_create,        joist_create,       0),
+	HC(HC_DESTROY,       hc_destroy,       joist_vm,           NEED_VM),
+	HC(HC_TERM,          hc_term,          joist_vm,           NEED_VM),
+	HC(HC_INFO,          hc_info,          joist_info,         0),
+	HC(HC_RUN,           hc_run,           joist_run_args,     LOCK_ONE_VCPU),
+	HC(HC_RESETCPU,      hc_resetcpu,      joist_regs_args,    LOCK_ONE_VCPU),
+	HC(HC_INTR,          hc_intr,          joist_intr,         NAMES_VCPU),
+	HC(HC_READREGS,      hc_readregs,      joist_regs_args,    LOCK_ONE_VCPU),
+	HC(HC_WRITEREGS,     hc_writeregs,     joist_regs_args,    LOCK_ONE_VCPU),
+	HC(HC_READVMPARAMS,  hc_readvmparams,  joist_vmparam_args, LOCK_ONE_VCPU),
+	HC(HC_WRITEVMPARAMS, hc_writevmparams, joist_vmparam_args, LOCK_ONE_VCPU),
+	HC(HC_MEMSEG_ALLOC,  hc_memseg_alloc,  joist_memseg,       LOCK_ALL_VCPUS | XLOCK_MEMSEGS),
+	HC(HC_MEMSEG_FREE,   hc_memseg_free,   joist_memseg,       LOCK_ALL_VCPUS | XLOCK_MEMSEGS),
+	HC(HC_MEMSEG_MAP,    hc_memseg_map,    joist_memseg,       LOCK_ALL_VCPUS | XLOCK_MEMSEGS),
+	HC(HC_MEMSEG_UNMAP,  hc_memseg_unmap,  joist_memseg,       LOCK_ALL_VCPUS | XLOCK_MEMSEGS),
+	HC(HC_MEMSEG_QUERY,  hc_memseg_query,  joist_memseg,       SLOCK_MEMSEGS),
+	HC(HC_STATS,         hc_stats,         joist_stats,        0),
+	HC(HC_LOG,           hc_log,           joist_log,          0),
+	HC(HC_READXSTATE,    hc_readxstate,    joist_xstate,       LOCK_ONE_VCPU),
+	HC(HC_WRITEXSTATE,   hc_writexstate,   joist_xstate,       LOCK_ONE_VCPU),
+	HC(HC_READLAPIC,     hc_readlapic,     joist_lapic,        LOCK_ONE_VCPU),
+	HC(HC_WRITELAPIC,    hc_writelapic,    joist_lapic,        LOCK_ONE_VCPU),
+	HC(HC_VERIFY,        hc_verify,        joist_vm,           0),
+};
+
+static_assert(sizeof(struct joist_xstate) <= PAGE_SIZE, "a block fits a page");
+
+static int lock_vcpus(struct vm *vm)
+{
+	u32 i;
+
+	for (i = 0; i < vm->vcpu_count; i++)
+		if (!vcpu_try_own(vm->vcpu[i])) {
+			while (i--)
+				vcpu_disown(vm->vcpu[i]);
+			return fail(-EBUSY);
+		}
+	return 0;
+}
+
+static void unlock_vcpus(struct vm *vm)
+{
+	u32 i;
+
+	for (i = 0; i < vm->vcpu_count; i++)
+		vcpu_disown(vm->vcpu[i]);
+}
+
+static int take(struct hc_context *c, const struct joist_head *head, u32 need)
+{
+	int err = -EINVAL;
+
+	if (!need)
+		return 0;
+	c->vm = vm_get(head->vm);
+	if (!c->vm)
+		return fail(-ENOENT);
+	if (need & (LOCK_ONE_VCPU | NAMES_VCPU)) {
+		if (head->vcpu >= c->vm->vcpu_count)
+			goto put;
+		c->vcpu = c->vm->vcpu[head->vcpu];
+	} else if (head->vcpu) {
+		goto put;
+	}
+	err = -EBUSY;
+	if ((need & LOCK_ONE_VCPU) && !vcpu_try_own(c->vcpu))
+		goto put;
+	if ((need & LOCK_ALL_VCPUS) && lock_vcpus(c->vm))
+		goto put;
+	if (need & SLOCK_MEMSEGS)
+		read_lock(&c->vm->memsegs_lock);
+	if (need & XLOCK_MEMSEGS)
+		write_lock(&c->vm->memsegs_lock);
+	return 0;
+
+put:
+	vm_put(c->vm);
+	return fail(err);
+}
+
+static void release(struct hc_context *c, u32 need)
+{
+	if (!need || c->gone)
+		return;
+	if (need & XLOCK_MEMSEGS)
+		write_unlock(&c->vm->memsegs_lock);
+	if (need & SLOCK_MEMSEGS)
+		read_unlock(&c->vm->memsegs_lock);
+	if (need & LOCK_ALL_VCPUS)
+		unlock_vcpus(c->vm);
+	if (need & LOCK_ONE_VCPU)
+		vcpu_disown(c->vcpu);
+	vm_put(c->vm);
+}
+
+/* The block lies in one page of the control VM's own memory. */
+static void *block(struct vcpu *v, u64 gpa, u32 size)
+{
+	u64 len;
+	void *p;
+
+	if (!IS_ALIGNED(gpa, 8))
+		return NULL;
+	p = guest_ptr(v, GPA(gpa), &len);
+	return p && size <= len ? p : NULL;
+}
+
+static s64 dispatch(struct vcpu *v, u64 nr, u64 gpa)
+{
+	void *args = current_cpu()->args;
+	const struct hypercall *hc;
+	struct hc_context c = {};
+	void *p;
+	int err;
+
+	if (nr >= HC_COUNT)
+		return fail(-ENOSYS);
+	hc = &calls[nr];
+	p = block(v, gpa, hc->size);
+	if (!p)
+		return fail(-EFAULT);
+	memcpy(args, p, hc->size);
+	err = take(&c, args, hc->need);
+	if (err)
+		return err;
+	err = hc->handle(&c, args);
+	release(&c, hc->need);
+	if (err >= 0 || err == -EAGAIN)
+		memcpy(p, args, hc->size);
+	return err;
+}
+
+enum verdict hypercall(struct vcpu *v)
+{
+	if (backend->reg_get(v, VREG_CPL))
+		return exit_ud(v);
+	v->gpr[JOIST_RAX] = (u64)dispatch(v, v->gpr[JOIST_RAX], v->gpr[JOIST_RDI]);
+	return DONE;
+}

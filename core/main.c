@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * main.c -- the order in which everything starts, on one page.
+ */
+#include "arch/x86/backend.h"
+#include "arch/x86/cpu.h"
+#include "arch/x86/exit.h"
+#include "arch/x86/insn.h"
+#include "arch/x86/paging.h"
+#include "arch/x86/xstate.h"
+#include "boot/control.h"
+#include "boot/mb2.h"
+#include "boot/memory.h"
+#include "boot/param.h"
+#include "core/log.h"
+#include "core/vm.h"
+#include "drivers/acpi.h"
+#include "drivers/apic.h"
+#include "drivers/console.h"
+
+#define MBI_MAPPED	(4 * GiB)	/* the entry's tables map so much */
+#define LOW_END		0xa0000
+
+const struct backend *backend __ro_after_init;
+static struct boot_info boot_info;
+static struct params params;
+static struct acpi_info acpi;
+static u32 go;				/* [a] the other cores may go on */
+
+extern char __image_start[], __image_end[];
+void boot_main(u32 magic, u64 mbi, u64 image_base) __noreturn;
+void ap_main(struct cpu *c) __noreturn;
+
+static void complain_param(void *ctx, const char *word, const char *why)
+{
+	log_warn("boot tunable '%s' ignored: %s", word, why);
+}
+
+static void complain_acpi(void *ctx, const char *sig, const char *why)
+{
+	log_warn("ACPI table %s passed over: %s", sig, why);
+}
+
+/* Firmware tables lie in memory that the map lists, or below 1 MiB. */
+static const void *map_firmware(void *ctx, u64 pa, size_t len)
+{
+	const struct boot_info *bi = ctx;
+	u32 i;
+
+	if (!len || pa + len < pa)
+		return NULL;
+	if (pa + len <= MiB)
+		return map_window(pa, len, MAP_RO);
+	for (i = 0; i < bi->mem.count; i++) {
+		const struct mem_range *r = &bi->mem.range[i];
+
+		if (r->type != MEM_BAD && pa >= r->base && pa - r->base <= r->len &&
+		    len <= r->len - (pa - r->base))
+			return map_window(pa, len, MAP_RO);
+	}
+	return NULL;
+}
+
+static const struct acpi_reader firmware = {
+	.map = map_firmware,
+	.complain = complain_acpi,
+	.ctx = &boot_info,
+};
+
+static void choose_backend(void)
+{
+	static const struct backend *const all[] = { &svm_backend };
+	const char *why = NULL;
+	unsigned i;
+
+	for (i = 0; i < ARRAY_SIZE(all); i++)
+		if (all[i]->probe(&why)) {
+			backend = all[i];
+			return;
+		}
+	refuse("this machine cannot serve: %s", why);
+}
+
+/* A page below 1 MiB where the other cores wake up. */
+static u64 low_page(void)
+{
+	u64 pa = control_take(PAGE_SIZE, PAGE_SIZE, 0x8000, LOW_END);
+
+	if (!pa)
+		refuse("no free page below 640 KiB to start the other cores");
+	return pa;
+}
+
+static void start_cores(void)
+{
+	u32 ids[MAX_CPUS], i, n = 0;
+
+	for (i = 0; i < acpi.cpus && n < MIN(params.maxcpu, (u32)MAX_CPUS); i++)
+		if (acpi.apic_id[i] != cpus[0]->apic_id && n + 1 < params.maxcpu)
+			ids[n++] = acpi.apic_id[i];
+	if (n)
+		smp_start(ids, n, low_page());
+}
+
+static void enable(struct cpu *c)
+{
+	const char *why;
+
+	if (!backend->cpu_enable(c, &why))
+		refuse("core %u (APIC id %u) cannot serve: %s", c->id, c->apic_id, why);
+}
+
+void ap_main(struct cpu *c)
+{
+	cpu_init(c);
+	enable(c);
+	__atomic_store_n(&c->online, 1, __ATOMIC_RELEASE);
+	while (!__atomic_load_n(&go, __ATOMIC_ACQUIRE))
+		pause();
+	control_wait_wakeup(c->control, c->apic_id);
+	control_run();
+}
+
+static void create_control_vm(void)
+{
+	struct vm *vm = page_alloc_hyp();
+	u32 i;
+
+	if (!vm)
+		refuse("there is no memory for the control VM's tables");
+	control_vm = vm;
+	vm->owner = OWNER_CONTROL;
+	vm->vcpu_count = cpu_count;
+	vm->memsegs_lock.rank = LOCK_MEMSEGS;
+	if (stage2_init(&vm->s2, backend->stage2))
+		refuse("there is no memory for the control VM's tables");
+	control_stage2_init();
+	for (i = 0; i < cpu_count; i++) {
+		struct vcpu *v;
+
+		if (vcpu_create(vm, i, &v))
+			refuse("there is no memory for the control VM's vCPUs");
+		cpus[i]->control = v;
+	}
+}
+
+static void parse_boot_info(u32 magic, u64 mbi)
+{
+	const char *why;
+	int err = mb2_parse(magic, (const void *)mbi, MBI_MAPPED - mbi, &boot_info, &why);
+
+	/* Defaults first: a refusal needs somewhere to be seen. */
+	param_parse(err ? "" : boot_info.cmdline, &params, complain_param, NULL);
+	console_init_serial(&params);
+	log_level_set(params.loglvl);
+	panic_action_set(params.panic == PARAM_PANIC_HALT ? -1 : (int)params.panic);
+	log_info("Joist %s", JOIST_VERSION);
+	if (err)
+		refuse("the boot loader's information cannot be used: %s", why);
+}
+
+static void read_firmware(void)
+{
+	const char *why;
+
+	if (!boot_info.rsdp_len)
+		refuse("this machine cannot serve: the boot loader found no ACPI tables");
+	if (acpi_parse(boot_info.rsdp, boot_info.rsdp_len, &firmware, &acpi, &why))
+		refuse("this machine cannot serve: its ACPI tables are unusable: %s", why);
+	if (acpi.has_reset && acpi.reset.space == ACPI_SPACE_IO)
+		reset_register_set((u16)acpi.reset.address, acpi.reset_value);
+	tsc_calibrate(acpi.pm_timer_port, acpi.pm_timer_bits == 32);
+}
+
+void boot_main(u32 magic, u64 mbi, u64 image_base)
+{
+	u64 image_end = image_base + ALIGN_UP((u64)__image_end - (u64)__image_start, PAGE_SIZE);
+	struct pool_stats pool;
+
+	paging_early(image_base);
+	parse_boot_info(magic, mbi);
+	choose_backend();
+	memory_split(&boot_info, &params, image_base, image_end);
+	paging_init(&boot_info);
+	memory_init_frames(&boot_info, image_base, image_end);
+	console_init_screen(&params, &boot_info);
+
+	apic_init();
+	cpu_init(cpu_alloc(0, apic_id()));
+	cpus[0]->online = cpu_count = 1;
+	read_firmware();
+	guest_features_init();
+	xstate_setup();
+	enable(cpus[0]);
+	control_load(&boot_info);
+	start_cores();
+	memory_fill_pool();
+	create_control_vm();
+	control_acpi(&acpi, &firmware);
+	control_finish(&boot_info);
+	control_set_entry(cpus[0]->control);
+
+	page_pool_stats(&pool);
+	log_info("%s, %u cores, TSC %u.%03u MHz", backend->name, cpu_count, tsc_khz / 1000,
+		 tsc_khz % 1000);
+	log_info("RAM: control VM %lu MiB, pool %lu MiB, hypervisor %lu KiB",
+		 control_memory.total / MiB, pool.total / MiB, memory_hypervisor_bytes() / KiB);
+	paging_seal();
+	log_sinks_quiet(true);
+	__atomic_store_n(&go, 1, __ATOMIC_RELEASE);
+	control_run();
+}

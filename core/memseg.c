@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * memseg.c -- a VM's memory: segments of guest-physical space, backed by pool.
+ *
+ * Work goes in steps of STEP bytes, so that no call keeps a core's interrupts
+ * off for long.  What backs a segment is known from the stage-2 tables alone.
+ */
+#include "arch/x86/exit.h"
+#include "arch/x86/paging.h"
+#include "boot/memory.h"
+#include "core/forbidden.h"
+#include "core/log.h"
+#include "core/string.h"
+#include "core/vm.h"
+
+#define STEP		(32 * MiB)
+#define FREE_STEP	(256 * MiB)
+
+struct spinlock control_s2_lock = SPINLOCK(LOCK_CONTROL_S2);
+
+static unsigned order_for(u64 gpa, u64 len)
+{
+	if (IS_ALIGNED(gpa, PAGE_SIZE_2M) && len >= PAGE_SIZE_2M)
+		return ORDER_2M;
+	return ORDER_4K;
+}
+
+static u64 order_size(unsigned order)
+{
+	return PAGE_SIZE << order;
+}
+
+/* One block at gpa; the next smaller when there is none of the best size. */
+static int add_block(struct vm *vm, u64 gpa, u64 len, u64 *added)
+{
+	unsigned order = order_for(gpa, len);
+	hpa_t pa;
+	int err;
+
+	if (!page_alloc(order, vm->owner, &pa)) {
+		if (order == ORDER_4K || !page_alloc(ORDER_4K, vm->owner, &pa))
+			return fail(-ENOMEM);
+		order = ORDER_4K;
+	}
+	err = stage2_map(&vm->s2, gpa, pa.v, order_size(order), STAGE2_RWX, 3);
+	if (err) {
+		page_free(pa, order, vm->owner);
+		return err;
+	}
+	*added = order_size(order);
+	return 0;
+}
+
+static bool overlaps(const struct vm *vm, u64 gpa, u64 size)
+{
+	u32 i;
+
+	for (i = 0; i < JOIST_MAX_MEMSEGS; i++) {
+		const struct memseg *s = &vm->seg[i];
+
+		if (s->size && gpa < s->gpa + s->size && s->gpa < gpa + size)
+			return true;
+	}
+	return false;
+}
+
+static int alloc_check(const struct vm *vm, const struct joist_memseg *a)
+{
+	u64 limit = BIT(guest_features.phys_bits);
+
+	if (a->seg >= JOIST_MAX_MEMSEGS || a->flags || !a->size || a->hpa || a->len ||
+	    !IS_ALIGNED(a->gpa | a->size, PAGE_SIZE))
+		return fail(-EINVAL);
+	if (a->size > limit || a->gpa > limit - a->size)
+		return fail(-EINVAL);
+	if (a->gpa <= VLAPIC_BASE_ADDR && a->gpa + a->size > VLAPIC_BASE_ADDR)
+		return fail(-EINVAL);
+	return 0;
+}
+
+/* Frees [gpa, gpa + len) of a guest; nothing runs and nobody else maps it. */
+static int free_range(struct vm *vm, u64 gpa, u64 len)
+{
+	while (len) {
+		u64 hpa, n;
+
+		if (!stage2_walk(&vm->s2, gpa, &hpa, &n)) {
+			n = PAGE_SIZE;
+		} else {
+			int err;
+
+			n = MIN(n, IS_ALIGNED(gpa | hpa, PAGE_SIZE_2M) && len >= PAGE_SIZE_2M &&
+				   n >= PAGE_SIZE_2M ? PAGE_SIZE_2M : PAGE_SIZE);
+			err = stage2_unmap(&vm->s2, gpa, n);
+			if (err)
+				return err;
+			page_free(HPA(hpa), n == PAGE_SIZE_2M ? ORDER_2M : ORDER_4K, vm->owner);
+		}
+		gpa += n;
+		len -= n;
+	}
+	stage2_collect(&vm->s2);
+	return 0;
+}
+
+static void flush_vcpus(struct vm *vm)
+{
+	u32 i;
+
+	/* None of them runs: each takes a new address space id when it does. */
+	for (i = 0; i < vm->vcpu_count; i++)
+		if (vm->vcpu[i])
+			backend->flush(vm->vcpu[i]);
+}
+
+int memseg_alloc(struct vm *vm, struct joist_memseg *a)
+{
+	struct memseg *s;
+	u64 step = 0;
+	int err = alloc_check(vm, a);
+
+	if (err)
+		return err;
+	s = &vm->seg[a->seg];
+	if (!s->size) {
+		if (a->offset)
+			return fail(-EINVAL);
+		if (overlaps(vm, a->gpa, a->size))
+			return fail(-EEXIST);
+		*s = (struct memseg){ .gpa = a->gpa, .size = a->size };
+	} else if (s->gpa != a->gpa || s->size != a->size || s->done != a->offset ||
+		   s->done == s->size) {
+		return fail(-EEXIST);
+	}
+	while (s->done < s->size && step < STEP) {
+		u64 n = 0;
+
+		err = add_block(vm, s->gpa + s->done, s->size - s->done, &n);
+		if (err) {
+			free_range(vm, s->gpa, s->done);
+			flush_vcpus(vm);
+			s->size = 0;
+			return err;
+		}
+		s->done += n;
+		step += n;
+	}
+	a->offset = s->done;
+	return s->done < s->size ? -EAGAIN : 0;
+}
+
+static struct memseg *complete_seg(struct vm *vm, u32 seg)
+{
+	struct memseg *s = seg < JOIST_MAX_MEMSEGS ? &vm->seg[seg] : NULL;
+
+	return s && s->size && s->done == s->size ? s : NULL;
+}
+
+/* Frees up to a step's worth from the end; -EAGAIN while there is more. */
+static int free_step(struct vm *vm, struct memseg *s)
+{
+	u64 n = MIN(s->done, FREE_STEP);
+	int err = free_range(vm, s->gpa + s->done - n, n);
+
+	if (err)
+		return err;
+	s->done -= n;
+	if (s->done)
+		return -EAGAIN;
+	s->size = 0;
+	return 0;
+}
+
+int memseg_free(struct vm *vm, u32 seg)
+{
+	struct memseg *s = seg < JOIST_MAX_MEMSEGS ? &vm->seg[seg] : NULL;
+	int err;
+
+	if (!s || !s->size)
+		return fail(-ENOENT);
+	if (s->mapped)
+		return fail(-EBUSY);
+	err = free_step(vm, s);
+	flush_vcpus(vm);
+	return err;
+}
+
+/* What map and unmap do, extent by extent. */
+static int for_extents(struct vm *vm, const struct memseg *s,
+		       int (*f)(struct vm *vm, u64 hpa, u64 len))
+{
+	u64 off = 0;
+	int err;
+
+	while (off < s->size) {
+		u64 hpa, len;
+
+		if (!stage2_walk(&vm->s2, s->gpa + off, &hpa, &len))
+			panic("VM %s: a hole in a memory segment", vm->name);
+		len = MIN(len, s->size - off);
+		err = f(vm, hpa, len);
+		if (err)
+			return err;
+		off += len;
+	}
+	return 0;
+}
+
+static int show(struct vm *vm, u64 hpa, u64 len)
+{
+	int err;
+
+	forbidden_unmap_ones_locked(hpa, len);
+	err = stage2_map(&control_vm->s2, hpa, hpa, len, STAGE2_READ | STAGE2_WRITE, 3);
+	if (!err)
+		page_set_mapped(HPA(hpa), len >> PAGE_SHIFT, true);
+	return err;
+}
+
+static int hide(struct vm *vm, u64 hpa, u64 len)
+{
+	int err;
+
+	if (!page_is_mapped(HPA(hpa)))
+		return 0;
+	err = stage2_unmap(&control_vm->s2, hpa, len);
+	/* show() made these very pages: no split, no memory needed. */
+	assert(!err);
+	page_set_mapped(HPA(hpa), len >> PAGE_SHIFT, false);
+	return 0;
+}
+
+static void control_flushed_collect(void)
+{
+	smp_ask_all_wait(REQ_FLUSH_CONTROL);
+	stage2_collect(&control_vm->s2);
+}
+
+int memseg_map(struct vm *vm, u32 seg)
+{
+	struct memseg *s = complete_seg(vm, seg);
+	int err;
+
+	if (!s)
+		return fail(-ENOENT);
+	if (s->mapped)
+		return fail(-EEXIST);
+	spin_lock(&control_s2_lock);
+	err = for_extents(vm, s, show);
+	if (err)
+		for_extents(vm, s, hide);
+	/* Also when nothing was taken away: pages of ones may have been. */
+	control_flushed_collect();
+	spin_unlock(&control_s2_lock);
+	s->mapped = !err;
+	return err;
+}
+
+int memseg_unmap(struct vm *vm, u32 seg)
+{
+	struct memseg *s = complete_seg(vm, seg);
+
+	if (!s || !s->mapped)
+		return fail(-ENOENT);
+	spin_lock(&control_s2_lock);
+	for_extents(vm, s, hide);
+	control_flushed_collect();
+	spin_unlock(&control_s2_lock);
+	s->mapped = false;
+	return 0;
+}
+
+int memseg_query(struct vm *vm, struct joist_memseg *a)
+{
+	struct memseg *s;
+	u64 next, hpa, len;
+
+	if (a->seg == JOIST_SEG_RUN) {
+		u64 v = a->offset >> PAGE_SHIFT;
+
+		if (v >= vm->vcpu_count || !IS_ALIGNED(a->offset, PAGE_SIZE))
+			return fail(-EINVAL);
+		a->flags = 1;
+		a->gpa = 0;
+		a->size = vm->vcpu_count * PAGE_SIZE;
+		a->hpa = ptr_hpa(vm->vcpu[v]->run).v;
+		a->len = PAGE_SIZE;
+		return 0;
+	}
+	s = complete_seg(vm, a->seg);
+	if (!s)
+		return fail(-ENOENT);
+	if (a->offset >= s->size)
+		return fail(-EINVAL);
+	a->flags = s->mapped;
+	a->gpa = s->gpa;
+	a->size = s->size;
+	stage2_walk(&vm->s2, s->gpa + a->offset, &a->hpa, &a->len);
+	/* Neighbouring blocks that lie side by side count as one. */
+	while (a->len < s->size - a->offset &&
+	       stage2_walk(&vm->s2, s->gpa + a->offset + a->len, &hpa, &len) &&
+	       hpa == a->hpa + a->len) {
+		next = a->len + len;
+		a->len = next;
+	}
+	a->len = MIN(a->len, s->size - a->offset);
+	return 0;
+}
+
+int memseg_free_all(struct vm *vm)
+{
+	u32 i;
+
+	for (i = 0; i < JOIST_MAX_MEMSEGS; i++) {
+		struct memseg *s = &vm->seg[i];
+		int err;
+
+		if (!s->size)
+			continue;
+		if (s->mapped)
+			memseg_unmap(vm, i);
+		err = free_step(vm, s);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* All below 4 GiB and all RAM, at its own address, but for what is not its. */
+void control_stage2_init(void)
+{
+	struct stage2 *s2 = &control_vm->s2;
+	u64 pa = 0, end = MAX(page_top(), 4 * GiB), start;
+	int err = 0;
+
+	while (pa < end && !err) {
+		if (forbidden(pa)) {
+			pa += PAGE_SIZE;
+			continue;
+		}
+		for (start = pa; pa < end && !forbidden(pa); pa += PAGE_SIZE)
+			;
+		err = stage2_map(s2, start, start, pa - start, STAGE2_RWX, 3);
+	}
+	if (err)
+		refuse("there is not enough memory for the control VM's page tables");
+}

@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vcpu.c -- a vCPU's life, and the loop that runs it.
+ *
+ * RUN is a loop of: take in events, choose what to inject, enter, handle the
+ * exit, until something needs the control VM.  It takes no lock that another
+ * VM's RUN takes too.
+ */
+#include "arch/x86/exit.h"
+#include "arch/x86/paging.h"
+#include "arch/x86/regs.h"
+#include "arch/x86/xstate.h"
+#include "core/log.h"
+#include "core/string.h"
+
+#define TYPE_NMI	2
+#define ABOVE_TPR	16	/* window priority: whatever TPR says */
+
+static_assert(sizeof(struct vcpu) <= PAGE_SIZE, "a vCPU is one page");
+
+int vcpu_create(struct vm *vm, u32 id, struct vcpu **out)
+{
+	struct vcpu *v = page_alloc_hyp();
+	int err = -ENOMEM;
+	hpa_t run;
+
+	if (!v)
+		return fail(-ENOMEM);
+	v->vm = vm;
+	v->id = id;
+	v->control = vm == control_vm;
+	v->xstate = page_alloc_hyp();
+	if (!v->xstate)
+		goto free_vcpu;
+	if (!v->control) {
+		if (!page_alloc(ORDER_4K, vm->owner, &run))
+			goto free_xstate;
+		v->run = hpa_ptr(run);
+	}
+	err = backend->vcpu_init(v);
+	if (err)
+		goto free_run;
+	vcpu_reset(v);
+	*out = v;
+	return 0;
+
+free_run:
+	if (v->run)
+		page_free(ptr_hpa(v->run), ORDER_4K, vm->owner);
+free_xstate:
+	page_free_hyp(v->xstate);
+free_vcpu:
+	page_free_hyp(v);
+	return fail(err);
+}
+
+void vcpu_destroy(struct vcpu *v)
+{
+	backend->vcpu_fini(v);
+	if (v->run)
+		page_free(ptr_hpa(v->run), ORDER_4K, v->vm->owner);
+	page_free_hyp(v->xstate);
+	page_free_hyp(v);
+}
+
+/* What power-on and INIT have in common: SDM, "Processor State After Reset". */
+static void reset_common(struct vcpu *v)
+{
+	memset(v->gpr, 0, sizeof(v->gpr));
+	v->gpr[JOIST_RDX] = cpuid(1, 0).eax;
+	v->rip = 0xfff0;
+	v->rflags = RFLAGS_ONE;
+	v->reinject.info = v->exception.info = 0;
+	v->nmi_pending = false;
+	v->dead = 0;
+	v->pending.kind = PENDING_NONE;
+	memset(v->gs.dr, 0, sizeof(v->gs.dr));
+	v->dr_live = false;
+	backend->vcpu_reset(v);
+	backend->dr_intercept(v, !v->control);
+	backend->reg_set(v, VREG_PAT, v->gs.pat);
+	backend->tpr_set(v, 0);
+	backend->want_window(v, false, false, 0);
+	v->activity = v->id ? JOIST_VCPU_WAIT_SIPI : JOIST_VCPU_IDLE;
+}
+
+void vcpu_reset(struct vcpu *v)
+{
+	memset(&v->gs, 0, sizeof(v->gs));
+	v->gs.pat = PAT_RESET;
+	v->gs.misc_enable = BIT(0);	/* fast strings */
+	v->gs.xcr0 = XCR0_X87;
+	memset(&v->posted, 0, sizeof(v->posted));
+	xstate_reset(v->xstate);
+	reset_common(v);
+	if (v->control)
+		return;
+	vlapic_reset(&v->lapic, v->id, v->id == 0);
+	v->tsc_offset = -v->vm->tsc_base;
+	v->deadline_told = JOIST_NO_DEADLINE;
+	backend->tsc_offset_set(v, v->tsc_offset);
+	if (!v->id)
+		v->vm->wall_clock_gpa = 0;
+}
+
+void vcpu_init_signal(struct vcpu *v)
+{
+	u64 cache_bits = backend->reg_get(v, VREG_CR0) & (CR0_CD | CR0_NW);
+
+	/* FPU, TSC, MTRRs, PAT and the like survive an INIT. */
+	reset_common(v);
+	backend->reg_set(v, VREG_CR0, cache_bits | CR0_ET);
+	vlapic_init(&v->lapic);
+	if (!v->id)
+		v->activity = JOIST_VCPU_IDLE;
+}
+
+bool vcpu_try_own(struct vcpu *v)
+{
+	return !__atomic_exchange_n(&v->busy, 1, __ATOMIC_ACQUIRE);
+}
+
+void vcpu_disown(struct vcpu *v)
+{
+	__atomic_store_n(&v->busy, 0, __ATOMIC_RELEASE);
+}
+
+/* True if this core may enter now; asks of other cores are served first. */
+static bool entry_begin(struct cpu *c)
+{
+	u32 asked;
+
+	__atomic_exchange_n(&c->in_guest, 1, __ATOMIC_SEQ_CST);
+	if (likely(!__atomic_load_n(&c->request, __ATOMIC_SEQ_CST)))
+		return true;
+	__atomic_store_n(&c->in_guest, 0, __ATOMIC_SEQ_CST);
+	asked = __atomic_exchange_n(&c->request, 0, __ATOMIC_SEQ_CST);
+	if (asked & REQ_FLUSH_CONTROL)
+		backend->flush_control(c);
+	while (asked & REQ_STOP)
+		hlt();
+	return false;
+}
+
+static void enter(struct cpu *c, struct vcpu *v)
+{
+	backend->enter(v);
+	__atomic_store_n(&c->in_guest, 0, __ATOMIC_RELEASE);
+}
+
+void control_run(void)
+{
+	struct cpu *c = current_cpu();
+	struct vcpu *v = c->control;
+
+	for (;;) {
+		if (!entry_begin(c))
+			continue;
+		if (unlikely(v->reinject.info)) {
+			backend->inject(v, v->reinject);
+			v->reinject.info = 0;
+		} else if (unlikely(v->exception.info)) {
+			backend->inject(v, v->exception);
+			v->exception.info = 0;
+		} else if (unlikely(v->nmi_pending)) {
+			bool blocked = backend->shadow_get(v) & JOIST_NMI_BLOCKED;
+
+			if (!blocked) {
+				v->nmi_pending = false;
+				backend->inject(v, (struct event){
+					JOIST_EVENT_VALID | JOIST_EVENT_TYPE(TYPE_NMI) | EXC_NMI, 0 });
+			}
+			backend->want_window(v, false, blocked, 0);
+		}
+		enter(c, v);
+		exit_dispatch(v);
+	}
+}
+
+static bool can_take_intr(struct vcpu *v)
+{
+	return (v->rflags & RFLAGS_IF) &&
+	       !(backend->shadow_get(v) & (JOIST_SHADOW_STI | JOIST_SHADOW_MOVSS));
+}
+
+/* Whether something ends HLT: SDM, "HLT". */
+static bool wakes(struct vcpu *v)
+{
+	if (v->nmi_pending || v->exception.info || v->reinject.info)
+		return true;
+	if (!(v->rflags & RFLAGS_IF))
+		return false;
+	return vlapic_pending(&v->lapic) >= 0 ||
+	       ((v->run->flags & JOIST_RUN_EXTINT) && vlapic_accepts_extint(&v->lapic));
+}
+
+/*
+ * Chooses what goes in at this entry.  Order: what was being delivered, an
+ * exception, NMI, interrupt (SDM, "Priority Among Concurrent Events").  False:
+ * RUN ends with v->forward.
+ */
+static bool prepare_events(struct vcpu *v, u32 flags)
+{
+	int vector = vlapic_pending(&v->lapic), waiting = vlapic_waiting(&v->lapic);
+	bool extint;
+
+	extint = (flags & JOIST_RUN_EXTINT) && vlapic_accepts_extint(&v->lapic);
+	if (likely(waiting < 0 && !v->reinject.info && !v->exception.info && !v->nmi_pending &&
+		   !extint)) {
+		backend->want_window(v, false, false, 0);
+		return true;
+	}
+	if (v->reinject.info) {
+		backend->inject(v, v->reinject);
+		v->reinject.info = 0;
+	} else if (v->exception.info) {
+		backend->inject(v, v->exception);
+		v->exception.info = 0;
+	} else if (v->nmi_pending && !(backend->shadow_get(v) &
+				       (JOIST_NMI_BLOCKED | JOIST_SHADOW_MOVSS))) {
+		v->nmi_pending = false;
+		backend->inject(v, (struct event){
+			JOIST_EVENT_VALID | JOIST_EVENT_TYPE(TYPE_NMI) | EXC_NMI, 0 });
+	} else if (vector >= 0 && can_take_intr(v)) {
+		vlapic_ack(&v->lapic);
+		backend->inject(v, (struct event){ JOIST_EVENT_VALID | (u32)vector, 0 });
+		waiting = vlapic_waiting(&v->lapic);
+	} else if (extint && can_take_intr(v)) {
+		v->forward = JOIST_EXIT_EXTINT;
+		return false;
+	}
+	/* Also for a vector that only TPR holds back: the guest may lower it
+	 * without an exit. */
+	backend->want_window(v, waiting >= 0 || extint, v->nmi_pending,
+			     extint ? ABOVE_TPR : (u32)waiting >> 4);
+	return true;
+}
+
+/* Host TSC of the vCPU's next timer expiry. */
+static u64 host_deadline(struct vcpu *v)
+{
+	u64 d = vlapic_deadline(&v->lapic);
+
+	return d == VLAPIC_NEVER ? JOIST_NO_DEADLINE : d - v->tsc_offset;
+}
+
+/*
+ * joist.ko must know a deadline before the guest runs on, since its interrupt
+ * is what ends guest mode; a later one than it knows does no harm.
+ */
+static bool deadline_changed(struct vcpu *v)
+{
+	u64 d = host_deadline(v);
+
+	if (likely(d >= v->deadline_told))
+		return false;
+	v->deadline_told = d;
+	v->forward = JOIST_EXIT_TIMER;
+	return true;
+}
+
+static bool halted(struct vcpu *v)
+{
+	if (likely(v->activity == JOIST_VCPU_IDLE))
+		return false;
+	if (v->activity == JOIST_VCPU_HALTED && wakes(v)) {
+		v->activity = JOIST_VCPU_IDLE;
+		return false;
+	}
+	/* Tell first, look again second: see event.c. */
+	__atomic_store_n(&v->on_cpu, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&v->sleeping, 1, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&v->posted.what, __ATOMIC_SEQ_CST) ||
+	    __atomic_load_n(&v->vm->dying, __ATOMIC_SEQ_CST)) {
+		__atomic_store_n(&v->sleeping, 0, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&v->on_cpu, current_cpu()->id + 1, __ATOMIC_SEQ_CST);
+		return false;
+	}
+	v->forward = JOIST_EXIT_HALTED;
+	return true;
+}
+
+static void complete_pending(struct vcpu *v)
+{
+	if (v->pending.kind == PENDING_IO)
+		io_complete(v);
+	else if (v->pending.kind == PENDING_MMIO)
+		mmio_complete(v);
+}
+
+/*
+ * Everything that must be settled before guest mode.  The core is marked as
+ * in a guest already: an event posted from now on brings an NMI, which ends
+ * guest mode at once.  False: RUN ends with v->forward.
+ */
+static bool prepare(struct vcpu *v, u32 flags, bool own_timer)
+{
+	do {
+		if (unlikely(__atomic_load_n(&v->vm->dying, __ATOMIC_RELAXED))) {
+			v->forward = JOIST_EXIT_TERM;
+			return false;
+		}
+		event_absorb(v);
+		if (unlikely(v->dead)) {
+			v->forward = v->dead;
+			return false;
+		}
+		vlapic_timer_check(&v->lapic, vcpu_tsc(v));
+		if (halted(v))
+			return false;
+	} while (v->activity != JOIST_VCPU_IDLE);
+
+	if (own_timer)
+		backend->timer_set(v, host_deadline(v));
+	else if (deadline_changed(v))
+		return false;
+	if (v->wake || (flags & JOIST_RUN_RETURN)) {
+		v->forward = flags & JOIST_RUN_RETURN ? JOIST_EXIT_INTR : JOIST_EXIT_WAKE;
+		return false;
+	}
+	if (!prepare_events(v, flags))
+		return false;
+	backend->tpr_set(v, vlapic_tpr(&v->lapic));
+	return true;
+}
+
+static void run_loop(struct cpu *c, struct vcpu *v, u32 flags)
+{
+	bool own_timer = backend->features() & BACKEND_TIMER;
+
+	do {
+		while (!entry_begin(c))
+			;
+		if (!prepare(v, flags, own_timer)) {
+			__atomic_store_n(&c->in_guest, 0, __ATOMIC_RELEASE);
+			return;
+		}
+		enter(c, v);
+		if (unlikely(backend->tpr_get(v) != vlapic_tpr(&v->lapic)))
+			vlapic_set_tpr(&v->lapic, backend->tpr_get(v));
+	} while (exit_dispatch(v) != FORWARD);
+}
+
+/* MSRs and registers that neither vendor switches. */
+static void load_guest(struct cpu *c, struct vcpu *v)
+{
+	struct guest_state *host = &c->control->gs;
+
+	xstate_switch(c->control, v);
+	if (guest_features.tsc_aux) {
+		host->tsc_aux = rdmsr(MSR_TSC_AUX);
+		wrmsr(MSR_TSC_AUX, v->gs.tsc_aux);
+	}
+	if (guest_features.spec_ctrl) {
+		host->spec_ctrl = rdmsr(MSR_SPEC_CTRL);
+		wrmsr(MSR_SPEC_CTRL, v->gs.spec_ctrl);
+	}
+	if (v->dr_live) {
+		host->dr[0] = read_dr0();
+		host->dr[1] = read_dr1();
+		host->dr[2] = read_dr2();
+		host->dr[3] = read_dr3();
+		write_dr0(v->gs.dr[0]);
+		write_dr1(v->gs.dr[1]);
+		write_dr2(v->gs.dr[2]);
+		write_dr3(v->gs.dr[3]);
+	}
+	backend->load(v);
+}
+
+static void unload_guest(struct cpu *c, struct vcpu *v)
+{
+	const struct guest_state *host = &c->control->gs;
+
+	backend->unload(v);
+	if (v->dr_live) {
+		v->gs.dr[0] = read_dr0();
+		v->gs.dr[1] = read_dr1();
+		v->gs.dr[2] = read_dr2();
+		v->gs.dr[3] = read_dr3();
+		write_dr0(host->dr[0]);
+		write_dr1(host->dr[1]);
+		write_dr2(host->dr[2]);
+		write_dr3(host->dr[3]);
+	}
+	if (guest_features.spec_ctrl)
+		wrmsr(MSR_SPEC_CTRL, host->spec_ctrl);
+	if (guest_features.tsc_aux)
+		wrmsr(MSR_TSC_AUX, host->tsc_aux);
+	xstate_switch(v, c->control);
+}
+
+u32 vcpu_run(struct vcpu *v)
+{
+	struct cpu *c = current_cpu();
+	u32 flags = __atomic_load_n(&v->run->flags, __ATOMIC_RELAXED);
+
+	v->runs++;
+	v->wake = 0;
+	v->forward = JOIST_EXIT_NONE;
+	__atomic_store_n(&v->sleeping, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&v->on_cpu, c->id + 1, __ATOMIC_SEQ_CST);
+	complete_pending(v);
+	load_guest(c, v);
+	run_loop(c, v, flags);
+	unload_guest(c, v);
+	__atomic_store_n(&v->on_cpu, 0, __ATOMIC_SEQ_CST);
+	/* What joist.ko is told now is what it knows. */
+	v->deadline_told = host_deadline(v);
+	v->run->exit = v->forward;
+	return v->forward;
+}

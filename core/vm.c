@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vm.c -- VMs: made, found, held, ended.
+ *
+ * A slot's `hold` counts who is inside a call about its VM.  Finding a VM takes
+ * no lock: hold first, then look whether the id is still the one.  Only
+ * vm_destroy() frees, when it alone holds.
+ */
+#include "arch/x86/paging.h"
+#include "core/log.h"
+#include "core/string.h"
+#include "core/vm.h"
+
+#define SLOT_BITS	8
+#define SLOT_MASK	((1u << SLOT_BITS) - 1)
+#define CLOSED		(1u << 31)	/* in hold: being freed */
+
+static_assert(JOIST_MAX_VMS <= SLOT_MASK, "slot numbers, from 1");
+static_assert(sizeof(struct vm) <= PAGE_SIZE, "a VM is one page");
+
+/* Each slot has a cache line of its own: RUN of two VMs shares none. */
+struct slot {
+	u32 hold;		/* [a] */
+	u32 id;			/* [a] 0: free */
+	u32 generation;		/* [LOCK_VMS] */
+	struct vm *vm;		/* [LOCK_VMS], valid while id is set */
+} __aligned(64);
+
+struct vm *control_vm __ro_after_init;
+static struct slot slots[JOIST_MAX_VMS];
+static struct spinlock vms_lock = SPINLOCK(LOCK_VMS);
+
+static bool hold(struct slot *s)
+{
+	if (__atomic_fetch_add(&s->hold, 1, __ATOMIC_SEQ_CST) & CLOSED) {
+		__atomic_fetch_sub(&s->hold, 1, __ATOMIC_SEQ_CST);
+		return false;
+	}
+	return true;
+}
+
+static void unhold(struct slot *s)
+{
+	__atomic_fetch_sub(&s->hold, 1, __ATOMIC_SEQ_CST);
+}
+
+static struct slot *slot_of(u32 id)
+{
+	u32 i = (id & SLOT_MASK) - 1;
+
+	return i < JOIST_MAX_VMS ? &slots[i] : NULL;
+}
+
+struct vm *vm_get(u32 id)
+{
+	struct slot *s = slot_of(id);
+
+	if (!s || !hold(s))
+		return NULL;
+	if (likely(__atomic_load_n(&s->id, __ATOMIC_SEQ_CST) == id))
+		return s->vm;
+	unhold(s);
+	return NULL;
+}
+
+void vm_put(struct vm *vm)
+{
+	unhold(slot_of(vm->id));
+}
+
+struct vm *vm_next(u32 *index)
+{
+	while (*index < JOIST_MAX_VMS) {
+		struct slot *s = &slots[(*index)++];
+
+		if (!__atomic_load_n(&s->id, __ATOMIC_SEQ_CST) || !hold(s))
+			continue;
+		if (s->id)
+			return s->vm;
+		unhold(s);
+	}
+	return NULL;
+}
+
+static bool name_char(char c, bool first)
+{
+	bool alnum = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+
+	return alnum || (!first && (c == '.' || c == '_' || c == '-'));
+}
+
+static bool name_ok(const char *name)
+{
+	u32 i, n = 0;
+
+	while (n < JOIST_NAME_LEN && name[n])
+		if (!name_char(name[n], n == 0))
+			return false;
+		else
+			n++;
+	for (i = n; i < JOIST_NAME_LEN; i++)
+		if (name[i])
+			return false;
+	return n > 0 && n < JOIST_NAME_LEN;
+}
+
+static void free_vcpus(struct vm *vm)
+{
+	u32 i;
+
+	for (i = 0; i < vm->vcpu_count; i++)
+		if (vm->vcpu[i])
+			vcpu_destroy(vm->vcpu[i]);
+}
+
+/* A VM with its vCPUs and no memory, in no slot yet. */
+static struct vm *build(const struct joist_create *args, u32 slot)
+{
+	struct vm *vm = page_alloc_hyp();
+	u32 i;
+
+	if (!vm)
+		return NULL;
+	vm->owner = (u16)(OWNER_GUEST + slot);
+	vm->vcpu_count = args->vcpus;
+	vm->memsegs_lock.rank = LOCK_MEMSEGS;
+	vm->tsc_base = rdtsc();
+	memcpy(vm->name, args->name, JOIST_NAME_LEN);
+	if (stage2_init(&vm->s2, backend->stage2))
+		goto free_vm;
+	for (i = 0; i < args->vcpus; i++)
+		if (vcpu_create(vm, i, &vm->vcpu[i]))
+			goto free_all;
+	return vm;
+
+free_all:
+	free_vcpus(vm);
+	stage2_fini(&vm->s2);
+free_vm:
+	page_free_hyp(vm);
+	return NULL;
+}
+
+static struct slot *find_slot_locked(const char *name, int *err)
+{
+	struct slot *free = NULL;
+	u32 i;
+
+	assert_held(&vms_lock);
+	*err = -ENOSPC;
+	for (i = 0; i < JOIST_MAX_VMS; i++) {
+		if (slots[i].vm) {
+			if (!strcmp(slots[i].vm->name, name)) {
+				*err = -EEXIST;
+				return NULL;
+			}
+		} else if (!free) {
+			free = &slots[i];
+		}
+	}
+	return free;
+}
+
+int vm_create(const struct joist_create *args, u32 *id)
+{
+	struct slot *s;
+	struct vm *vm;
+	int err;
+
+	if (!name_ok(args->name) || !args->vcpus || args->vcpus > JOIST_MAX_VCPUS || args->flags)
+		return fail(-EINVAL);
+	spin_lock(&vms_lock);
+	s = find_slot_locked(args->name, &err);
+	if (!s)
+		goto unlock;
+	vm = build(args, (u32)(s - slots));
+	err = -ENOMEM;
+	if (!vm)
+		goto unlock;
+	s->generation = (s->generation + 1) & (~0u >> (SLOT_BITS + 1));
+	vm->id = s->generation << SLOT_BITS | ((u32)(s - slots) + 1);
+	s->vm = vm;
+	*id = vm->id;
+	__atomic_and_fetch(&s->hold, ~CLOSED, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&s->id, vm->id, __ATOMIC_SEQ_CST);
+	err = 0;
+unlock:
+	spin_unlock(&vms_lock);
+	return err ? fail(err) : 0;
+}
+
+void vm_terminate(struct vm *vm)
+{
+	u32 i;
+
+	__atomic_store_n(&vm->dying, 1, __ATOMIC_SEQ_CST);
+	for (i = 0; i < vm->vcpu_count; i++)
+		event_post(vm->vcpu[i], 0);
+}
+
+int vm_destroy(struct vm *vm)
+{
+	struct slot *s = slot_of(vm->id);
+	u32 alone = 1;
+	int err;
+
+	vm_terminate(vm);
+	/* From here on nobody else gets hold of it. */
+	if (!__atomic_compare_exchange_n(&s->hold, &alone, 1 | CLOSED, false,
+					 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		return fail(-EBUSY);
+	err = memseg_free_all(vm);
+	if (err) {
+		__atomic_and_fetch(&s->hold, ~CLOSED, __ATOMIC_SEQ_CST);
+		return err;
+	}
+	spin_lock(&vms_lock);
+	__atomic_store_n(&s->id, 0, __ATOMIC_SEQ_CST);
+	s->vm = NULL;
+	spin_unlock(&vms_lock);
+	free_vcpus(vm);
+	stage2_fini(&vm->s2);
+	page_free_hyp(vm);
+	unhold(s);
+	return 0;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * console.c -- the log on serial ports and screen.
+ */
+#include "boot/mb2.h"
+#include "boot/param.h"
+#include "core/log.h"
+#include "drivers/console.h"
+#include "drivers/uart.h"
+
+static struct uart uarts[PARAM_UARTS];
+static unsigned uart_count;
+
+static void serial_putc(char c)
+{
+	unsigned i;
+
+	for (i = 0; i < uart_count; i++)
+		uart_putc(&uarts[i], c);
+}
+
+void console_init_serial(const struct params *p)
+{
+	unsigned i;
+
+	for (i = 0; i < p->uarts; i++)
+		if (!uart_init(&uarts[uart_count], p->uart[i].port, p->uart[i].baud))
+			uart_count++;
+	if (uart_count)
+		log_sink_add(serial_putc);
+}
+
+void console_init_screen(const struct params *p, const struct boot_info *bi)
+{
+}

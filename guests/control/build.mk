@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# The control VM: joist.ko, the live image, the ISO, and running them.
+#
+# Included by the top Makefile, which says where things go: BUILD, and ELF,
+# the hypervisor.  The tools come from tools.mk.
+
+CTL		:= guests/control
+CTL_IMAGE	:= $(CTL)/image
+
+# The newest generic Debian kernel whose image, modules and headers are here.
+ctl_kernels	= $(patsubst /boot/vmlinuz-%,%,$(filter-out %-cloud-amd64 \
+			%-rt-amd64,$(wildcard /boot/vmlinuz-*-amd64)))
+ctl_usable	= $(foreach v,$(ctl_kernels),$(if $(and \
+			$(wildcard /lib/modules/$(v)/modules.dep), \
+			$(wildcard /lib/modules/$(v)/build/Makefile)),$(v)))
+KERNEL_VERSION	?= $(shell printf '%s\n' $(ctl_usable) | sort -V | tail -n 1)
+CTL_VMLINUZ	= /boot/vmlinuz-$(KERNEL_VERSION)
+
+# Linux's command line in the ISO; the last console is where init writes.
+CONTROL_ARGS	?= console=tty0 console=ttyS0,115200 quiet
+# The hypervisor's, see doc/.
+TUNABLES	?=
+
+ctl_need_kernel	= $(if $(KERNEL_VERSION),,$(error no Debian kernel with \
+			modules and headers is installed; try: make deps))
+
+# Packages, as packages.txt names them.  Fast when all is there.
+.PHONY: deps
+deps:
+	@sed 's/#.*//' packages.txt | xargs -n 1 | while read -r p; do \
+		dpkg-query -W -f '$${db:Status-Abbrev}' $$p 2>/dev/null \
+			| grep -q '^.i' || echo $$p; \
+	done > .deps-missing; \
+	if [ -s .deps-missing ]; then \
+		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+		echo "installing:" $$(cat .deps-missing); \
+		$$sudo apt-get update -q && \
+		DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -q -y \
+			--no-install-recommends \
+			-o DPkg::Lock::Timeout=300 $$(cat .deps-missing); \
+	fi; \
+	rc=$$?; rm -f .deps-missing; exit $$rc
+
+# joist.ko, out of tree, for that kernel.  kbuild writes beside the sources,
+# so it works on links to them.
+CTL_KO		:= $(BUILD)/module/joist.ko
+CTL_KO_SRC	:= $(wildcard $(CTL)/module/*.[ch]) $(CTL)/module/Kbuild \
+			$(CTL)/joist_ioctl.h include/joist.h
+
+$(CTL_KO): $(CTL_KO_SRC)
+	$(ctl_need_kernel)
+	@mkdir -p $(@D)
+	ln -sf $(foreach f,$(CTL_KO_SRC),$(abspath $(f))) $(@D)/
+	$(MAKE) -C /lib/modules/$(KERNEL_VERSION)/build M=$(abspath $(@D)) \
+		CC=gcc W=1 modules
+	@touch $@
+
+.PHONY: module
+module: $(CTL_KO)
+
+# A guest for demonstration and tests: the same kernel, and a small initramfs.
+$(BUILD)/guest.img: $(CTL_IMAGE)/mkinitrd.py $(wildcard $(CTL_IMAGE)/guest-*)
+	@mkdir -p $(@D)
+	$(CTL_IMAGE)/mkinitrd.py $@ \
+		--file $(CTL_IMAGE)/guest-init:/init \
+		--file $(CTL_IMAGE)/guest-shrc:/etc/shrc \
+		--program $(CTL_IMAGE)/guest-sum:/bin/sum4k
+
+# The kernel unpacked, an ELF with a PVH note: spares emulators the unpacking.
+$(BUILD)/vmlinux: $(CTL_IMAGE)/vmlinux.py $(CTL_VMLINUZ)
+	$(ctl_need_kernel)
+	@mkdir -p $(@D)
+	$(CTL_IMAGE)/vmlinux.py $(CTL_VMLINUZ) $@
+
+# The live image.
+CTL_TOOLS	:= $(if $(wildcard $(CTL)/tools.mk),$(BUILD)/tools/joistctl \
+			$(BUILD)/tools/joist-vm)
+ctl_etc		= $(foreach f,$(2),--file $(CTL_IMAGE)/$(f):$(1)/$(f))
+
+$(BUILD)/initrd.img: $(wildcard $(CTL_IMAGE)/*) $(CTL_KO) $(CTL_TOOLS) \
+		$(BUILD)/guest.img $(BUILD)/vmlinux $(CTL_VMLINUZ)
+	$(ctl_need_kernel)
+	$(CTL_IMAGE)/mkinitrd.py $@ --compress zstd \
+		--kernel-version $(KERNEL_VERSION) \
+		--modules $(CTL_IMAGE)/modules.list --module $(CTL_KO) \
+		--file $(CTL_IMAGE)/init:/init \
+		$(call ctl_etc,/etc,rc net-up autorun down udhcpc.script \
+			mdev.conf profile passwd group hostname) \
+		$(call ctl_etc,/usr/share/joist,$(notdir \
+			$(wildcard $(CTL_IMAGE)/demo*))) \
+		--program $(CTL_IMAGE)/guest-sum:/bin/sum4k \
+		$(foreach t,$(CTL_TOOLS),--program $(t):/usr/bin/$(notdir $(t))) \
+		--file $(CTL_VMLINUZ):/usr/share/joist/guest/vmlinuz \
+		--file $(BUILD)/vmlinux:/usr/share/joist/guest/vmlinux \
+		--file $(BUILD)/guest.img:/usr/share/joist/guest/initrd
+
+# The ISO.
+$(BUILD)/joist.iso: $(ELF) $(BUILD)/initrd.img $(CTL_VMLINUZ) \
+		grub.cfg tests/boot/mkiso
+	$(ctl_need_kernel)
+	tests/boot/mkiso $@ --elf $(ELF) --timeout 1 \
+		--control $(CTL_VMLINUZ) --control-args '$(CONTROL_ARGS)' \
+		--initrd $(BUILD)/initrd.img --tunables '$(TUNABLES)'
+
+.PHONY: iso initrd
+initrd: $(BUILD)/initrd.img
+iso: $(BUILD)/joist.iso
+
+# `make run MACHINE=pc FIRMWARE=uefi CPUS=4 MEM=4096 DISK=disk.img`
+MACHINE		?= q35
+FIRMWARE	?= bios
+CPUS		?= 2
+MEM		?= 2048
+DISK		?=
+
+.PHONY: run
+run: $(BUILD)/joist.iso
+	@tests/boot/run-qemu --iso $< --machine $(MACHINE) \
+		--firmware $(FIRMWARE) --cpus $(CPUS) --mem $(MEM) \
+		--scratch $(BUILD) $(if $(DISK),--disk $(DISK))

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * ko.h -- what the files of joist.ko share.
+ *
+ * Locks, in the order they are taken:
+ *	mmap_lock (Linux's)	held by callers of mmap, open, close, fault
+ *	vm.all_lock		by who wants all vCPUs
+ *	vcpu.lock		by index; held by RUN and by what excludes it
+ *	vm.segs_lock
+ *	vms_lock		the table of VMs, users, dead
+ * Nothing touches user memory while it holds one of ours: a page fault takes
+ * mmap_lock.
+ */
+#ifndef KO_H
+#define KO_H
+
+#include <linux/atomic.h>
+#include <linux/device.h>
+#include <linux/fs.h>
+#include <linux/hrtimer.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/rcuwait.h>
+#include <linux/rwsem.h>
+#include <linux/types.h>
+#include <linux/version.h>
+
+#include "joist_ioctl.h"
+
+/* Signatures that changed after Debian 12's kernel. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+#define new_class(name)		class_create(name)
+#else
+#define new_class(name)		class_create(THIS_MODULE, name)
+#endif
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+#define add_vm_flags(vma, f)	vm_flags_set(vma, f)
+#else
+#define add_vm_flags(vma, f)	((vma)->vm_flags |= (f))
+#endif
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+typedef const struct device devnode_device;
+#else
+typedef struct device devnode_device;
+#endif
+
+/* A contiguous run of a segment's bytes in host-physical memory. */
+struct extent {
+	u64 offset;		/* in the segment */
+	u64 hpa;
+	u64 len;
+	void *kva;		/* see extents_map() */
+};
+
+/* Guards: all by vm.segs_lock. */
+struct seg {
+	u64 size;		/* 0: none */
+	u32 maps;		/* VMAs that show it */
+	bool asked;		/* mapped by ioctl as well */
+	bool mapped;		/* for the control VM, in the hypervisor */
+	u32 extents;
+	struct extent *extent;	/* while mapped; by offset, without gaps */
+};
+
+/*
+ * Guards: [c] set at creation  [l] lock  [a] atomic  [r] the thread in RUN
+ *
+ * want, kick, wake and vm->dead ask the thread in RUN for something: set
+ * first, then vcpu_kick(); it looks at them after it has set in_guest.
+ */
+struct vcpu {
+	struct joist_run_args args ____cacheline_aligned;	/* [l] */
+	struct vm *vm;			/* [c] */
+	u32 id;				/* [c] */
+	struct joist_run *run;		/* [c] the run page */
+	u64 run_hpa;			/* [c] */
+	struct mutex lock;
+	atomic_t runner;		/* [a] 1: a thread is in RUN */
+	atomic_t want;			/* [a] threads that want the lock */
+	int kick;			/* [a] return EINTR */
+	int wake;			/* [a] an event came: do not sleep */
+	int in_guest;			/* [a] */
+	int cpu;			/* [a] where, while in_guest */
+	struct rcuwait wait;		/* the thread in RUN sleeps here */
+	struct hrtimer timer;		/* [r] */
+	u64 deadline;			/* [r] host TSC */
+	u64 armed;			/* [a] the timer's, if it is armed */
+};
+
+/* Guards: [c] set at creation  [s] segs_lock  [t] vms_lock */
+struct vm {
+	struct kref ref;
+	u32 id;				/* [c] the hypervisor's */
+	u32 vcpus;			/* [c] */
+	bool persistent;		/* [c] */
+	char name[JOIST_NAME_LEN];	/* [c] */
+	u32 minor;			/* [c] */
+	u32 users;			/* [t] creator and open files */
+	bool dead;			/* [t] one-way; read anywhere */
+	struct list_head created;	/* [t] of struct ctl */
+	struct device *dev;		/* [c] */
+	struct inode *inode;		/* [c] its mapping has all our VMAs */
+	struct mutex all_lock;
+	struct rw_semaphore segs_lock;
+	struct seg seg[JOIST_MAX_MEMSEGS];	/* [s] */
+	struct vcpu *vcpu[];		/* [c] */
+};
+
+/* hypercall.c */
+extern struct joist_capabilities caps;
+int hypercall_init(void);
+int hypercall(u32 nr, void *block);
+int hypercall_again(u32 nr, void *block);
+void *block_alloc(size_t size);
+void *block_get(const void __user *from, size_t size);
+
+/* main.c */
+extern struct class *joist_class;
+extern dev_t joist_devt;
+struct device *node_add(u32 minor, const char *name);
+void node_del(struct device *dev);
+
+/* ctl.c */
+extern const struct file_operations ctl_fops;
+
+/* vm.c */
+extern const struct file_operations vm_fops;
+struct vm *vm_create(struct joist_create *c, bool persistent,
+		     struct list_head *created);
+int vm_destroy_name(const char *name);
+void vm_put_creator(struct list_head *created);
+void vcpus_lock(struct vm *vm);
+void vcpus_unlock(struct vm *vm);
+long vm_call(u32 nr, void *block, const struct vm *vm);
+
+/* run.c */
+struct vcpu *vcpu_new(struct vm *vm, u32 id);
+void vcpu_free(struct vcpu *v);
+void vcpu_lock(struct vcpu *v, struct mutex *all);
+void vcpu_unlock(struct vcpu *v);
+void vcpu_kick(struct vcpu *v);
+void vcpus_wake(struct vm *vm, u64 mask);
+long vcpu_run_ioctl(struct vm *vm, struct joist_run_args __user *arg);
+
+/* mem.c */
+int mem_mmap(struct file *file, struct vm_area_struct *vma);
+int seg_alloc(struct vm *vm, struct joist_memseg *m);
+int seg_free(struct vm *vm, struct joist_memseg *m);
+int seg_map(struct vm *vm, struct joist_memseg *m);
+int seg_unmap(struct vm *vm, struct joist_memseg *m);
+void mem_fini(struct vm *vm);
+
+#endif

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/*
+ * main.c -- joist.ko loads and unloads; its device nodes.
+ *
+ * Minor 0 is /dev/joistctl, the others are /dev/joist/NAME.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/cdev.h>
+#include <linux/init.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/uidgid.h>
+#include <linux/user_namespace.h>
+
+#include "ko.h"
+
+static unsigned int gid;
+module_param(gid, uint, 0444);
+MODULE_PARM_DESC(gid, "group that may use Joist's device nodes (default 0)");
+
+struct class *joist_class;
+dev_t joist_devt;
+
+static struct cdev ctl_cdev, vm_cdev;
+static struct device *ctl_dev;
+
+/* The name's '!' becomes a '/' under /dev. */
+static char *node_devnode(devnode_device *dev, umode_t *mode, kuid_t *uid,
+			  kgid_t *group)
+{
+	if (mode)
+		*mode = 0660;
+	if (group)
+		*group = make_kgid(&init_user_ns, gid);
+	return NULL;
+}
+
+static const struct device_type node_type = {
+	.name = "joist",
+	.devnode = node_devnode,
+};
+
+static void node_release(struct device *dev)
+{
+	kfree(dev);
+}
+
+struct device *node_add(u32 minor, const char *name)
+{
+	struct device *dev = kzalloc(sizeof(*dev), GFP_KERNEL);
+	int ret;
+
+	if (!dev)
+		return ERR_PTR(-ENOMEM);
+	device_initialize(dev);
+	dev->class = joist_class;
+	dev->type = &node_type;
+	dev->devt = joist_devt + minor;
+	dev->release = node_release;
+	ret = dev_set_name(dev, minor ? "joist!%s" : "%s", name);
+	if (!ret)
+		ret = device_add(dev);
+	if (ret) {
+		put_device(dev);
+		return ERR_PTR(ret);
+	}
+	return dev;
+}
+
+void node_del(struct device *dev)
+{
+	device_unregister(dev);
+}
+
+static int __init cdev_start(struct cdev *cdev, u32 minor, u32 count,
+			     const struct file_operations *fops)
+{
+	cdev_init(cdev, fops);
+	cdev->owner = THIS_MODULE;
+	return cdev_add(cdev, joist_devt + minor, count);
+}
+
+static int __init joist_init(void)
+{
+	int ret;
+
+	ret = hypercall_init();
+	if (ret)
+		return ret;
+	if (!gid_valid(make_kgid(&init_user_ns, gid))) {
+		pr_err("gid=%u is not a valid group\n", gid);
+		return -EINVAL;
+	}
+	ret = alloc_chrdev_region(&joist_devt, 0, 1 + JOIST_MAX_VMS, "joist");
+	if (ret)
+		return ret;
+	joist_class = new_class("joist");
+	if (IS_ERR(joist_class)) {
+		ret = PTR_ERR(joist_class);
+		goto undo_region;
+	}
+	ret = cdev_start(&ctl_cdev, 0, 1, &ctl_fops);
+	if (ret)
+		goto undo_class;
+	ret = cdev_start(&vm_cdev, 1, JOIST_MAX_VMS, &vm_fops);
+	if (ret)
+		goto undo_ctl_cdev;
+	ctl_dev = node_add(0, "joistctl");
+	if (IS_ERR(ctl_dev)) {
+		ret = PTR_ERR(ctl_dev);
+		goto undo_vm_cdev;
+	}
+	pr_info("%s, %u cores, pool of %llu MiB, %llu MiB free\n",
+		caps.vendor == JOIST_VENDOR_SVM ? "SVM" : "VMX", caps.pcpus,
+		caps.pool_total >> 20, caps.pool_free >> 20);
+	return 0;
+
+undo_vm_cdev:
+	cdev_del(&vm_cdev);
+undo_ctl_cdev:
+	cdev_del(&ctl_cdev);
+undo_class:
+	class_destroy(joist_class);
+undo_region:
+	unregister_chrdev_region(joist_devt, 1 + JOIST_MAX_VMS);
+	return ret;
+}
+
+/* Every VM holds a reference to the module, so there is none now. */
+static void __exit joist_exit(void)
+{
+	node_del(ctl_dev);
+	cdev_del(&vm_cdev);
+	cdev_del(&ctl_cdev);
+	class_destroy(joist_class);
+	unregister_chrdev_region(joist_devt, 1 + JOIST_MAX_VMS);
+}
+
+module_init(joist_init);
+module_exit(joist_exit);
+MODULE_DESCRIPTION("Control of the Joist hypervisor");
+MODULE_LICENSE("Dual BSD/GPL");

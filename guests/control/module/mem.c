@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/*
+ * mem.c -- run pages and memory segments in user space.
+ *
+ * A segment is mapped for the control VM while a VMA shows it, or an ioctl
+ * has asked for it.  Pages are put into a VMA by faults, never by mmap: only
+ * a VMA that is in its file's mapping is found when the VM is destroyed, and
+ * during mmap it is not there yet.
+ */
+#include <linux/io.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include "ko.h"
+
+/* JOIST_MMAP_SEG() in pages. */
+#define SEG_PGOFF_SHIFT		(44 - PAGE_SHIFT)
+/* A fault brings its neighbours: 64 KiB, as Linux does for files. */
+#define FAULT_PAGES		16
+
+static int seg_call(struct vm *vm, u32 nr, u32 s)
+{
+	struct joist_memseg *m = block_alloc(sizeof(*m));
+	int ret;
+
+	if (!m)
+		return -ENOMEM;
+	m->head.vm = vm->id;
+	m->seg = s;
+	ret = hypercall_again(nr, m);
+	kfree(m);
+	return ret;
+}
+
+/* Append [hpa, hpa + len), joined to the last extent if they touch. */
+static int extent_add(struct seg *seg, u32 *room, u64 offset, u64 hpa, u64 len)
+{
+	struct extent *e, *more;
+
+	e = seg->extents ? &seg->extent[seg->extents - 1] : NULL;
+	if (e && e->hpa + e->len == hpa) {
+		e->len += len;
+		return 0;
+	}
+	if (seg->extents == *room) {
+		more = kvrealloc(seg->extent, *room * sizeof(*e),
+				 (*room * 2 + 8) * sizeof(*e),
+				 GFP_KERNEL_ACCOUNT);
+		if (!more)
+			return -ENOMEM;
+		seg->extent = more;
+		*room = *room * 2 + 8;
+	}
+	e = &seg->extent[seg->extents++];
+	e->offset = offset;
+	e->hpa = hpa;
+	e->len = len;
+	e->kva = NULL;
+	return 0;
+}
+
+static void extents_free(struct seg *seg)
+{
+	u32 i;
+
+	for (i = 0; i < seg->extents; i++)
+		if (seg->extent[i].kva)
+			memunmap(seg->extent[i].kva);
+	kvfree(seg->extent);
+	seg->extent = NULL;
+	seg->extents = 0;
+}
+
+static int extents_find(struct vm *vm, u32 s)
+{
+	struct seg *seg = &vm->seg[s];
+	struct joist_memseg *m = block_alloc(sizeof(*m));
+	u64 offset = 0;
+	u32 room = 0;
+	int ret = 0;
+
+	if (!m)
+		return -ENOMEM;
+	while (offset < seg->size && !ret) {
+		memset(m, 0, sizeof(*m));
+		m->head.vm = vm->id;
+		m->seg = s;
+		m->offset = offset;
+		ret = hypercall(HC_MEMSEG_QUERY, m);
+		if (ret)
+			break;
+		if (!m->len || m->len > seg->size - offset ||
+		    !PAGE_ALIGNED(m->len) || !PAGE_ALIGNED(m->hpa)) {
+			ret = -EPROTO;
+			break;
+		}
+		ret = extent_add(seg, &room, offset, m->hpa, m->len);
+		offset += m->len;
+		cond_resched();
+	}
+	kfree(m);
+	return ret;
+}
+
+/*
+ * Map them in the kernel.  Nothing uses the addresses; but user mappings of
+ * memory that is not Linux's own are uncached unless somebody holds it as
+ * write-back (Documentation/x86/pat.rst).
+ */
+static int extents_map(struct seg *seg)
+{
+	struct extent *e;
+
+	for (e = seg->extent; e < seg->extent + seg->extents; e++) {
+		e->kva = memremap(e->hpa, e->len, MEMREMAP_WB);
+		if (!e->kva)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static void seg_unmap_locked(struct vm *vm, u32 s)
+{
+	struct seg *seg = &vm->seg[s];
+	int ret;
+
+	extents_free(seg);
+	/* ENOMEM is ours, and will pass. */
+	while ((ret = seg_call(vm, HC_MEMSEG_UNMAP, s)) == -ENOMEM)
+		cond_resched();
+	WARN_ONCE(ret, "joist: unmapping segment %u: error %d\n", s, ret);
+	seg->mapped = false;
+}
+
+static int seg_map_locked(struct vm *vm, u32 s)
+{
+	struct seg *seg = &vm->seg[s];
+	int ret;
+
+	lockdep_assert_held_write(&vm->segs_lock);
+	if (seg->mapped)
+		return 0;
+	ret = seg_call(vm, HC_MEMSEG_MAP, s);
+	if (ret)
+		return ret;
+	seg->mapped = true;
+	ret = extents_find(vm, s);
+	if (!ret)
+		ret = extents_map(seg);
+	if (ret)
+		seg_unmap_locked(vm, s);
+	return ret;
+}
+
+/* The calls: all vCPUs are outside RUN, and the VM is not dead. */
+
+int seg_alloc(struct vm *vm, struct joist_memseg *m)
+{
+	u32 s = m->seg;
+	int ret;
+
+	if (s >= JOIST_MAX_MEMSEGS || m->offset)
+		return -EINVAL;
+	down_write(&vm->segs_lock);
+	while ((ret = hypercall(HC_MEMSEG_ALLOC, m)) == -EAGAIN) {
+		cond_resched();
+		if (fatal_signal_pending(current)) {
+			seg_call(vm, HC_MEMSEG_FREE, s);
+			ret = -EINTR;
+			break;
+		}
+	}
+	if (!ret)
+		vm->seg[s].size = m->size;
+	up_write(&vm->segs_lock);
+	return ret;
+}
+
+int seg_free(struct vm *vm, struct joist_memseg *m)
+{
+	struct seg *seg;
+	int ret = -EBUSY;
+
+	if (m->seg >= JOIST_MAX_MEMSEGS)
+		return -EINVAL;
+	seg = &vm->seg[m->seg];
+	down_write(&vm->segs_lock);
+	if (!seg->mapped)
+		ret = vm_call(HC_MEMSEG_FREE, m, vm);
+	if (!ret)
+		seg->size = 0;
+	up_write(&vm->segs_lock);
+	return ret;
+}
+
+int seg_map(struct vm *vm, struct joist_memseg *m)
+{
+	struct seg *seg;
+	int ret = -ENOENT;
+
+	if (m->seg >= JOIST_MAX_MEMSEGS || m->flags)
+		return -EINVAL;
+	seg = &vm->seg[m->seg];
+	down_write(&vm->segs_lock);
+	if (seg->size)
+		ret = seg->asked ? -EEXIST : seg_map_locked(vm, m->seg);
+	if (!ret)
+		seg->asked = true;
+	up_write(&vm->segs_lock);
+	return ret;
+}
+
+int seg_unmap(struct vm *vm, struct joist_memseg *m)
+{
+	struct seg *seg;
+	int ret = 0;
+
+	if (m->seg >= JOIST_MAX_MEMSEGS || m->flags)
+		return -EINVAL;
+	seg = &vm->seg[m->seg];
+	down_write(&vm->segs_lock);
+	if (!seg->asked)
+		ret = -ENOENT;
+	else if (!seg->maps)
+		seg_unmap_locked(vm, m->seg);
+	if (!ret)
+		seg->asked = false;
+	up_write(&vm->segs_lock);
+	return ret;
+}
+
+/* The VM is dead, or was never whole: user space has no page of it. */
+void mem_fini(struct vm *vm)
+{
+	u32 i;
+
+	down_write(&vm->segs_lock);
+	for (i = 0; i < JOIST_MAX_MEMSEGS; i++)
+		if (vm->seg[i].mapped)
+			seg_unmap_locked(vm, i);
+	up_write(&vm->segs_lock);
+	for (i = 0; i < vm->vcpus; i++)
+		if (vm->vcpu[i]->run) {
+			memunmap(vm->vcpu[i]->run);
+			vm->vcpu[i]->run = NULL;
+		}
+}
+
+/* VMAs of segments. */
+
+static struct vm *vma_vm(const struct vm_area_struct *vma)
+{
+	return vma->vm_file->private_data;
+}
+
+static u32 vma_seg(const struct vm_area_struct *vma)
+{
+	return (vma->vm_pgoff >> SEG_PGOFF_SHIFT) - 1;
+}
+
+/* Forked or split: the same segment once more. */
+static void seg_vma_open(struct vm_area_struct *vma)
+{
+	struct vm *vm = vma_vm(vma);
+
+	down_write(&vm->segs_lock);
+	vm->seg[vma_seg(vma)].maps++;
+	up_write(&vm->segs_lock);
+}
+
+static void seg_vma_close(struct vm_area_struct *vma)
+{
+	struct vm *vm = vma_vm(vma);
+	u32 s = vma_seg(vma);
+	struct seg *seg = &vm->seg[s];
+	bool last;
+
+	down_write(&vm->segs_lock);
+	last = --seg->maps == 0;
+	up_write(&vm->segs_lock);
+	if (!last)
+		return;
+	/* Looked at again under all the locks that unmapping needs. */
+	vcpus_lock(vm);
+	down_write(&vm->segs_lock);
+	if (!seg->maps && !seg->asked && seg->mapped)
+		seg_unmap_locked(vm, s);
+	up_write(&vm->segs_lock);
+	vcpus_unlock(vm);
+}
+
+static struct extent *extent_at(const struct seg *seg, u64 offset)
+{
+	u32 lo = 0, hi = seg->extents, mid;
+
+	/* The last one that does not start behind it. */
+	while (hi - lo > 1) {
+		mid = lo + (hi - lo) / 2;
+		if (seg->extent[mid].offset <= offset)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return &seg->extent[lo];
+}
+
+static vm_fault_t seg_insert_locked(struct vm_area_struct *vma,
+				    const struct seg *seg, unsigned long addr)
+{
+	u64 pgoff = vma->vm_pgoff + ((addr - vma->vm_start) >> PAGE_SHIFT);
+	u64 offset = (pgoff & (BIT_ULL(SEG_PGOFF_SHIFT) - 1)) << PAGE_SHIFT;
+	const struct extent *e = extent_at(seg, offset);
+
+	return vmf_insert_pfn(vma, addr,
+			      (e->hpa + (offset - e->offset)) >> PAGE_SHIFT);
+}
+
+static vm_fault_t seg_vma_fault(struct vm_fault *vmf)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	struct vm *vm = vma_vm(vma);
+	const struct seg *seg = &vm->seg[vma_seg(vma)];
+	unsigned long start = ALIGN_DOWN(vmf->address, FAULT_PAGES * PAGE_SIZE);
+	unsigned long end = start + FAULT_PAGES * PAGE_SIZE;
+	unsigned long addr;
+	vm_fault_t ret = VM_FAULT_SIGBUS;
+
+	start = max(start, vma->vm_start);
+	end = min(end, vma->vm_end);
+	down_read(&vm->segs_lock);
+	if (!READ_ONCE(vm->dead) && seg->mapped) {
+		ret = seg_insert_locked(vma, seg, vmf->address & PAGE_MASK);
+		for (addr = start; addr < end && ret == VM_FAULT_NOPAGE;
+		     addr += PAGE_SIZE)
+			if (seg_insert_locked(vma, seg, addr) !=
+			    VM_FAULT_NOPAGE)
+				break;
+	}
+	up_read(&vm->segs_lock);
+	return ret;
+}
+
+static const struct vm_operations_struct seg_vma_ops = {
+	.open = seg_vma_open,
+	.close = seg_vma_close,
+	.fault = seg_vma_fault,
+};
+
+/* VMAs of run pages. */
+
+static vm_fault_t run_vma_fault(struct vm_fault *vmf)
+{
+	struct vm *vm = vma_vm(vmf->vma);
+	vm_fault_t ret = VM_FAULT_SIGBUS;
+
+	down_read(&vm->segs_lock);
+	if (!READ_ONCE(vm->dead) && vmf->pgoff < vm->vcpus)
+		ret = vmf_insert_pfn(vmf->vma, vmf->address & PAGE_MASK,
+				     vm->vcpu[vmf->pgoff]->run_hpa >>
+				     PAGE_SHIFT);
+	up_read(&vm->segs_lock);
+	return ret;
+}
+
+static const struct vm_operations_struct run_vma_ops = {
+	.fault = run_vma_fault,
+};
+
+static int seg_mmap(struct vm *vm, struct vm_area_struct *vma)
+{
+	u64 first = vma->vm_pgoff & (BIT_ULL(SEG_PGOFF_SHIFT) - 1);
+	u32 s = vma_seg(vma);
+	struct seg *seg;
+	u64 pages;
+	int ret;
+
+	if ((vma->vm_pgoff >> SEG_PGOFF_SHIFT) > JOIST_MAX_MEMSEGS)
+		return -EINVAL;
+	seg = &vm->seg[s];
+	vcpus_lock(vm);
+	down_write(&vm->segs_lock);
+	pages = seg->size >> PAGE_SHIFT;
+	if (READ_ONCE(vm->dead))
+		ret = -ENXIO;
+	else if (!pages)
+		ret = -ENOENT;
+	else if (first > pages || vma_pages(vma) > pages - first)
+		ret = -EINVAL;
+	else
+		ret = seg_map_locked(vm, s);
+	if (!ret) {
+		seg->maps++;
+		vma->vm_ops = &seg_vma_ops;
+	}
+	up_write(&vm->segs_lock);
+	vcpus_unlock(vm);
+	return ret;
+}
+
+int mem_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct vm *vm = file->private_data;
+
+	/* A private writable mapping would be copied on write. */
+	if (!(vma->vm_flags & VM_SHARED))
+		return -EINVAL;
+	if (READ_ONCE(vm->dead))
+		return -ENXIO;
+	add_vm_flags(vma, VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP);
+	if (vma->vm_pgoff >> SEG_PGOFF_SHIFT)
+		return seg_mmap(vm, vma);
+	if (vma->vm_pgoff >= vm->vcpus ||
+	    vma_pages(vma) > vm->vcpus - vma->vm_pgoff)
+		return -EINVAL;
+	vma->vm_ops = &run_vma_ops;
+	return 0;
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * cpu.c -- MSRs, control and debug registers, privilege: what a guest may do,
+ * what it must get a fault for, and that nothing it does ends more than
+ * itself.
+ */
+#include "guests/selftest/cases/case.h"
+
+static struct vm vm;
+
+static bool noise_device(struct vm *v, u32 vcpu, u32 exit)
+{
+	volatile struct joist_run *run = v->run[vcpu];
+
+	if (exit == JOIST_EXIT_MMIO && !run->mmio.write)
+		run->mmio.data = ~0ull;
+	if (exit == JOIST_EXIT_IO && run->io.in && !run->io.string)
+		run->io.data = ~0ull;
+	return exit == JOIST_EXIT_MMIO ||
+	       (exit == JOIST_EXIT_IO && run->io.port != DONE_PORT &&
+		run->io.port != SYNC_PORT);
+}
+
+static void payload(const char *name, enum payload which)
+{
+	vm_new(&vm, name, 1, GUEST_RAM);
+	vm.on_exit = noise_device;
+	vm_payload(&vm, 0, which);
+	run_done(&vm, 0);
+}
+
+static void cpu_msr(void)
+{
+	payload("msr", PL_msr);
+}
+
+static void cpu_msr_sweep(void)
+{
+	struct gshare *s;
+
+	payload("msr-sweep", PL_msr_sweep);
+	s = vm_share(&vm);
+	CHECK(s->val[0] >= 10, "only %lu MSRs can be read", s->val[0]);
+	CHECK(s->val[0] < 1000, "%lu MSRs can be read", s->val[0]);
+	vm_payload(&vm, 0, PL_hello);
+	run_done(&vm, 0);
+}
+
+static void cpu_cr(void)
+{
+	payload("cr", PL_cr);
+}
+
+/* Reserved bits of CR3.  Some emulators find them only at the next entry:
+ * then the guest ends, and nobody else. */
+static void cpu_cr3(void)
+{
+	static const u64 bad[] = { BIT(63), BIT(62), BIT(52), BIT(63) | 0x1000 };
+	struct joist_regs_args reset;
+	bool done;
+	u32 i, exit;
+
+	vm_new(&vm, "cr3", 1, GUEST_RAM);
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		vm_share(&vm)->arg[0] = bad[i];
+		vm_payload(&vm, 0, PL_cr3_bad);
+		done = false;
+		exit = run_user(&vm, 0);
+		if (exit == JOIST_EXIT_IO &&
+		    vm.run[0]->io.port == DONE_PORT) {
+			CHECK(!vm.run[0]->io.data, "in the guest: %s",
+			      vm_share(&vm)->why);
+			done = true;
+		}
+		CHECK(done || exit == JOIST_EXIT_SHUTDOWN ||
+		      (exit == JOIST_EXIT_ERROR &&
+		       vm.run[0]->error.code == JOIST_ERR_ENTRY),
+		      "CR3 0x%lx: exit %s", bad[i], exit_name(exit));
+		reset = (struct joist_regs_args){ .head = { vm.id, 0 } };
+		HC_OK(HC_RESETCPU, &reset);
+	}
+}
+
+static void cpu_xcr0(void)
+{
+	payload("xcr0", PL_xcr0);
+}
+
+static void cpu_dr(void)
+{
+	payload("dr", PL_dr);
+}
+
+static void cpu_step(void)
+{
+	payload("step", PL_step);
+}
+
+static void cpu_privileged(void)
+{
+	payload("privileged", PL_privileged);
+}
+
+static void cpu_privileged_user(void)
+{
+	payload("user", PL_privileged_user);
+}
+
+static void cpu_exceptions(void)
+{
+	payload("exceptions", PL_exceptions);
+}
+
+static u32 port_seen, port_in, port_exits;
+
+static bool port_device(struct vm *v, u32 vcpu, u32 exit)
+{
+	volatile struct joist_run *run = v->run[vcpu];
+
+	if (exit != JOIST_EXIT_IO || run->io.port == DONE_PORT)
+		return false;
+	port_exits++;
+	if (run->io.in)
+		run->io.data = ~0ull;
+	if (port_seen < 0x10000) {
+		while (port_seen == DONE_PORT || port_seen == SYNC_PORT)
+			port_seen++;
+		CHECK(run->io.port == port_seen && run->io.in == port_in &&
+		      run->io.size == 1, "port 0x%x in %u size %u, want 0x%x "
+		      "in %u", run->io.port, run->io.in, run->io.size,
+		      port_seen, port_in);
+		CHECK(port_in || run->io.data == (u8)port_seen, "data 0x%lx "
+		      "to port 0x%x", run->io.data, port_seen);
+		port_in = !port_in;
+		if (port_in)
+			port_seen++;
+	}
+	return true;
+}
+
+/* Every port comes out, none is touched by the hypervisor. */
+static void cpu_ports(void)
+{
+	port_seen = port_exits = 0;
+	port_in = 1;
+	vm_new(&vm, "ports", 1, GUEST_RAM);
+	vm.on_exit = port_device;
+	vm_payload(&vm, 0, PL_ports);
+	run_done(&vm, 0);
+	CHECK(port_seen >= 0x10000, "the sweep ended at port 0x%x", port_seen);
+	CHECK(port_exits >= 2 * 0xfffe + 4, "%u exits", port_exits);
+}
+
+static void cpu_hypercall(void)
+{
+	struct joist_info info = { 0 };
+	u32 n = 0;
+
+	vm_new(&vm, "hypercall", 1, GUEST_RAM);
+	vm_share(&vm)->arg[0] = vm.id;
+	vm_payload(&vm, 0, PL_hypercall);
+	run_done(&vm, 0);
+	while (!HC(HC_INFO, &info))
+		n++;
+	CHECK_EQ(n, 1, "VMs after a guest's hypercalls");
+	vm_payload(&vm, 0, PL_hypercall_user);
+	run_done(&vm, 0);
+}
+
+const struct tcase cases_cpu[] = {
+	{ "cpu/msr", cpu_msr, 0 },
+	{ "cpu/msr-sweep", cpu_msr_sweep, 0 },
+	{ "cpu/cr", cpu_cr, 0 },
+	{ "cpu/cr3", cpu_cr3, 0 },
+	{ "cpu/xcr0", cpu_xcr0, 0 },
+	{ "cpu/dr", cpu_dr, 0 },
+	{ "cpu/single-step", cpu_step, 0 },
+	{ "cpu/privileged", cpu_privileged, 0 },
+	{ "cpu/privileged-user", cpu_privileged_user, 0 },
+	{ "cpu/exceptions", cpu_exceptions, 0 },
+	{ "cpu/ports", cpu_ports, 0 },
+	{ "cpu/hypercall", cpu_hypercall, 0 },
+	{ 0 },
+};

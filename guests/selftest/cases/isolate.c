@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * isolate.c -- what the control VM itself must not be able to do: use VMX or
+ * SVM, reach the hypervisor's memory or the pool, upset its core.
+ */
+#include "guests/selftest/cases/case.h"
+
+static void isolate_cpuid(void)
+{
+	u32 r[4], max;
+
+	cpuid(1, 0, r);
+	CHECK(!(r[2] & BIT(5)), "CPUID shows VMX");
+	CHECK(!(r[2] & BIT(6)), "CPUID shows SMX");
+	CHECK(r[2] & BIT(31), "CPUID does not show a hypervisor");
+	CHECK_EQ(r[1] >> 24, this_cpu()->apic_id & 0xff, "initial APIC id");
+	CHECK_EQ((r[2] >> 27) & 1, read_cr4() / CR4_OSXSAVE & 1, "OSXSAVE");
+	cpuid(0x80000000, 0, r);
+	max = r[0];
+	cpuid(0x80000001, 0, r);
+	CHECK(!(r[2] & BIT(2)), "CPUID shows SVM");
+	CHECK(!(r[2] & BIT(12)), "CPUID shows SKINIT");
+	if (max >= 0x8000000a) {
+		cpuid(0x8000000a, 0, r);
+		CHECK(!(r[0] | r[1] | r[2] | r[3]), "CPUID's SVM leaf is %x "
+		      "%x %x %x", r[0], r[1], r[2], r[3]);
+	}
+	/* The control VM is not a KVM guest. */
+	cpuid(0x40000000, 0, r);
+	CHECK(r[1] != 0x4b4d564b, "the control VM sees KVM's signature");
+}
+
+#define INSNS(I)							\
+	I("vmrun") I("vmload") I("vmsave") I("stgi") I("clgi") I("skinit") \
+	I("invlpga") I("vmlaunch") I("vmresume") I("vmxoff")		\
+	I("vmread %%rax, %%rcx") I("vmwrite %%rax, %%rcx")		\
+	I(".byte 0xf3, 0x0f, 0xc7, 0x34, 0x24")	/* vmxon (%rsp) */	\
+	I(".byte 0x66, 0x0f, 0xc7, 0x34, 0x24")	/* vmclear (%rsp) */	\
+	I(".byte 0x0f, 0xc7, 0x34, 0x24")	/* vmptrld (%rsp) */	\
+	I(".byte 0x0f, 0xc7, 0x3c, 0x24")	/* vmptrst (%rsp) */	\
+	I(".byte 0x0f, 0x01, 0xd4")		/* vmfunc */		\
+	I("invept (%%rsp), %%rax") I("invvpid (%%rsp), %%rax")		\
+	I(".byte 0x0f, 0x37")			/* getsec */
+
+static void isolate_insns(void)
+{
+	u32 f;
+
+#define I(insn)								\
+	f = TRY_PLAIN("xorl %%eax, %%eax\n\t" insn);			\
+	CHECK(f == FAULT(X_UD), "'%s' gives 0x%x", insn, f);
+	INSNS(I)
+#undef I
+}
+
+static void isolate_msrs(void)
+{
+	u64 val, efer = rdmsr(MSR_EFER), cr4 = read_cr4();
+	u32 m, f;
+
+	CHECK(!(efer & EFER_SVME), "EFER.SVME is visible");
+	f = try_wrmsr(MSR_EFER, efer | EFER_SVME);
+	CHECK(f == FAULT(X_GP), "EFER.SVME set gives 0x%x", f);
+	CHECK_EQ(rdmsr(MSR_EFER), efer, "EFER");
+	CHECK(!(cr4 & CR4_VMXE), "CR4.VMXE is visible");
+	f = try_write_cr4(cr4 | CR4_VMXE);
+	CHECK(f == FAULT(X_GP), "CR4.VMXE set gives 0x%x", f);
+	CHECK_EQ(read_cr4(), cr4, "CR4");
+	for (m = MSR_VMX_BASIC; m <= MSR_VMX_LAST; m++) {
+		f = try_rdmsr(m, &val);
+		CHECK(f == FAULT(X_GP), "RDMSR 0x%x gives 0x%x, 0x%lx", m, f,
+		      val);
+		f = try_wrmsr(m, 0);
+		CHECK(f == FAULT(X_GP), "WRMSR 0x%x gives 0x%x", m, f);
+	}
+	static const u32 svm[] = {
+		MSR_VM_CR, MSR_VM_HSAVE_PA, 0xc0010115, 0xc0010116, 0xc0010118,
+	};
+	for (m = 0; m < ARRAY_SIZE(svm); m++) {
+		f = try_rdmsr(svm[m], &val);
+		CHECK(f == FAULT(X_GP), "RDMSR 0x%x gives 0x%x, 0x%lx",
+		      svm[m], f, val);
+		f = try_wrmsr(svm[m], 0);
+		CHECK(f == FAULT(X_GP), "WRMSR 0x%x gives 0x%x", svm[m], f);
+	}
+	f = try_rdmsr(MSR_FEATURE_CONTROL, &val);
+	CHECK(f == FAULT(X_GP) || !(val & 6), "FEATURE_CONTROL is 0x%lx", val);
+	/* No KVM paravirtualization here. */
+	f = try_wrmsr(MSR_KVM_SYSTEM_TIME, (16 * MiB) | 1);
+	CHECK(f == FAULT(X_GP), "kvmclock in the control VM gives 0x%x", f);
+}
+
+/* EFER's other bits stay the control VM's own. */
+static void isolate_efer(void)
+{
+	u64 efer = rdmsr(MSR_EFER);
+
+	CHECK_EQ(try_wrmsr(MSR_EFER, efer | EFER_SCE), NOFAULT, "EFER.SCE");
+	CHECK_EQ(rdmsr(MSR_EFER), efer | EFER_SCE, "EFER");
+	CHECK_EQ(try_wrmsr(MSR_EFER, efer | EFER_NX), NOFAULT, "EFER.NX");
+	CHECK_EQ(rdmsr(MSR_EFER), efer | EFER_NX, "EFER");
+	CHECK_EQ(try_wrmsr(MSR_EFER, efer | BIT(63)), FAULT(X_GP),
+		 "EFER bit 63");
+	CHECK_EQ(try_wrmsr(MSR_EFER, efer & ~EFER_LME), FAULT(X_GP),
+		 "EFER.LME cleared");
+	CHECK_EQ(try_wrmsr(MSR_EFER, efer), NOFAULT, "EFER restored");
+	CHECK_EQ(rdmsr(MSR_EFER), efer, "EFER");
+}
+
+static void isolate_cr(void)
+{
+	u64 cr0 = read_cr0(), cr4 = read_cr4();
+	u32 i;
+
+	for (i = 0; i < 4; i++) {
+		write_cr0(cr0 | CR0_CD);
+		CHECK_EQ(read_cr0(), cr0 | CR0_CD, "CR0.CD");
+		write_cr0(cr0 | CR0_CD | CR0_NW);
+		CHECK_EQ(read_cr0(), cr0 | CR0_CD | CR0_NW, "CR0.NW");
+		write_cr0(cr0);
+		write_cr0(cr0 & ~CR0_WP);
+		CHECK_EQ(read_cr0(), cr0 & ~CR0_WP, "CR0.WP");
+		write_cr0(cr0 | CR0_TS);
+		asm volatile("clts");
+		CHECK_EQ(read_cr0(), cr0, "CR0 after CLTS");
+		write_cr4(cr4 ^ CR4_PGE);
+		CHECK_EQ(read_cr4(), cr4 ^ CR4_PGE, "CR4.PGE");
+		write_cr4(cr4);
+	}
+	CHECK_EQ(try_write_cr0(cr0 & ~CR0_PE), FAULT(X_GP), "PG without PE");
+	CHECK_EQ(try_write_cr0(cr0 | CR0_NW), FAULT(X_GP), "NW without CD");
+	CHECK_EQ(try_write_cr0(cr0 | BIT(40)), FAULT(X_GP), "CR0 bit 40");
+	CHECK_EQ(try_write_cr4(cr4 & ~CR4_PAE), FAULT(X_GP), "PAE cleared");
+	CHECK_EQ(try_write_cr4(cr4 | BIT(31)), FAULT(X_GP), "CR4 bit 31");
+	CHECK_EQ(try_write_cr8(16), FAULT(X_GP), "CR8 of 16");
+	write_cr8(7);
+	CHECK_EQ(read_cr8(), 7, "CR8");
+	CHECK_EQ(apic_read(0x80), 0x70, "TPR of CR8");
+	write_cr8(0);
+	asm volatile("wbinvd");
+	CHECK_EQ(read_cr0(), cr0, "CR0");
+	CHECK_EQ(read_cr4(), cr4, "CR4");
+}
+
+static void isolate_xcr0(void)
+{
+	u32 r[4];
+	u64 old;
+
+	cpuid(1, 0, r);
+	if (!(r[2] & BIT(26)))
+		skip("no XSAVE");
+	old = xgetbv(0);
+	CHECK_EQ(try_xsetbv(0, 0), FAULT(X_GP), "XCR0 of 0");
+	CHECK_EQ(try_xsetbv(0, BIT(63) | 1), FAULT(X_GP), "XCR0 bit 63");
+	CHECK_EQ(try_xsetbv(7, 1), FAULT(X_GP), "XCR7");
+	CHECK_EQ(try_xsetbv(0, 1), NOFAULT, "XCR0 of 1");
+	CHECK_EQ(xgetbv(0), 1, "XCR0");
+	CHECK_EQ(try_xsetbv(0, old), NOFAULT, "XCR0 restored");
+}
+
+static void isolate_apic_base(void)
+{
+	u64 base = rdmsr(MSR_APIC_BASE);
+
+	CHECK_EQ(base & ~0xfffull, 0xfee00000, "APIC base");
+	CHECK_EQ(try_wrmsr(MSR_APIC_BASE, base ^ 0x1000), FAULT(X_GP),
+		 "APIC relocation by a page");
+	CHECK_EQ(try_wrmsr(MSR_APIC_BASE, (base & 0xfff) | 16 * MiB),
+		 FAULT(X_GP), "APIC relocation into RAM");
+	CHECK_EQ(rdmsr(MSR_APIC_BASE), base, "APIC_BASE");
+	CHECK_EQ(try_wrmsr(MSR_APIC_BASE, base), NOFAULT,
+		 "APIC_BASE unchanged");
+}
+
+static struct joist_memseg hidden;
+static u32 hidden_vm;
+
+/* A page of the pool that belongs to a guest and is not mapped here. */
+static u8 *hidden_page(void)
+{
+	s64 ret = vm_create("hidden", 1, &hidden_vm);
+
+	CHECK(!ret, "CREATE gives %ld", ret);
+	ret = seg_alloc(hidden_vm, 0, 0, 4 * PAGE_SIZE);
+	CHECK(!ret, "ALLOC gives %ld", ret);
+	CHECK(!seg_query(hidden_vm, 0, 0, &hidden) &&
+	      hidden.len == 4 * PAGE_SIZE, "QUERY fails, or the segment is "
+	      "scattered");
+	return (u8 *)hidden.hpa;
+}
+
+/* Nothing of what was tried has arrived. */
+static void hidden_check(void)
+{
+	u64 *p = (u64 *)hidden.hpa, i;
+	s64 ret = seg_call(HC_MEMSEG_MAP, hidden_vm, 0);
+
+	CHECK(!ret, "MAP gives %ld", ret);
+	for (i = 0; i < 4 * 512; i++)
+		CHECK(!p[i], "word %lu of a forbidden page is 0x%lx now", i,
+		      p[i]);
+}
+
+static void isolate_pool(void)
+{
+	u8 *p = hidden_page();
+	static u8 buf[256] __aligned(64);
+	struct joist_capabilities a = { 0 }, b = { 0 };
+	u64 rsi, rdi, rcx, rax;
+	u32 i;
+
+	HC_OK(HC_CAPABILITIES, &a);
+	/* Loads of all sizes. */
+	CHECK_EQ(*(volatile u8 *)p, 0xff, "8-bit load");
+	CHECK_EQ(*(volatile u16 *)(p + 2), 0xffff, "16-bit load");
+	CHECK_EQ(*(volatile u32 *)(p + 4), 0xffffffff, "32-bit load");
+	CHECK_EQ(*(volatile u64 *)(p + 8), ~0ull, "64-bit load");
+	asm volatile("movzbl (%1), %%eax" : "=a"(rax) : "r"(p));
+	CHECK_EQ(rax, 0xff, "MOVZX");
+	asm volatile("movslq (%1), %%rax" : "=a"(rax) : "r"(p));
+	CHECK_EQ(rax, ~0ull, "MOVSXD");
+	rax = 0;
+	asm volatile("movb (%1), %%ah" : "+a"(rax) : "r"(p));
+	CHECK_EQ(rax, 0xff00, "MOV AH");
+	/* Stores. */
+	*(volatile u8 *)p = 1;
+	*(volatile u16 *)(p + 2) = 2;
+	*(volatile u32 *)(p + 4) = 3;
+	*(volatile u64 *)(p + 8) = 4;
+	asm volatile("movq $-5, 16(%0)" : : "r"(p) : "memory");
+	asm volatile("movnti %1, 24(%0)" : : "r"(p), "r"(5ull) : "memory");
+	/* Read-modify-write. */
+	rax = 6;
+	asm volatile("xchgq %0, (%1)" : "+a"(rax) : "r"(p) : "memory");
+	CHECK_EQ(rax, ~0ull, "XCHG");
+	asm volatile("lock addl $1, (%0)" : : "r"(p) : "memory", "cc");
+	asm volatile("orb $1, (%0)" : : "r"(p) : "memory", "cc");
+	asm volatile("incq (%0)" : : "r"(p) : "memory", "cc");
+	asm volatile("lock btsl $3, (%0)" : : "r"(p) : "memory", "cc");
+	/* String instructions, up and down, across pages. */
+	rdi = (u64)buf;
+	rsi = (u64)p + PAGE_SIZE - 16;
+	rcx = 32;
+	memset(buf, 0, sizeof(buf));
+	asm volatile("rep movsb" : "+D"(rdi), "+S"(rsi), "+c"(rcx) : :
+		     "memory");
+	CHECK_EQ(rcx, 0, "RCX after REP MOVSB");
+	for (i = 0; i < 32; i++)
+		CHECK(buf[i] == 0xff, "REP MOVSB brings 0x%x", buf[i]);
+	CHECK_EQ(buf[32], 0, "REP MOVSB wrote too far");
+	rdi = (u64)p + PAGE_SIZE - 16;
+	rsi = (u64)buf;
+	rcx = 8;
+	memset(buf, 0x77, 64);
+	asm volatile("rep movsl" : "+D"(rdi), "+S"(rsi), "+c"(rcx) : :
+		     "memory");
+	CHECK_EQ(rdi, (u64)p + PAGE_SIZE + 16, "RDI after REP MOVSD");
+	rdi = (u64)p;
+	rcx = 3 * 512;
+	asm volatile("rep stosq" : "+D"(rdi), "+c"(rcx) : "a"(0x4242) :
+		     "memory");
+	CHECK_EQ(rdi, (u64)p + 3 * PAGE_SIZE, "RDI after REP STOSQ");
+	rdi = (u64)p + 64;
+	rcx = 8;
+	asm volatile("std; rep stosb; cld" : "+D"(rdi), "+c"(rcx) : "a"(1) :
+		     "memory");
+	CHECK_EQ(rdi, (u64)p + 56, "RDI after REP STOSB down");
+	rsi = (u64)p;
+	asm volatile("lodsq" : "+S"(rsi), "=a"(rax));
+	CHECK_EQ(rax, ~0ull, "LODSQ");
+	/* Page-crossing. */
+	CHECK_EQ(*(volatile u64 *)(p + PAGE_SIZE - 3), ~0ull,
+		 "page-crossing load");
+	*(volatile u64 *)(p + PAGE_SIZE - 3) = 7;
+	CHECK_EQ(*(volatile u64 *)(p - 0 + 2 * PAGE_SIZE - 1), ~0ull,
+		 "page-crossing load");
+	HC_OK(HC_CAPABILITIES, &b);
+	CHECK(b.forbidden_reads >= a.forbidden_reads + 20,
+	      "%lu forbidden reads counted",
+	      b.forbidden_reads - a.forbidden_reads);
+	CHECK(b.forbidden_writes >= a.forbidden_writes + 20,
+	      "%lu forbidden writes counted",
+	      b.forbidden_writes - a.forbidden_writes);
+	hidden_check();
+}
+
+/* Instructions nobody will emulate: a fault or nothing, but no access. */
+static void isolate_pool_other(void)
+{
+	u8 *p = hidden_page();
+	u32 f, n = 0;
+
+#define ODD(insn)							\
+	TRY(f, insn, NO_OUT, [p] "r"(p), , "rax", "rbx", "rcx", "rdx",	\
+	    "rsi", "rdi");						\
+	n++;								\
+	CHECK(!f || f == FAULT(X_GP) || f == FAULT(X_PF) ||		\
+	      f == FAULT(X_UD), "'%s' gives 0x%x", insn, f);
+	ODD("movups %%xmm0, (%[p])")
+	ODD("movaps %%xmm0, 64(%[p])")
+	ODD("movups (%[p]), %%xmm0")
+	ODD("movntdq %%xmm0, (%[p])")
+	ODD("cmpxchg %%rcx, (%[p])")
+	ODD("lock cmpxchg8b (%[p])")
+	ODD("lock cmpxchg16b (%[p])")
+	ODD("lock xaddq %%rax, (%[p])")
+	ODD("fxsave (%[p])")
+	ODD("fstpl (%[p])")
+	ODD("fnstcw (%[p])")
+	ODD("stmxcsr (%[p])")
+	ODD("sgdt (%[p])")
+	ODD("sidt (%[p])")
+	ODD("movq %%cr0, %%rax; movq %%rax, (%[p])")
+	ODD("pushq (%[p]); popq %%rax")
+	ODD("pushq %%rax; popq (%[p])")
+	ODD("shlq $1, (%[p])")
+	ODD("rolb $1, (%[p])")
+	ODD("sete (%[p])")
+	ODD("movbe %%eax, (%[p])")
+	ODD("prefetcht0 (%[p])")
+	ODD("clflush (%[p])")
+	ODD("imulq (%[p]), %%rax")
+	ODD("bsfq (%[p]), %%rax")
+	ODD("fninit; fldl (%[p])")
+	ODD("fninit")
+#undef ODD
+	hidden_check();
+}
+
+/* Memory between and above what the map gives: where the hypervisor and the
+ * pool are.  Every page reads as all ones there and takes no write. */
+static void isolate_map(void)
+{
+	struct joist_capabilities a = { 0 }, b = { 0 };
+	u64 addr, top = 0, reads = 0, val;
+	u8 *p = hidden_page();
+	u32 i;
+
+	for (i = 0; i < memmap_count; i++)
+		if (memmap[i].type == 1)
+			top = MAX(top, memmap[i].start + memmap[i].size);
+	top = MAX(top, (u64)p + 4 * PAGE_SIZE);
+	top = MIN(top, 0xa0000000);	/* no devices below, in PCs */
+	HC_OK(HC_CAPABILITIES, &a);
+	for (addr = MiB; addr < top; addr += 64 * KiB) {
+		if (memmap_is_ram(addr))
+			continue;
+		val = *(volatile u64 *)addr;
+		/* Reserved memory of the firmware can be read. */
+		for (i = 0; i < memmap_count; i++)
+			if (addr >= memmap[i].start &&
+			    addr - memmap[i].start < memmap[i].size)
+				break;
+		if (i < memmap_count && val != ~0ull)
+			continue;
+		CHECK(val == ~0ull, "0x%lx is not ours and reads 0x%lx", addr,
+		      val);
+		*(volatile u64 *)addr = 0x1badb002;
+		CHECK(*(volatile u64 *)addr == ~0ull, "0x%lx is not ours and "
+		      "takes a write", addr);
+		reads++;
+	}
+	HC_OK(HC_CAPABILITIES, &b);
+	CHECK(reads, "there is nothing below 0x%lx that is not ours", top);
+	CHECK(b.forbidden_reads > a.forbidden_reads,
+	      "%lu reads of 0x100000 .. 0x%lx, none counted", reads, top);
+	hidden_check();
+}
+
+/* The control VM's own interrupts: direct, also across hypercalls. */
+static void isolate_interrupts(void)
+{
+	struct joist_version v;
+	u32 i, n = this_cpu()->irqs[VEC_TEST], t;
+
+	for (i = 0; i < 200; i++) {
+		apic_ipi(0, VEC_TEST);
+		v = (struct joist_version){ 0 };
+		HC_OK(HC_VERSION, &v);
+		CHECK_EQ(this_cpu()->irqs[VEC_TEST], n + i,
+			 "self-IPIs taken with IF 0");
+		irq_window();
+		CHECK_EQ(this_cpu()->irqs[VEC_TEST], n + i + 1,
+			 "self-IPIs taken");
+	}
+	t = this_cpu()->irqs[VEC_TIMER];
+	timer_arm(rdtsc() + us(200));
+	while (this_cpu()->irqs[VEC_TIMER] == t)
+		sti_hlt();
+	n = this_cpu()->irqs[X_NMI];
+	for (i = 0; i < 50; i++) {
+		apic_nmi(0);
+		v = (struct joist_version){ 0 };
+		HC_OK(HC_VERSION, &v);
+		CHECK_EQ(this_cpu()->irqs[X_NMI], n + i + 1, "NMIs");
+	}
+}
+
+/* NMIs of the control VM's own to a core that runs a guest. */
+static struct vm vm;
+static volatile u32 nmi_stop, nmi_ready;
+
+static void nmi_job(void *arg)
+{
+	struct joist_run_args a;
+
+	nmi_ready = 1;
+	while (!nmi_stop) {
+		CHECK_EQ(run_once(&vm, 0, &a), JOIST_EXIT_INTR, "exit");
+		irq_window();
+	}
+	(void)arg;
+}
+
+static void isolate_nmi_other(void)
+{
+	extern const u8 blob_spin64[], blob_spin64_end[];
+	u32 i, n = cpus[1].irqs[X_NMI];
+	u64 t;
+
+	vm_new(&vm, "nmi-other", 1, GUEST_RAM);
+	vm_blob(&vm, 0, 64, blob_spin64, blob_spin64_end);
+	nmi_stop = nmi_ready = 0;
+	job_start(1, nmi_job, NULL);
+	while (!nmi_ready)
+		pause();
+	for (i = 0; i < 100; i++) {
+		apic_nmi(1);
+		t = rdtsc();
+		while (cpus[1].irqs[X_NMI] != n + i + 1)
+			CHECK(rdtsc() - t < us(5000000), "NMI %u to a core in "
+			      "guest mode arrived %u times", i,
+			      cpus[1].irqs[X_NMI] - n - i);
+	}
+	nmi_stop = 1;
+	apic_ipi(1, VEC_KICK);
+	job_wait(1);
+	CHECK_EQ(cpus[1].irqs[X_NMI], n + 100, "NMIs on core 1");
+}
+
+const struct tcase cases_isolate[] = {
+	{ "isolate/cpuid", isolate_cpuid, 0 },
+	{ "isolate/instructions", isolate_insns, 0 },
+	{ "isolate/msrs", isolate_msrs, 0 },
+	{ "isolate/efer", isolate_efer, 0 },
+	{ "isolate/control-registers", isolate_cr, 0 },
+	{ "isolate/xcr0", isolate_xcr0, 0 },
+	{ "isolate/apic-base", isolate_apic_base, 0 },
+	{ "isolate/pool", isolate_pool, 0 },
+	{ "isolate/pool-other-instructions", isolate_pool_other, 0 },
+	{ "isolate/map", isolate_map, 0 },
+	{ "isolate/interrupts", isolate_interrupts, 0 },
+	{ "isolate/nmi-other-core", isolate_nmi_other, 2 },
+	{ 0 },
+};

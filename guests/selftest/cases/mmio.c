@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * mmio.c -- accesses to guest addresses without memory.
+ *
+ * The self-test is the device: a page at 0xd0000000 that behaves like RAM.
+ */
+#include "guests/selftest/cases/case.h"
+
+#define MMIO_BASE	0xd0000000ull
+
+static struct vm vm;
+static u8 page[4096];
+static u32 reads, writes;
+
+static bool ram_device(struct vm *v, u32 vcpu, u32 exit)
+{
+	volatile struct joist_run *run = v->run[vcpu];
+	u64 off = run->mmio.gpa - MMIO_BASE, data = 0;
+	u32 size = run->mmio.size;
+
+	if (exit != JOIST_EXIT_MMIO || run->mmio.gpa < MMIO_BASE ||
+	    off >= sizeof(page))
+		return false;
+	CHECK(size == 1 || size == 2 || size == 4 || size == 8,
+	      "MMIO of size %u", size);
+	CHECK(run->mmio.write <= 1, "MMIO write %u", run->mmio.write);
+	CHECK(off + size <= sizeof(page), "MMIO over the page's end");
+	if (run->mmio.write) {
+		data = run->mmio.data;
+		CHECK(size == 8 || !(data >> (size * 8)),
+		      "MMIO write of size %u with data 0x%lx", size, data);
+		memcpy(page + off, &data, size);
+		writes++;
+	} else {
+		/* More bits than the access has must be ignored. */
+		data = ~0ull;
+		memcpy(&data, page + off, size);
+		run->mmio.data = data;
+		reads++;
+	}
+	return true;
+}
+
+static void payload(const char *name, enum payload which)
+{
+	vm_new(&vm, name, 1, GUEST_RAM);
+	memset(page, 0, sizeof(page));
+	reads = writes = 0;
+	vm.on_exit = ram_device;
+	vm_payload(&vm, 0, which);
+	run_done(&vm, 0);
+	CHECK(reads && writes, "%u reads, %u writes", reads, writes);
+}
+
+static void mmio_ops(void)
+{
+	payload("mmio", PL_mmio);
+}
+
+static void mmio_more(void)
+{
+	payload("mmio-more", PL_mmio_more);
+}
+
+/* What cannot be emulated ends in ERROR; the VM can be reset and runs. */
+static void mmio_errors(void)
+{
+	struct joist_regs_args reset;
+	struct joist_run_args a;
+	u32 i, exit, code;
+
+	vm_new(&vm, "mmio-bad", 1, GUEST_RAM);
+	for (i = 0; i < 8; i++) {
+		vm.tables = false;
+		vm_payload(&vm, 0, PL_mmio_bad);
+		vm_share(&vm)->arg[0] = i;
+		exit = run_user(&vm, 0);
+		/* A plain read or write may be asked for part by part. */
+		if (exit == JOIST_EXIT_MMIO || exit == JOIST_EXIT_SHUTDOWN)
+			goto reset;
+		CHECK(exit == JOIST_EXIT_ERROR, "number %u: exit %s", i,
+		      exit_name(exit));
+		code = vm.run[0]->error.code;
+		CHECK(code == JOIST_ERR_EMULATE || code == JOIST_ERR_EVENT,
+		      "number %u: error code %u", i, code);
+		CHECK(vm.run[0]->error.len <= 15, "number %u: %u bytes of "
+		      "instruction", i, vm.run[0]->error.len);
+		if (i == 0) {
+			CHECK(vm.run[0]->error.len >= 3 &&
+			      vm.run[0]->error.insn[0] == 0x0f &&
+			      vm.run[0]->error.insn[1] == 0x28,
+			      "MOVAPS is shown as %u bytes %x %x",
+			      vm.run[0]->error.len, vm.run[0]->error.insn[0],
+			      vm.run[0]->error.insn[1]);
+		}
+		CHECK_EQ(run_once(&vm, 0, &a), JOIST_EXIT_ERROR,
+			 "exit after ERROR");
+reset:
+		reset = (struct joist_regs_args){ .head = { vm.id, 0 } };
+		HC_OK(HC_RESETCPU, &reset);
+		vm.tables = false;
+		vm_payload(&vm, 0, PL_hello);
+		run_done(&vm, 0);
+	}
+}
+
+static u64 sweep_next, sweep_step;
+static bool sweep_write;
+
+static bool sweep_device(struct vm *v, u32 vcpu, u32 exit)
+{
+	volatile struct joist_run *run = v->run[vcpu];
+
+	if (exit != JOIST_EXIT_MMIO)
+		return false;
+	CHECK(run->mmio.gpa == sweep_next && run->mmio.write == sweep_write &&
+	      run->mmio.size == 8, "%s of 0x%lx size %u, want %s of 0x%lx",
+	      run->mmio.write ? "write" : "read", run->mmio.gpa,
+	      run->mmio.size, sweep_write ? "write" : "read", sweep_next);
+	if (sweep_write) {
+		CHECK_EQ(run->mmio.data, sweep_next, "data written");
+		sweep_next += sweep_step;
+	} else {
+		run->mmio.data = ~0ull;
+	}
+	sweep_write = !sweep_write;
+	return true;
+}
+
+/* All of the first 4 GiB that is not memory, sampled. */
+static void mmio_sweep(void)
+{
+	static const struct {
+		u64 from, to, step;
+	} ranges[] = {
+		{ GUEST_RAM, GUEST_RAM + 16 * PAGE_SIZE, PAGE_SIZE },
+		{ MiB, 0xfee00000, 4 * MiB + PAGE_SIZE },
+		{ 0xfedff000, 0xfee00000, PAGE_SIZE },
+		{ 0xfee01000, 0xfee04000, PAGE_SIZE },
+		{ 0xfee02000, 0x100000000, MiB + 0x3000 },
+		{ 0xfffff000, 0x100000000, PAGE_SIZE },
+	};
+	struct gshare *s;
+	u32 i;
+
+	vm_new(&vm, "sweep", 1, GUEST_RAM);
+	s = vm_share(&vm);
+	vm.on_exit = sweep_device;
+	for (i = 0; i < ARRAY_SIZE(ranges); i++) {
+		s->arg[0] = sweep_next = ranges[i].from;
+		s->arg[1] = ranges[i].to;
+		s->arg[2] = sweep_step = ranges[i].step;
+		sweep_write = false;
+		vm_payload(&vm, 0, PL_gpa_sweep);
+		run_done(&vm, 0);
+		CHECK(sweep_next >= ranges[i].to, "the sweep ended at 0x%lx",
+		      sweep_next);
+	}
+}
+
+/* Segments taken away and added while the VM lives. */
+static void mmio_segments(void)
+{
+	struct gshare *s;
+	u32 i;
+
+	vm_new(&vm, "segments", 1, GUEST_RAM);
+	s = vm_share(&vm);
+	vm.on_exit = sweep_device;
+	for (i = 0; i < 4; i++) {
+		s->arg[0] = sweep_next = 0x40000000;
+		s->arg[1] = 0x40000000 + 4 * PAGE_SIZE;
+		s->arg[2] = sweep_step = PAGE_SIZE;
+		sweep_write = false;
+		vm_payload(&vm, 0, PL_gpa_sweep);
+		run_done(&vm, 0);
+		CHECK(sweep_next == (i & 1 ? 0x40000000 : s->arg[1]),
+		      "round %u: MMIO ended at 0x%lx", i, sweep_next);
+		if (i & 1) {
+			CHECK(!s->val[1], "new memory "
+			      "reads 0x%lx", s->val[1]);
+			CHECK(!seg_call(HC_MEMSEG_FREE, vm.id, 1),
+			      "FREE fails");
+		} else {
+			CHECK(!seg_alloc(vm.id, 1, 0x40000000, 4 * PAGE_SIZE),
+			      "ALLOC fails");
+		}
+	}
+}
+
+const struct tcase cases_mmio[] = {
+	{ "mmio/instructions", mmio_ops, 0 },
+	{ "mmio/more-instructions", mmio_more, 0 },
+	{ "mmio/errors", mmio_errors, 0 },
+	{ "mmio/sweep", mmio_sweep, 0 },
+	{ "mmio/segments", mmio_segments, 0 },
+	{ 0 },
+};
