@@ -152,7 +152,7 @@ int load_guest(struct load *l)
 	l->error[0] = 0;
 	/* The first page stays free of anything: a null pointer is there. */
 	load_take(l, 0, PAGE_SIZE);
-	load_take(l, LOW_RAM_END, MiB - LOW_RAM_END);
+	load_take(l, LOW_RAM_END, TABLES_END - LOW_RAM_END);
 	if (!k->size)
 		return load_fail(l, "%s: the kernel file is empty", k->name);
 	if (k->size >= 4 && !memcmp(k->data, "\177ELF", 4))

@@ -174,8 +174,8 @@ static int load_segments(struct load *l, struct elf *e)
 					 "than in memory", im->name,
 					 (ull)s->paddr);
 		if (!load_ptr(l, s->paddr, s->memsz) ||
-		    (s->paddr < MiB && (s->memsz > MiB - s->paddr ||
-					s->paddr + s->memsz > LOW_RAM_END)))
+		    (s->paddr < TABLES_END &&
+		     s->paddr + s->memsz > LOW_RAM_END))
 			return load_fail(l, "%s: ELF segment at %#llx, "
 					 "%#llx bytes: outside the VM's "
 					 "memory", im->name, (ull)s->paddr,
