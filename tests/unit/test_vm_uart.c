@@ -51,12 +51,27 @@ static void test_transmit(void **state)
 	assert_true(board.irq[4]);
 	assert_int_equal(uart_read(&u, REG_IIR), IIR_TX);
 	assert_false(board.irq[4]);		/* reading IIR tells it */
-	for (i = 0; i < 5; i++) {
+	for (i = 0; i < 5; i++)
 		uart_write(&u, REG_DATA, (u8)('a' + i));
-		assert_int_equal(board.rises[4], 2 + i);
-	}
 	assert_int_equal(board.serial_len, 5);
 	assert_memory_equal(board.serial, "abcde", 5);
+	assert_int_equal(uart_read(&u, REG_LSR), LSR_THRE | LSR_IDLE);
+	assert_int_equal(board.rises[4], 1);
+	uart_tx_room(&u);			/* they are gone: one edge */
+	assert_int_equal(board.rises[4], 2);
+	uart_tx_room(&u);
+	assert_int_equal(board.rises[4], 2);
+	/* A write, too, acknowledges: the next edge is a new one. */
+	uart_write(&u, REG_DATA, 'f');
+	assert_false(board.irq[4]);
+	uart_tx_room(&u);
+	assert_int_equal(board.rises[4], 3);
+	/* Who asks before is told, without an interrupt. */
+	uart_write(&u, REG_DATA, 'g');
+	assert_int_equal(uart_read(&u, REG_IIR), IIR_TX);
+	assert_int_equal(uart_read(&u, REG_IIR), IIR_NONE);
+	uart_tx_room(&u);
+	assert_int_equal(board.rises[4], 3);
 }
 
 /* No room outside: THR stays full, and nothing is lost. */

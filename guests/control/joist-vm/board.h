@@ -40,7 +40,7 @@ enum board_timer {
 void board_timer(enum board_timer timer, u64 when);
 #define TIMER_OFF	0ull
 
-/* A byte out of the serial port; false: no room, board calls uart_tx_room(). */
+/* A byte out of the serial port; false: no room.  uart_tx_room() follows. */
 bool board_serial_put(u8 byte);
 /* The receive FIFO has room again. */
 void board_serial_room(void);

@@ -150,10 +150,8 @@ bool board_serial_put(u8 byte)
 	struct machine *m = &machine;
 	const u64 one = 1;
 
-	if (m->out_len == SERIAL_OUT) {
-		m->out_full = true;
+	if (m->out_len == SERIAL_OUT)
 		return false;
-	}
 	m->out[(m->out_head + m->out_len) % SERIAL_OUT] = byte;
 	if (!m->out_len++ && write(m->wake, &one, sizeof(one)) < 0)
 		return true;	/* full counter: the main thread is awake */
@@ -313,10 +311,7 @@ static void serial_in(struct machine *m)
 static void serial_out(struct machine *m)
 {
 	serial_flush(m);
-	if (m->out_full && m->out_len < SERIAL_OUT) {
-		m->out_full = false;
-		uart_tx_room(&m->dev.com1);
-	}
+	uart_tx_room(&m->dev.com1);
 }
 
 static void serve_manager(struct machine *m)

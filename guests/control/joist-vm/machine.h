@@ -53,7 +53,6 @@ struct machine {
 	int timer[TIMER_COUNT];			/* [c] timerfds */
 	u8 out[SERIAL_OUT];			/* [l] ring of serial output */
 	u32 out_head, out_len;			/* [l] */
-	bool out_full;				/* [l] a byte was refused */
 	bool in_blocked;			/* [l] input waits for room */
 };
 

@@ -5,7 +5,9 @@
  * Bytes take no time on the wire: THR is empty again at once unless the
  * outside has no room, and a receive FIFO below its trigger level counts as
  * timed out at once.  The interrupt is a function of the registers, computed
- * anew after every change by uart_update().
+ * anew after every change by uart_update().  Only that THR ran empty is told
+ * a little later, when the outside takes the bytes or IIR is read: a burst
+ * into the FIFO is one interrupt then, as on the real thing.
  */
 #include <string.h>
 
@@ -164,32 +166,38 @@ void uart_rx(struct uart *u, u8 byte)
 	uart_update(u);
 }
 
+static void tell_empty(struct uart *u)
+{
+	u->thre |= u->thre_due;
+	u->thre_due = 0;
+}
+
 static void tx_byte(struct uart *u, u8 byte)
 {
 	u->thre = 0;
-	/* Let the line fall: each emptied THR is an edge of its own. */
-	uart_update(u);
 	if (u->mcr & MCR_LOOP)
 		rx_push(u, byte);
 	else if (u->tx_count || !board_serial_put(byte)) {
 		if (u->tx_count < (fifo_on(u) ? UART_FIFO : 1))
 			u->tx[u->tx_count++] = byte;
 	}
-	u->thre = !u->tx_count;
+	u->thre_due = !u->tx_count;
+	/* Nobody outside will report a byte that came back. */
+	if (u->mcr & MCR_LOOP)
+		tell_empty(u);
 }
 
 void uart_tx_room(struct uart *u)
 {
 	unsigned i, n = 0;
 
-	if (!u->tx_count)
-		return;
 	while (n < u->tx_count && board_serial_put(u->tx[n]))
 		n++;
 	for (i = n; i < u->tx_count; i++)
 		u->tx[i - n] = u->tx[i];
 	u->tx_count = (u8)(u->tx_count - n);
-	u->thre = !u->tx_count;
+	u->thre_due |= n && !u->tx_count;
+	tell_empty(u);
 	uart_update(u);
 }
 
@@ -215,8 +223,10 @@ static void write_fcr(struct uart *u, u8 val)
 static void write_ier(struct uart *u, u8 val)
 {
 	/* Enabling the interrupt while THR is empty raises it. */
-	if ((val & ~u->ier & IER_TX) && !u->tx_count)
+	if ((val & ~u->ier & IER_TX) && !u->tx_count) {
 		u->thre = 1;
+		u->thre_due = 0;
+	}
 	u->ier = val & IER_MASK;
 }
 
@@ -291,6 +301,7 @@ u8 uart_read(struct uart *u, unsigned reg)
 		val = dlab ? u->dlm : u->ier;
 		break;
 	case REG_IIR:
+		tell_empty(u);
 		val = uart_iir(u);
 		if (val == IIR_TX)
 			u->thre = 0;

@@ -17,7 +17,8 @@ struct uart {
 	u8 ier, fcr, lcr, mcr, scr, dll, dlm;
 	u8 errors;		/* of LSR, until read */
 	u8 delta;		/* of MSR, until read */
-	u8 thre;		/* THR ran empty, not yet told */
+	u8 thre;		/* THR ran empty: an interrupt cause */
+	u8 thre_due;		/* the same, not told yet */
 	u8 line;		/* interrupt line's level */
 	u8 irq;
 };
@@ -29,7 +30,7 @@ void uart_write(struct uart *u, unsigned reg, u8 val);
 /* Bytes that can be received now, and one of them. */
 unsigned uart_rx_room(const struct uart *u);
 void uart_rx(struct uart *u, u8 byte);
-/* The outside takes bytes again. */
+/* The outside has taken bytes. */
 void uart_tx_room(struct uart *u);
 
 #endif
