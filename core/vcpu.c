@@ -302,12 +302,14 @@ static bool halted(struct vcpu *v)
 	return true;
 }
 
-static void complete_pending(struct vcpu *v)
+/* False: the instruction goes on with another access, RUN ends at once. */
+static bool complete_pending(struct vcpu *v)
 {
 	if (v->pending.kind == PENDING_IO)
 		io_complete(v);
 	else if (v->pending.kind == PENDING_MMIO)
-		mmio_complete(v);
+		return mmio_complete(v) != FORWARD;
+	return true;
 }
 
 /*
@@ -422,10 +424,11 @@ u32 vcpu_run(struct vcpu *v)
 	v->forward = JOIST_EXIT_NONE;
 	__atomic_store_n(&v->sleeping, 0, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&v->on_cpu, c->id + 1, __ATOMIC_SEQ_CST);
-	complete_pending(v);
-	load_guest(c, v);
-	run_loop(c, v, flags);
-	unload_guest(c, v);
+	if (complete_pending(v)) {
+		load_guest(c, v);
+		run_loop(c, v, flags);
+		unload_guest(c, v);
+	}
 	__atomic_store_n(&v->on_cpu, 0, __ATOMIC_SEQ_CST);
 	/* What joist.ko is told now is what it knows. */
 	v->deadline_told = host_deadline(v);

@@ -46,6 +46,7 @@ struct pending {
 	u8 read;
 	u8 string;
 	u32 count;		/* elements of a string operation */
+	u64 gpa;		/* MMIO */
 	struct insn insn;
 };
 

@@ -12,6 +12,7 @@ extern const u8 sipi_code[], sipi_code_end[];
 #define RUNNING		0		/* flag[]: vCPUs that have come up */
 #define FINISHED	1
 #define GO		2
+#define READY		3
 
 static u32 count;
 static bool x2;
@@ -127,7 +128,7 @@ static void dest_ap(void)
 	smp_up();
 	if (!x2)
 		apic_write(0xd0, 1u << (24 + self()->index));
-	flag_add(RUNNING, 1);
+	flag_add(READY, 1);
 	while (!SHARE->flag[GO])
 		irq_window();
 	flag_add(FINISHED, 1);
@@ -160,7 +161,7 @@ PAYLOAD(smp_dest)
 	start_others(dest_ap);
 	if (!x2)
 		apic_write(0xd0, 1u << 24);
-	flag_wait(RUNNING, 2 * count - 1);
+	flag_wait(READY, count - 1);
 	all = x2 ? 0xffffffff : 0xff;
 	apic_ipi_low(0, 3 << 18 | 0x50);
 	want_sum(0x50, count - 1, "all but self");

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * board.h -- what a device model may ask of the machine it sits in.
+ *
+ * Device models call nothing else, hold no pointers, and are called with the
+ * machine's lock held; a unit test links its own version of these.
+ */
+#ifndef VM_BOARD_H
+#define VM_BOARD_H
+
+#include "guests/control/lib/util.h"
+
+/* Interrupt lines by GSI; ISA interrupt n is line n. */
+#define IRQ_PIT		0
+#define IRQ_KBD		1
+#define IRQ_COM1	4
+#define IRQ_RTC		8
+#define IRQ_SCI		9
+
+void board_irq(unsigned line, bool level);
+
+/* The 8259s' INTR output to vCPU 0. */
+void board_intr(bool level);
+
+/* A message-signalled interrupt, as a device or IOAPIC writes it. */
+void board_msi(u64 address, u64 data);
+
+/* Monotonic time; wall-clock time since 1970. */
+u64 board_ns(void);
+u64 board_wall_ns(void);
+
+enum board_timer {
+	TIMER_PIT,
+	TIMER_RTC,
+	TIMER_PM,
+	TIMER_COUNT
+};
+
+/* One shot at that board_ns(); 0 is off. */
+void board_timer(enum board_timer timer, u64 when);
+#define TIMER_OFF	0ull
+
+/* A byte out of the serial port; false: no room.  uart_tx_room() follows. */
+bool board_serial_put(u8 byte);
+/* The receive FIFO has room again. */
+void board_serial_room(void);
+
+void board_reset(const char *how);
+void board_power_off(void);
+void board_debug_exit(u32 value);
+
+#endif

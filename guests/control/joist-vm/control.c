@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * control.c -- the commands of the control socket; proto.h is their page.
+ */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "manager.h"
+
+/* Takes the object over. */
+static void reply(struct client *c, json_t *o)
+{
+	char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+
+	if (text) {
+		client_send(c, text, strlen(text));
+		client_send(c, "\n", 1);
+	} else {
+		c->closing = true;
+	}
+	free(text);
+	json_decref(o);
+}
+
+static void reply_ok(struct client *c)
+{
+	reply(c, json_pack("{s:b}", "ok", 1));
+}
+
+static void reply_error(struct client *c, const char *why)
+{
+	reply(c, json_pack("{s:b, s:s}", "ok", 0, "error", why));
+}
+
+static const char *state_name(const struct manager *m)
+{
+	if (!m->pid)
+		return "restarting";
+	if (!m->ready)
+		return "starting";
+	return m->paused ? "paused" : "running";
+}
+
+static void cmd_status(struct manager *m, struct client *c)
+{
+	u64 up = (manager_ns() - m->started) / 1000000000;
+
+	reply(c, json_pack("{s:b, s:s, s:s, s:i, s:i, s:i, s:I, s:i, s:I, s:s}",
+			   "ok", 1,
+			   "name", m->cfg->name,
+			   "state", state_name(m),
+			   "pid", (int)m->pid,
+			   "manager", (int)getpid(),
+			   "vcpus", (int)m->cfg->vcpus,
+			   "memory", (json_int_t)m->cfg->memory,
+			   "boots", (int)m->boots,
+			   "uptime", (json_int_t)up,
+			   "kernel", m->cfg->kernel.path));
+}
+
+static void send_command(struct manager *m, struct client *c,
+			 enum msg_kind kind)
+{
+	if (manager_send(m, kind) < 0)
+		reply_error(c, "the guest is restarting: try again");
+	else
+		reply_ok(c);
+}
+
+static void cmd_stop(struct manager *m, struct client *c)
+{
+	send_command(m, c, MSG_POWER_BUTTON);
+}
+
+static void cmd_kill(struct manager *m, struct client *c)
+{
+	manager_kill(m, "killed by the operator");
+	reply_ok(c);
+}
+
+static void cmd_reset(struct manager *m, struct client *c)
+{
+	manager_reset(m);
+	reply_ok(c);
+}
+
+static void cmd_pause(struct manager *m, struct client *c)
+{
+	if (m->paused)
+		reply_error(c, "the guest is paused already");
+	else
+		send_command(m, c, MSG_PAUSE);
+}
+
+static void cmd_unpause(struct manager *m, struct client *c)
+{
+	if (!m->paused)
+		reply_error(c, "the guest is not paused");
+	else
+		send_command(m, c, MSG_UNPAUSE);
+}
+
+static void cmd_log(struct manager *m, struct client *c)
+{
+	u64 len = MIN(m->history_total, HISTORY);
+	u64 at = (m->history_total - len) % HISTORY;
+	u64 first = MIN(len, HISTORY - at);
+
+	reply(c, json_pack("{s:b, s:I}", "ok", 1, "bytes", (json_int_t)len));
+	client_send(c, m->history + at, first);
+	client_send(c, m->history, len - first);
+}
+
+static void cmd_wait(struct manager *m, struct client *c)
+{
+	(void)m;
+	c->state = CLIENT_WAIT;
+}
+
+static void cmd_console(struct manager *m, struct client *c)
+{
+	(void)m;
+	reply_ok(c);
+	c->state = CLIENT_CONSOLE;
+}
+
+void control_ended(struct manager *m, struct client *c)
+{
+	reply(c, json_pack("{s:b, s:i, s:s}", "ok", 1, "exit", m->exit_code,
+			   "reason", m->reason));
+}
+
+static const struct {
+	const char *name;
+	void (*fn)(struct manager *m, struct client *c);
+} commands[] = {
+	{ "status", cmd_status },
+	{ "stop", cmd_stop },
+	{ "kill", cmd_kill },
+	{ "reset", cmd_reset },
+	{ "pause", cmd_pause },
+	{ "unpause", cmd_unpause },
+	{ "log", cmd_log },
+	{ "wait", cmd_wait },
+	{ "console", cmd_console },
+};
+
+void control_line(struct manager *m, struct client *c, const char *line)
+{
+	json_t *o = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+	const char *cmd = json_string_value(json_object_get(o, "cmd"));
+	size_t i;
+
+	if (!cmd) {
+		reply_error(c, "not a JSON object with a \"cmd\"");
+		json_decref(o);
+		return;
+	}
+	for (i = 0; i < ARRAY_SIZE(commands); i++) {
+		if (strcmp(cmd, commands[i].name))
+			continue;
+		commands[i].fn(m, c);
+		json_decref(o);
+		return;
+	}
+	reply_error(c, "no such command");
+	json_decref(o);
+}

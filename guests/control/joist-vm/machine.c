@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * machine.c -- the machine process: what joins devices, vCPUs, timers and
+ * the serial line.
+ *
+ * One lock covers all device state.  The main thread waits in epoll for the
+ * manager, the timers and the serial line; the vCPU threads are in vcpu.c.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "acpi.h"
+#include "guests/control/lib/hv.h"
+#include "machine.h"
+
+#define NS		1000000000ull
+#define FLUSH_MS	5000	/* how long an end waits for the last output */
+
+struct machine machine = {
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+	.cond = PTHREAD_COND_INITIALIZER,
+};
+
+/* ---- the end ---- */
+
+/* Write out what the ring holds; false: would block, or nobody is there. */
+static bool serial_flush(struct machine *m)
+{
+	struct iovec iov[2];
+	u32 first;
+	ssize_t n;
+
+	while (m->out_len) {
+		first = MIN(m->out_len, (u32)SERIAL_OUT - m->out_head);
+		iov[0].iov_base = m->out + m->out_head;
+		iov[0].iov_len = first;
+		iov[1].iov_base = m->out;
+		iov[1].iov_len = m->out_len - first;
+		n = writev(m->fds.serial, iov, iov[1].iov_len ? 2 : 1);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return false;
+		m->out_head = (m->out_head + (u32)n) % SERIAL_OUT;
+		m->out_len -= (u32)n;
+	}
+	return true;
+}
+
+void machine_end(enum vm_end how, u32 value, const char *fmt, ...)
+{
+	struct msg msg = { .kind = MSG_END, .how = how, .value = value };
+	struct pollfd p = { .fd = machine.fds.serial, .events = POLLOUT };
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(msg.text, sizeof(msg.text), fmt, ap);
+	va_end(ap);
+	while (!serial_flush(&machine))
+		if (poll(&p, 1, FLUSH_MS) <= 0 || (p.revents & POLLERR))
+			break;
+	send(machine.fds.channel, &msg, sizeof(msg), MSG_NOSIGNAL);
+	_exit(0);
+}
+
+/* ---- what devices ask for (board.h) ---- */
+
+void board_irq(unsigned line, bool level)
+{
+	struct devices *d = &machine.dev;
+
+	if (line < 16)
+		pic_irq(&d->pic, line, level);
+	/* As the MADT says: the PIT is on pin 2, the others on their own. */
+	ioapic_irq(&d->ioapic, line == IRQ_PIT ? 2 : line, level);
+}
+
+void board_intr(bool level)
+{
+	struct joist_run *run = machine.run[0];
+
+	if (!run)
+		return;
+	if (!level) {
+		__atomic_and_fetch(&run->flags, ~JOIST_RUN_EXTINT,
+				   __ATOMIC_SEQ_CST);
+		return;
+	}
+	__atomic_or_fetch(&run->flags, JOIST_RUN_EXTINT, __ATOMIC_SEQ_CST);
+	vcpu_kick(&machine, 0);
+}
+
+void board_msi(u64 address, u64 data)
+{
+	struct joist_intr a = {
+		.type = JOIST_INTR_MSI, .msi_address = address,
+		.msi_data = data,
+	};
+
+	/* What the guest programmed wrongly goes nowhere, as on a bus. */
+	hv_call(machine.fds.vm, JOIST_INTR, &a);
+}
+
+static u64 clock_ns(clockid_t id)
+{
+	struct timespec t;
+
+	clock_gettime(id, &t);
+	return (u64)t.tv_sec * NS + (u64)t.tv_nsec;
+}
+
+u64 board_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+u64 board_wall_ns(void)
+{
+	return clock_ns(CLOCK_REALTIME);
+}
+
+void board_timer(enum board_timer timer, u64 when)
+{
+	struct itimerspec t = {
+		.it_value = { (time_t)(when / NS), (long)(when % NS) },
+	};
+
+	timerfd_settime(machine.timer[timer], TFD_TIMER_ABSTIME, &t, NULL);
+}
+
+bool board_serial_put(u8 byte)
+{
+	struct machine *m = &machine;
+	const u64 one = 1;
+
+	if (m->out_len == SERIAL_OUT)
+		return false;
+	m->out[(m->out_head + m->out_len) % SERIAL_OUT] = byte;
+	if (!m->out_len++ && write(m->wake, &one, sizeof(one)) < 0)
+		return true;	/* full counter: the main thread is awake */
+	return true;
+}
+
+static void watch(struct machine *m, int op, int fd, u32 events)
+{
+	struct epoll_event e = { .events = events, .data.fd = fd };
+
+	if (epoll_ctl(m->epoll, op, fd, &e) < 0)
+		machine_end(END_ERROR, 0, "epoll: %s", strerror(errno));
+}
+
+/* Wait for input if the UART has room, for output if some is left. */
+static void watch_serial(struct machine *m)
+{
+	watch(m, EPOLL_CTL_MOD, m->fds.serial,
+	      (m->in_blocked ? 0 : EPOLLIN) | (m->out_len ? EPOLLOUT : 0));
+}
+
+void board_serial_room(void)
+{
+	struct machine *m = &machine;
+
+	if (!m->in_blocked)
+		return;
+	m->in_blocked = false;
+	watch_serial(m);
+}
+
+void board_reset(const char *how)
+{
+	machine_end(END_RESET, 0, "reset by the guest (%s)", how);
+}
+
+void board_power_off(void)
+{
+	machine_end(END_POWER_OFF, 0, "power-off by the guest");
+}
+
+void board_debug_exit(u32 value)
+{
+	machine_end(END_DEBUG_EXIT, value, "debug exit with value %u", value);
+}
+
+/* ---- memory and kernel ---- */
+
+static void *map(struct machine *m, u64 offset, u64 size, const char *what)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
+		       m->fds.vm, (off_t)offset);
+
+	if (p == MAP_FAILED)
+		machine_end(END_ERROR, 0, "mapping %s: %s", what,
+			    strerror(errno));
+	return p;
+}
+
+static void map_memory(struct machine *m)
+{
+	unsigned v;
+
+	m->mem.low_size = vm_low_size(m->cfg);
+	m->mem.high_size = vm_high_size(m->cfg);
+	m->mem.low = map(m, JOIST_MMAP_SEG(SEG_LOW), m->mem.low_size,
+			 "guest memory");
+	if (m->mem.high_size)
+		m->mem.high = map(m, JOIST_MMAP_SEG(SEG_HIGH),
+				  m->mem.high_size, "guest memory");
+	for (v = 0; v < m->cfg->vcpus; v++) {
+		m->run[v] = map(m, v * PAGE_SIZE, PAGE_SIZE, "a run page");
+		m->run[v]->flags = 0;
+	}
+}
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/*
+ * The whole file, read: a mapping would fault if somebody shortens the file
+ * under us.  Each reset reads it anew.
+ */
+static void image_read(struct image *im, const struct file *f)
+{
+	struct stat st;
+	u64 done = 0;
+	ssize_t n;
+	u8 *p;
+
+	if (!f->path)
+		return;
+	im->name = base_name(f->path);
+	if (fstat(f->fd, &st) < 0)
+		machine_end(END_REFUSED, 0, "%s: %s", f->path,
+			    strerror(errno));
+	p = malloc((size_t)st.st_size + 1);
+	if (!p)
+		machine_end(END_REFUSED, 0, "%s: too large (%lld bytes)",
+			    f->path, (long long)st.st_size);
+	while (done < (u64)st.st_size) {
+		n = pread(f->fd, p + done, (size_t)st.st_size - done,
+			  (off_t)done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			machine_end(END_REFUSED, 0, "%s: %s", f->path,
+				    strerror(errno));
+		if (n == 0)
+			break;
+		done += (u64)n;
+	}
+	im->data = p;
+	im->size = done;
+}
+
+void machine_load(struct machine *m, struct joist_regs *regs)
+{
+	static struct load l;
+
+	memset(&l, 0, sizeof(l));
+	l.mem = m->mem;
+	l.cmdline = m->cfg->cmdline;
+	l.regs = *regs;
+	image_read(&l.kernel, &m->cfg->kernel);
+	image_read(&l.initrd, &m->cfg->initrd);
+	if (load_guest(&l))
+		machine_end(END_REFUSED, 0, "%s", l.error);
+	*regs = l.regs;
+	if (acpi_build(m->mem.low + ACPI_BASE, m->cfg->vcpus))
+		machine_end(END_REFUSED, 0, "no room for the ACPI tables");
+	free((void *)(uintptr_t)l.kernel.data);
+	free((void *)(uintptr_t)l.initrd.data);
+}
+
+/* ---- the main thread ---- */
+
+static void serial_in(struct machine *m)
+{
+	unsigned room = uart_rx_room(&m->dev.com1), i;
+	u8 buf[UART_FIFO];
+	ssize_t n;
+
+	if (!room) {
+		m->in_blocked = true;
+		return;
+	}
+	n = read(m->fds.serial, buf, room);
+	for (i = 0; n > 0 && i < (unsigned)n; i++)
+		uart_rx(&m->dev.com1, buf[i]);
+}
+
+static void serial_out(struct machine *m)
+{
+	serial_flush(m);
+	uart_tx_room(&m->dev.com1);
+}
+
+static void serve_manager(struct machine *m)
+{
+	struct msg msg;
+	ssize_t n = recv(m->fds.channel, &msg, sizeof(msg), MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n != sizeof(msg))
+		_exit(0);		/* the manager is gone */
+	if (msg.kind == MSG_POWER_BUTTON)
+		pm_power_button(&m->dev.pm);
+	else if (msg.kind == MSG_PAUSE)
+		vcpu_pause_all(m);
+	else if (msg.kind == MSG_UNPAUSE)
+		vcpu_unpause_all(m);
+}
+
+static void serve_timer(struct machine *m, int fd)
+{
+	u64 count;
+
+	if (read(fd, &count, sizeof(count)) < 0)
+		return;			/* set anew meanwhile */
+	if (fd == m->timer[TIMER_PIT])
+		pit_timer(&m->dev.pit);
+	else if (fd == m->timer[TIMER_RTC])
+		rtc_timer(&m->dev.rtc);
+	else if (fd == m->timer[TIMER_PM])
+		pm_timer(&m->dev.pm);
+}
+
+static void serve_event(struct machine *m, const struct epoll_event *e)
+{
+	u64 count;
+
+	if (e->data.fd == m->fds.channel) {
+		serve_manager(m);
+	} else if (e->data.fd == m->fds.serial) {
+		if (e->events & (EPOLLHUP | EPOLLERR))
+			_exit(0);	/* the manager is gone */
+		if (e->events & EPOLLIN)
+			serial_in(m);
+		if (e->events & EPOLLOUT)
+			serial_out(m);
+		watch_serial(m);
+	} else if (e->data.fd == m->wake) {
+		if (read(m->wake, &count, sizeof(count)) < 0)
+			return;
+		serial_out(m);
+		watch_serial(m);
+	} else {
+		serve_timer(m, e->data.fd);
+	}
+}
+
+static void main_loop(struct machine *m)
+{
+	struct epoll_event e[8];
+	int n, i;
+
+	for (;;) {
+		n = epoll_wait(m->epoll, e, ARRAY_SIZE(e), -1);
+		if (n < 0 && errno != EINTR)
+			machine_end(END_ERROR, 0, "epoll: %s",
+				    strerror(errno));
+		pthread_mutex_lock(&m->lock);
+		for (i = 0; i < n; i++)
+			serve_event(m, &e[i]);
+		pthread_mutex_unlock(&m->lock);
+	}
+}
+
+static void open_events(struct machine *m)
+{
+	unsigned i;
+
+	m->epoll = epoll_create1(EPOLL_CLOEXEC);
+	m->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (m->epoll < 0 || m->wake < 0)
+		machine_end(END_ERROR, 0, "epoll: %s", strerror(errno));
+	for (i = 0; i < TIMER_COUNT; i++) {
+		m->timer[i] = timerfd_create(CLOCK_MONOTONIC,
+					     TFD_CLOEXEC | TFD_NONBLOCK);
+		if (m->timer[i] < 0)
+			machine_end(END_ERROR, 0, "timerfd: %s",
+				    strerror(errno));
+		watch(m, EPOLL_CTL_ADD, m->timer[i], EPOLLIN);
+	}
+	fcntl(m->fds.serial, F_SETFL, O_NONBLOCK);
+	watch(m, EPOLL_CTL_ADD, m->wake, EPOLLIN);
+	watch(m, EPOLL_CTL_ADD, m->fds.channel, EPOLLIN);
+	watch(m, EPOLL_CTL_ADD, m->fds.serial, EPOLLIN);
+}
+
+void machine_main(const struct vm_config *cfg, const struct machine_fds *fds)
+{
+	struct msg ready = { .kind = MSG_READY };
+	struct machine *m = &machine;
+
+	m->cfg = cfg;
+	m->fds = *fds;
+	open_events(m);
+	map_memory(m);
+	if (devices_init(m))
+		machine_end(END_REFUSED, 0, "debug exit port %#x: taken by "
+			    "another device", (unsigned)cfg->debug_exit);
+	vcpu_reset_all(m);
+	if (send(fds->channel, &ready, sizeof(ready), MSG_NOSIGNAL) < 0)
+		_exit(0);
+	vcpu_start_all(m);
+	main_loop(m);
+	_exit(0);
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * machine.h -- the machine process: all devices, the lock, and the vCPUs.
+ */
+#ifndef VM_MACHINE_H
+#define VM_MACHINE_H
+
+#include <pthread.h>
+
+#include "board.h"
+#include "bus.h"
+#include "ioapic.h"
+#include "guests/control/joist_ioctl.h"
+#include "kbd.h"
+#include "pci.h"
+#include "pic.h"
+#include "pit.h"
+#include "pm.h"
+#include "rtc.h"
+#include "uart.h"
+#include "vm.h"
+
+#define SERIAL_OUT	(64 * KiB)
+
+/* Device state: what a saved machine would consist of. */
+struct devices {
+	struct pic pic;
+	struct ioapic ioapic;
+	struct pit pit;
+	struct rtc rtc;
+	struct pm pm;
+	struct kbd kbd;
+	struct uart com1;
+	struct pci pci;
+};
+
+/* Guards: [c] set before threads start  [l] lock  [m] main thread only */
+struct machine {
+	const struct vm_config *cfg;		/* [c] */
+	struct machine_fds fds;			/* [c] */
+	struct guest_mem mem;			/* [c] */
+	struct joist_run *run[JOIST_MAX_VCPUS];	/* [c], pages shared */
+	struct bus ports, mmio;			/* [l] */
+	struct devices dev;			/* [l] */
+
+	pthread_mutex_t lock;
+	pthread_cond_t cond;			/* paused, parked */
+	bool paused;				/* [l] */
+	unsigned parked;			/* [l] vCPUs that wait */
+
+	int epoll;				/* [c] */
+	int wake;				/* [c] eventfd: output waits */
+	int timer[TIMER_COUNT];			/* [c] timerfds */
+	u8 out[SERIAL_OUT];			/* [l] ring of serial output */
+	u32 out_head, out_len;			/* [l] */
+	bool in_blocked;			/* [l] input waits for room */
+};
+
+extern struct machine machine;
+
+/* Tell the manager and end the process; the lock is held or not needed. */
+void machine_end(enum vm_end how, u32 value, const char *fmt, ...)
+	PRINTF(3, 4) __attribute__((noreturn));
+
+/* Kernel and tables into memory; regs: in after reset, out to start with. */
+void machine_load(struct machine *m, struct joist_regs *regs);
+
+/* devices.c: reset them all, and put them on the buses. */
+int devices_init(struct machine *m);
+
+/* vcpu.c */
+void vcpu_reset_all(struct machine *m);
+void vcpu_start_all(struct machine *m);
+void vcpu_pause_all(struct machine *m);
+void vcpu_unpause_all(struct machine *m);
+/* Make a vCPU come back from RUN. */
+void vcpu_kick(struct machine *m, unsigned vcpu);
+
+#endif

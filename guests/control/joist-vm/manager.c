@@ -1,0 +1,771 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * manager.c -- the manager process: creates the VM, starts machines in it,
+ * keeps the serial port's history, and serves consoles and commands.
+ *
+ * One thread, one poll() loop.  Whatever way it ends, the VM ends with it:
+ * its last descriptors are here and in the machine, which dies with its
+ * parent.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "guests/control/lib/err.h"
+#include "guests/control/lib/hv.h"
+#include "manager.h"
+
+#define NS		1000000000ull
+#define RESTART_NS	NS		/* not more than one restart in that time */
+#define LAST_MS		1000		/* for clients to take the last output */
+#define LAST_ATTACH_MS	10000
+
+static struct manager manager;
+
+u64 manager_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (u64)t.tv_sec * NS + (u64)t.tv_nsec;
+}
+
+/* ---- clients ---- */
+
+static void client_close(struct client *c)
+{
+	close(c->fd);
+	free(c->out);
+	memset(c, 0, sizeof(*c));
+}
+
+static struct client *client_add(struct manager *m, int fd)
+{
+	struct client *c;
+
+	for (c = m->clients; c < m->clients + CLIENTS; c++) {
+		if (c->state != CLIENT_FREE)
+			continue;
+		c->state = CLIENT_COMMAND;
+		c->fd = fd;
+		fcntl(fd, F_SETFL, O_NONBLOCK);
+		return c;
+	}
+	close(fd);
+	return NULL;
+}
+
+static void client_flush(struct client *c)
+{
+	size_t done = 0;
+	ssize_t n;
+
+	while (done < c->out_len) {
+		n = send(c->fd, c->out + done, c->out_len - done,
+			 MSG_NOSIGNAL);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno != EAGAIN) {
+			client_close(c);
+			return;
+		}
+		if (n < 0)
+			break;
+		done += (size_t)n;
+	}
+	memmove(c->out, c->out + done, c->out_len - done);
+	c->out_len -= done;
+	if (c->closing && !c->out_len)
+		client_close(c);
+}
+
+/* What a client does not take in time is lost to it, whole writes. */
+void client_send(struct client *c, const void *data, size_t len)
+{
+	size_t size;
+	u8 *p;
+
+	if (len > CLIENT_OUT - c->out_len)
+		return;
+	if (len > c->out_size - c->out_len) {
+		size = MAX(2 * c->out_size, c->out_len + len);
+		p = realloc(c->out, size);
+		if (!p)
+			return;
+		c->out = p;
+		c->out_size = size;
+	}
+	memcpy(c->out + c->out_len, data, len);
+	c->out_len += len;
+}
+
+static void client_accept(struct manager *m)
+{
+	int fd = accept4(m->listener, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd >= 0)
+		client_add(m, fd);
+}
+
+/* Lines out of the buffer; a console's bytes begin behind its command. */
+static void client_lines(struct manager *m, struct client *c)
+{
+	char line[PROTO_LINE], *nl;
+	size_t len;
+
+	while (c->state == CLIENT_COMMAND &&
+	       (nl = memchr(c->line, '\n', c->line_len))) {
+		len = (size_t)(nl - c->line);
+		memcpy(line, c->line, len);
+		line[len] = 0;
+		c->line_len -= len + 1;
+		memmove(c->line, nl + 1, c->line_len);
+		control_line(m, c, line);
+	}
+	if (c->line_len == sizeof(c->line))
+		c->closing = true;	/* no command is that long */
+}
+
+static void client_read(struct manager *m, struct client *c)
+{
+	char *to = c->line + c->line_len;
+	size_t room = sizeof(c->line) - c->line_len;
+	ssize_t n;
+
+	if (c->state == CLIENT_CONSOLE) {
+		to = (char *)m->input;
+		room = sizeof(m->input);
+	}
+	n = read(c->fd, to, room);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		c->no_input = true;
+		if (c->state != CLIENT_CONSOLE || n < 0)
+			client_close(c);
+		return;
+	}
+	if (c->state == CLIENT_CONSOLE) {
+		m->input_len = (size_t)n;
+		return;
+	}
+	c->line_len += (size_t)n;
+	client_lines(m, c);
+	if (c->state == CLIENT_CONSOLE && c->line_len) {
+		memcpy(m->input, c->line, c->line_len);
+		m->input_len = c->line_len;
+		c->line_len = 0;
+	}
+}
+
+/* ---- the serial line ---- */
+
+static void history_add(struct manager *m, const u8 *data, size_t len)
+{
+	size_t at, n;
+
+	while (len) {
+		at = (size_t)(m->history_total % HISTORY);
+		n = MIN(len, HISTORY - at);
+		memcpy(m->history + at, data, n);
+		m->history_total += n;
+		data += n;
+		len -= n;
+	}
+}
+
+/* Is a client that must lose nothing behind? */
+static bool output_blocked(struct manager *m)
+{
+	struct client *c;
+
+	for (c = m->clients; c < m->clients + CLIENTS; c++)
+		if (c->state == CLIENT_CONSOLE && c->lossless &&
+		    c->out_len > CLIENT_OUT / 4)
+			return true;
+	return false;
+}
+
+/* Bytes the guest has written; false: there are none. */
+static bool serial_read(struct manager *m)
+{
+	struct client *c;
+	u8 buf[4096];
+	ssize_t n;
+
+	n = recv(m->serial, buf, sizeof(buf), MSG_DONTWAIT);
+	if (n <= 0)
+		return false;
+	history_add(m, buf, (size_t)n);
+	for (c = m->clients; c < m->clients + CLIENTS; c++)
+		if (c->state == CLIENT_CONSOLE)
+			client_send(c, buf, (size_t)n);
+	return true;
+}
+
+static void serial_write(struct manager *m)
+{
+	ssize_t n;
+
+	if (!m->input_len)
+		return;
+	n = send(m->serial, m->input, m->input_len,
+		 MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n < 0)
+		return;
+	m->input_len -= (size_t)n;
+	memmove(m->input, m->input + n, m->input_len);
+}
+
+/* ---- the machine ---- */
+
+static void machine_child(struct manager *m, int channel, int serial,
+			  pid_t parent)
+{
+	struct machine_fds fds = { m->vm, channel, serial };
+	struct client *c;
+	sigset_t none;
+
+	/* The machine must not outlive what looks after it. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(0);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	for (c = m->clients; c < m->clients + CLIENTS; c++)
+		if (c->state != CLIENT_FREE)
+			close(c->fd);
+	close(m->control);
+	close(m->listener);
+	close(m->signals);
+	machine_main(m->cfg, &fds);
+}
+
+static int machine_spawn(struct manager *m)
+{
+	pid_t parent = getpid();
+	int ch[2], se[2], err;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ch) < 0)
+		return -errno;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, se) < 0) {
+		err = -errno;
+		close(ch[0]);
+		close(ch[1]);
+		return err;
+	}
+	m->pid = fork();
+	if (m->pid == 0) {
+		close(ch[0]);
+		close(se[0]);
+		machine_child(m, ch[1], se[1], parent);
+	}
+	err = m->pid < 0 ? -errno : 0;
+	close(ch[1]);
+	close(se[1]);
+	m->channel = ch[0];
+	m->serial = se[0];
+	m->ready = m->paused = false;
+	m->input_len = 0;
+	m->want_reset = false;
+	m->restart_at = 0;
+	m->boots++;
+	m->machine_started = manager_ns();
+	return err;
+}
+
+static void vm_ended(struct manager *m, int code, const char *reason)
+{
+	m->ended = true;
+	m->exit_code = code;
+	snprintf(m->reason, sizeof(m->reason), "%s", reason);
+	if (code == EXIT_OK || (code & 1))
+		return;
+	warn_msg("%s: %s", m->cfg->name, reason);
+	if (m->quiet)
+		syslog(LOG_WARNING, "%s: %s", m->cfg->name, reason);
+}
+
+static void vm_restart(struct manager *m)
+{
+	m->restart_at = MAX(manager_ns(), m->machine_started + RESTART_NS);
+}
+
+/* The guest, or the machine, failed: end, or go on as configured. */
+static void vm_failed(struct manager *m, int code, const char *reason)
+{
+	if (m->cfg->on_crash == POLICY_STOP || !m->ready) {
+		vm_ended(m, code, reason);
+		return;
+	}
+	warn_msg("%s: %s; restarting", m->cfg->name, reason);
+	if (m->quiet)
+		syslog(LOG_WARNING, "%s: %s; restarting", m->cfg->name, reason);
+	vm_restart(m);
+}
+
+static void decide(struct manager *m, const struct msg *msg, int status)
+{
+	char text[MSG_TEXT];
+
+	if (m->want_kill) {
+		vm_ended(m, EXIT_KILLED, m->why_kill);
+		return;
+	}
+	if (m->want_reset) {
+		m->restart_at = manager_ns();
+		return;
+	}
+	switch (msg->how) {
+	case END_POWER_OFF:
+		vm_ended(m, EXIT_OK, msg->text);
+		break;
+	case END_DEBUG_EXIT:
+		vm_ended(m, (int)((msg->value << 1 | 1) & 0xff), msg->text);
+		break;
+	case END_RESET:
+		/* A reboot loop is the guest's business, and as fast as it. */
+		if (m->cfg->on_reboot == POLICY_RESTART)
+			m->restart_at = manager_ns();
+		else
+			vm_ended(m, EXIT_REBOOT, msg->text);
+		break;
+	case END_CRASH:
+		vm_failed(m, EXIT_CRASH, msg->text);
+		break;
+	case END_ERROR:
+		vm_failed(m, m->ready ? EXIT_VM_ERROR : EXIT_FAIL, msg->text);
+		break;
+	case END_GONE:
+		vm_ended(m, EXIT_GONE, msg->text);
+		break;
+	case END_REFUSED:
+		vm_ended(m, EXIT_FAIL, msg->text);
+		break;
+	default:
+		if (WIFSIGNALED(status))
+			snprintf(text, sizeof(text), "the device process died "
+				 "of signal %d (%s)", WTERMSIG(status),
+				 strsignal(WTERMSIG(status)));
+		else
+			snprintf(text, sizeof(text), "the device process "
+				 "ended by itself (status %d)",
+				 WEXITSTATUS(status));
+		vm_failed(m, m->ready ? EXIT_DEVICE : EXIT_FAIL, text);
+		break;
+	}
+}
+
+/* The machine is at its end: collect it and its last words. */
+static void machine_reap(struct manager *m, const struct msg *last)
+{
+	int status = 0;
+
+	if (!last->how)
+		kill(m->pid, SIGKILL);
+	while (waitpid(m->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	while (serial_read(m))
+		;
+	close(m->channel);
+	close(m->serial);
+	m->pid = 0;
+	decide(m, last, status);
+}
+
+static void drop_stdio(void)
+{
+	int fd = open("/dev/null", O_RDWR);
+
+	dup2(fd, STDIN_FILENO);
+	dup2(fd, STDOUT_FILENO);
+	dup2(fd, STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
+static void report_ready(struct manager *m, int fd)
+{
+	if (fd >= 0 && write(fd, "", 1) < 0)
+		warn_msg("%s: cannot report the start: %s", m->cfg->name,
+			 strerror(errno));
+	if (m->quiet)
+		drop_stdio();
+}
+
+static void machine_message(struct manager *m, int ready)
+{
+	const struct msg none = { 0 };
+	struct msg msg;
+	ssize_t n = recv(m->channel, &msg, sizeof(msg), MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n != sizeof(msg)) {
+		machine_reap(m, &none);
+		return;
+	}
+	msg.text[MSG_TEXT - 1] = 0;
+	if (msg.kind == MSG_END) {
+		machine_reap(m, &msg);
+	} else if (msg.kind == MSG_READY && !m->ready) {
+		m->ready = true;
+		if (m->boots == 1)
+			report_ready(m, ready);
+	}
+}
+
+/* ---- what commands do ---- */
+
+void manager_kill(struct manager *m, const char *why)
+{
+	m->want_kill = true;
+	m->why_kill = why;
+	if (m->pid)
+		kill(m->pid, SIGKILL);	/* its channel closes: machine_reap() */
+	else
+		vm_ended(m, EXIT_KILLED, why);
+}
+
+void manager_reset(struct manager *m)
+{
+	m->want_reset = true;
+	if (m->pid)
+		kill(m->pid, SIGKILL);
+}
+
+int manager_send(struct manager *m, enum msg_kind kind)
+{
+	struct msg msg = { .kind = kind };
+
+	if (!m->pid)
+		return -EAGAIN;
+	if (send(m->channel, &msg, sizeof(msg),
+		 MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		return -errno;
+	if (kind == MSG_PAUSE)
+		m->paused = true;
+	if (kind == MSG_UNPAUSE)
+		m->paused = false;
+	return 0;
+}
+
+/*
+ * SIGUSR1: who started us leaves, and the VM is to go on.  That its console
+ * is closed tells it that we no longer die with it.
+ */
+static void release(struct manager *m)
+{
+	struct client *c;
+
+	prctl(PR_SET_PDEATHSIG, 0);
+	for (c = m->clients; c < m->clients + CLIENTS; c++)
+		if (c->lossless)
+			client_close(c);
+}
+
+static void serve_signal(struct manager *m)
+{
+	struct signalfd_siginfo si;
+
+	if (read(m->signals, &si, sizeof(si)) != sizeof(si))
+		return;
+	if (si.ssi_signo == SIGUSR1)
+		release(m);
+	else
+		manager_kill(m, "ended by a signal");
+}
+
+/* ---- the loop ---- */
+
+enum { POLL_CHANNEL, POLL_SERIAL, POLL_LISTENER, POLL_SIGNALS, POLL_CLIENTS };
+
+static short client_events(struct manager *m, const struct client *c)
+{
+	bool in = !c->no_input && !c->closing &&
+		  c->line_len < sizeof(c->line);
+
+	/* Input of a console has to wait for room at the guest. */
+	if (c->state == CLIENT_CONSOLE && m->input_len)
+		in = false;
+	return (short)((in ? POLLIN : 0) | (c->out_len ? POLLOUT : 0));
+}
+
+static void poll_fill(struct manager *m, struct pollfd *p)
+{
+	unsigned i;
+
+	p[POLL_CHANNEL] = (struct pollfd){ m->pid ? m->channel : -1, POLLIN, 0 };
+	p[POLL_SERIAL] = (struct pollfd){ m->pid ? m->serial : -1, 0, 0 };
+	if (!output_blocked(m))
+		p[POLL_SERIAL].events |= POLLIN;
+	if (m->input_len)
+		p[POLL_SERIAL].events |= POLLOUT;
+	p[POLL_LISTENER] = (struct pollfd){ m->listener, POLLIN, 0 };
+	p[POLL_SIGNALS] = (struct pollfd){ m->signals, POLLIN, 0 };
+	for (i = 0; i < CLIENTS; i++) {
+		const struct client *c = &m->clients[i];
+
+		p[POLL_CLIENTS + i] = (struct pollfd){ -1, 0, 0 };
+		if (c->state != CLIENT_FREE)
+			p[POLL_CLIENTS + i] = (struct pollfd){
+				c->fd, client_events(m, c), 0 };
+	}
+}
+
+static void serve_clients(struct manager *m, const struct pollfd *p)
+{
+	struct client *c;
+	unsigned i;
+
+	for (i = 0; i < CLIENTS; i++) {
+		c = &m->clients[i];
+		if (c->state == CLIENT_FREE || c->fd != p[i].fd)
+			continue;
+		if (p[i].revents & POLLERR)
+			client_close(c);
+		else if ((p[i].revents & (POLLIN | POLLHUP)) &&
+			 !(c->state == CLIENT_CONSOLE && m->input_len) &&
+			 !c->no_input)
+			client_read(m, c);
+		else if ((p[i].revents & POLLHUP) && c->no_input)
+			client_close(c);
+	}
+	for (c = m->clients; c < m->clients + CLIENTS; c++)
+		if (c->state != CLIENT_FREE && (c->out_len || c->closing))
+			client_flush(c);
+}
+
+static int restart_ms(const struct manager *m)
+{
+	u64 now = manager_ns();
+
+	if (!m->restart_at)
+		return -1;
+	return m->restart_at <= now ? 0 :
+	       (int)((m->restart_at - now) / 1000000 + 1);
+}
+
+static void restart(struct manager *m)
+{
+	int err = machine_spawn(m);
+
+	if (err)
+		vm_ended(m, EXIT_FAIL, "cannot start the device process");
+}
+
+static void loop(struct manager *m, const struct manager_args *args)
+{
+	struct pollfd p[POLL_CLIENTS + CLIENTS];
+
+	while (!m->ended) {
+		if (m->restart_at && restart_ms(m) == 0) {
+			restart(m);
+			continue;
+		}
+		poll_fill(m, p);
+		if (poll(p, ARRAY_SIZE(p), restart_ms(m)) < 0)
+			continue;
+		if (m->pid && (p[POLL_SERIAL].revents & POLLIN))
+			serial_read(m);
+		if (m->pid && p[POLL_SERIAL].revents & POLLOUT)
+			serial_write(m);
+		if (m->pid && p[POLL_CHANNEL].revents)
+			machine_message(m, args->ready);
+		if (p[POLL_SIGNALS].revents)
+			serve_signal(m);
+		serve_clients(m, p + POLL_CLIENTS);
+		if (m->pid)
+			serial_write(m);
+		if (p[POLL_LISTENER].revents)
+			client_accept(m);
+	}
+}
+
+/* Answers for those who wait, and time to take the last output. */
+static void farewell(struct manager *m)
+{
+	struct pollfd p[CLIENTS];
+	u64 now = manager_ns(), end = now;
+	struct client *c;
+	unsigned i;
+
+	for (c = m->clients; c < m->clients + CLIENTS; c++) {
+		if (c->state == CLIENT_WAIT)
+			control_ended(m, c);
+		if (c->state == CLIENT_FREE || !c->out_len)
+			continue;
+		end = MAX(end, now + 1000000ull *
+			  (c->lossless ? LAST_ATTACH_MS : LAST_MS));
+		c->closing = true;
+		client_flush(c);
+	}
+	for (; manager_ns() < end; poll(p, CLIENTS, 100)) {
+		bool any = false;
+
+		for (i = 0; i < CLIENTS; i++) {
+			c = &m->clients[i];
+			p[i] = (struct pollfd){ -1, POLLOUT, 0 };
+			if (c->state == CLIENT_FREE || !c->out_len)
+				continue;
+			client_flush(c);
+			any |= c->out_len != 0;
+			p[i].fd = c->out_len ? c->fd : -1;
+		}
+		if (!any)
+			break;
+	}
+}
+
+/* ---- start and end ---- */
+
+static void destroy_vm(const struct manager *m)
+{
+	struct joist_destroy d = { 0 };
+
+	snprintf(d.name, sizeof(d.name), "%s", m->cfg->name);
+	hv_call(m->control, JOIST_DESTROY, &d);
+}
+
+static void create_vm(struct manager *m)
+{
+	struct joist_create a = { .vcpus = m->cfg->vcpus };
+	const char *name = m->cfg->name;
+	int err;
+
+	snprintf(a.name, sizeof(a.name), "%s", name);
+	err = hv_call(m->control, JOIST_CREATE, &a);
+	if (err == -EEXIST)
+		die("%s: a VM of that name is there already", name);
+	if (err == -ENOSPC)
+		die("%s: there are as many VMs as there can be", name);
+	if (err == -ENOMEM)
+		die("%s: the pool has no memory left", name);
+	if (err < 0)
+		die("%s: creating the VM: %s", name, strerror(-err));
+	m->vm = hv_open_vm(name);
+	if (m->vm < 0)
+		die("%s: %s/%s: %s", name, JOIST_VM_DIR, name,
+		    strerror(-m->vm));
+}
+
+static void alloc_memory(struct manager *m, u32 seg, u64 gpa, u64 size)
+{
+	struct joist_memseg a = { .seg = seg, .gpa = gpa, .size = size };
+	int err;
+
+	if (!size)
+		return;
+	err = hv_call(m->vm, JOIST_MEMSEG_ALLOC, &a);
+	if (err == -ENOMEM)
+		die("%s: not enough memory in the pool for %llu MiB",
+		    m->cfg->name, (unsigned long long)(m->cfg->memory / MiB));
+	if (err < 0)
+		die("%s: allocating %llu MiB: %s", m->cfg->name,
+		    (unsigned long long)(m->cfg->memory / MiB),
+		    strerror(-err));
+}
+
+static char socket_path[PROTO_PATH];
+
+static void socket_remove(void)
+{
+	unlink(socket_path);
+}
+
+/* Who may open the control device may use the sockets: same group. */
+static void open_socket(struct manager *m)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct stat st;
+	gid_t gid = (gid_t)-1;
+	mode_t mask;
+
+	if (!fstat(m->control, &st))
+		gid = st.st_gid;
+	if (!mkdir(PROTO_DIR, 0770)) {
+		if (chown(PROTO_DIR, (uid_t)-1, gid) ||
+		    chmod(PROTO_DIR, 0770))
+			warn_msg("%s: %s", PROTO_DIR, strerror(errno));
+	} else if (errno != EEXIST) {
+		die("%s: cannot create: %s", PROTO_DIR, strerror(errno));
+	}
+	proto_path(sa.sun_path, m->cfg->name);
+	memcpy(socket_path, sa.sun_path, sizeof(socket_path));
+	/* The name is ours since the VM was created: a file is a leftover. */
+	unlink(sa.sun_path);
+	m->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	mask = umask(0117);
+	if (m->listener < 0 ||
+	    bind(m->listener, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
+	    listen(m->listener, CLIENTS) < 0)
+		die("%s: %s: %s", m->cfg->name, sa.sun_path, strerror(errno));
+	umask(mask);
+	if (chown(sa.sun_path, (uid_t)-1, gid) && geteuid() == 0)
+		warn_msg("%s: %s", sa.sun_path, strerror(errno));
+}
+
+static void open_signals(struct manager *m)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGQUIT);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	m->signals = signalfd(-1, &set, SFD_CLOEXEC);
+	if (m->signals < 0)
+		die("signalfd: %s", strerror(errno));
+	signal(SIGPIPE, SIG_IGN);
+}
+
+int manager_main(const struct manager_args *args)
+{
+	struct manager *m = &manager;
+	struct vm_config *cfg = args->cfg;
+	struct client *c;
+	int err;
+
+	m->cfg = cfg;
+	m->control = args->control;
+	m->quiet = args->quiet;
+	m->started = manager_ns();
+	open_signals(m);
+	create_vm(m);
+	alloc_memory(m, SEG_LOW, 0, vm_low_size(cfg));
+	alloc_memory(m, SEG_HIGH, MEM_HIGH_BASE, vm_high_size(cfg));
+	open_socket(m);
+	if (args->attach >= 0) {
+		c = client_add(m, args->attach);
+		c->state = CLIENT_CONSOLE;
+		c->lossless = true;
+	}
+	err = machine_spawn(m);
+	if (err) {
+		socket_remove();
+		die("%s: starting the device process: %s", cfg->name,
+		    strerror(-err));
+	}
+	loop(m, args);
+	socket_remove();
+	destroy_vm(m);
+	farewell(m);
+	return m->exit_code;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * manager.h -- the manager process: one VM, its machine, its clients.
+ */
+#ifndef VM_MANAGER_H
+#define VM_MANAGER_H
+
+#include <sys/types.h>
+
+#include "guests/control/lib/proto.h"
+#include "vm.h"
+
+#define CLIENTS		64
+#define CLIENT_OUT	(512 * KiB)	/* what a slow client may owe */
+#define HISTORY		(256 * KiB)	/* of serial output */
+
+enum client_state {
+	CLIENT_FREE,
+	CLIENT_COMMAND,		/* sends lines */
+	CLIENT_WAIT,		/* the same, and is owed an answer at the end */
+	CLIENT_CONSOLE,		/* is the serial line */
+};
+
+struct client {
+	enum client_state state;
+	int fd;
+	bool lossless;		/* holds the guest's output up, loses none */
+	bool no_input;		/* has closed its sending side */
+	bool closing;		/* goes when its output is written */
+	char line[PROTO_LINE];
+	size_t line_len;
+	u8 *out;
+	size_t out_len, out_size;
+};
+
+struct manager {
+	struct vm_config *cfg;
+	int control, vm;
+	int listener, signals;
+	bool quiet;
+
+	/* The machine, pid 0: none now. */
+	pid_t pid;
+	int channel, serial;
+	bool ready, paused;
+	unsigned boots;
+	u64 started, machine_started;	/* ns, CLOCK_MONOTONIC */
+	u64 restart_at;			/* 0: no restart is due */
+
+	/* What the operator asked for; the machine's end is that then. */
+	bool want_kill, want_reset;
+	const char *why_kill;
+
+	bool ended;
+	int exit_code;
+	char reason[MSG_TEXT];
+
+	u8 input[4096];		/* for the guest, not taken yet */
+	size_t input_len;
+	struct client clients[CLIENTS];
+	u8 history[HISTORY];
+	u64 history_total;	/* bytes ever; the last HISTORY are kept */
+};
+
+/* control.c: a line from a client. */
+void control_line(struct manager *m, struct client *c, const char *line);
+/* The answer owed to one that waits. */
+void control_ended(struct manager *m, struct client *c);
+
+/* What commands do, in manager.c. */
+void manager_kill(struct manager *m, const char *why);
+void manager_reset(struct manager *m);
+int manager_send(struct manager *m, enum msg_kind kind);
+void client_send(struct client *c, const void *data, size_t len);
+u64 manager_ns(void);
+
+#endif

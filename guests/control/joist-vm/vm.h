@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vm.h -- a VM's two processes and what they say to each other.
+ *
+ * The manager (manager.c) owns the VM: it creates it, holds its descriptors
+ * and its memory, answers on the control socket, keeps the serial port's
+ * history and decides what an end means.  The machine (machine.c) is its
+ * child and is what the guest can reach: it loads the kernel, runs the vCPUs
+ * and models the devices.  A machine lives from a guest's reset to its next
+ * reset or end; the VM and its memory go on under the next machine.
+ */
+#ifndef VM_VM_H
+#define VM_VM_H
+
+#include "guests/control/lib/util.h"
+#include "load.h"
+
+enum policy {
+	POLICY_STOP,
+	POLICY_RESTART,
+};
+
+struct file {
+	const char *path;	/* NULL: none */
+	int fd;
+};
+
+struct vm_config {
+	const char *name;
+	struct file kernel, initrd;
+	const char *cmdline;
+	u64 memory;
+	unsigned vcpus;
+	int debug_exit;		/* port, or -1 */
+	enum policy on_crash, on_reboot;
+};
+
+/* How a machine ended. */
+enum vm_end {
+	END_NONE,
+	END_POWER_OFF,
+	END_RESET,		/* asked for by the guest */
+	END_DEBUG_EXIT,		/* value: what was written */
+	END_CRASH,		/* triple fault */
+	END_ERROR,		/* a vCPU cannot go on */
+	END_GONE,		/* the VM was destroyed under us */
+	END_REFUSED,		/* cannot start: bad kernel, say */
+};
+
+enum msg_kind {
+	/* From the machine. */
+	MSG_READY = 1,		/* loaded; the vCPUs start now */
+	MSG_END,		/* how: enum vm_end; the last message */
+	/* To the machine. */
+	MSG_POWER_BUTTON,
+	MSG_PAUSE,
+	MSG_UNPAUSE,
+};
+
+#define MSG_TEXT	400
+
+struct msg {
+	u32 kind;
+	u32 how;
+	u32 value;
+	char text[MSG_TEXT];	/* one line for people, NUL-terminated */
+};
+
+/* The machine's ends of what connects it. */
+struct machine_fds {
+	int vm;			/* /dev/joist/NAME */
+	int channel;		/* struct msg, SOCK_SEQPACKET */
+	int serial;		/* bytes of COM1, SOCK_STREAM */
+};
+
+void machine_main(const struct vm_config *cfg, const struct machine_fds *fds)
+	__attribute__((noreturn));
+
+/* Segments by number; sizes from cfg->memory. */
+#define SEG_LOW		0
+#define SEG_HIGH	1
+
+static inline u64 vm_low_size(const struct vm_config *cfg)
+{
+	return MIN(cfg->memory, MEM_LOW_MAX);
+}
+
+static inline u64 vm_high_size(const struct vm_config *cfg)
+{
+	return cfg->memory - vm_low_size(cfg);
+}
+
+/* Runs until the VM has ended; gives the exit code. */
+struct manager_args {
+	struct vm_config *cfg;
+	int control;		/* /dev/joistctl */
+	int attach;		/* first console, or -1 */
+	int ready;		/* gets a byte when the VM runs, or -1 */
+	bool quiet;		/* drop standard input, output, error then */
+};
+int manager_main(const struct manager_args *args);
+
+#endif

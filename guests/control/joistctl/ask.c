@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ask.c -- a VM's control socket, from the asking side.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "joistctl.h"
+
+int ask_connect(const char *name)
+{
+	int fd = proto_connect(name);
+
+	if (fd == -ENOENT || fd == -ECONNREFUSED)
+		die("%s: no VM of that name", name);
+	if (fd == -EACCES)
+		die("%s: permission denied: you need to be root or in group "
+		    "joist", name);
+	if (fd < 0)
+		die("%s: %s", name, strerror(-fd));
+	return fd;
+}
+
+void ask_send(int fd, const char *name, const char *cmd)
+{
+	char line[128];
+	int err;
+
+	snprintf(line, sizeof(line), "{\"cmd\": \"%s\"}\n", cmd);
+	err = proto_write(fd, line, strlen(line));
+	if (err)
+		die("%s: %s: %s", name, cmd, strerror(-err));
+}
+
+json_t *ask_answer(int fd, const char *name)
+{
+	char line[PROTO_LINE];
+	int err = proto_read_line(fd, line, sizeof(line));
+	const char *why;
+	json_t *o;
+
+	if (err < 0)
+		die("%s: the VM has ended", name);
+	o = json_loads(line, 0, NULL);
+	if (!json_is_object(o))
+		die("%s: its joist-vm gave an answer that is no JSON", name);
+	if (!json_is_true(json_object_get(o, "ok"))) {
+		why = json_string_value(json_object_get(o, "error"));
+		die("%s: %s", name, why ? why : "refused without a reason");
+	}
+	return o;
+}
+
+json_t *ask(int fd, const char *name, const char *cmd)
+{
+	ask_send(fd, name, cmd);
+	return ask_answer(fd, name);
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * main.c -- joistctl: command table and command lines.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "joistctl.h"
+
+static int cmd_help(int argc, char **argv);
+
+static const struct command {
+	const char *name;
+	int (*fn)(int argc, char **argv);
+	const char *args;
+	const char *help;
+} commands[] = {
+	{ "start", cmd_start, "NAME -k KERNEL [OPTION...]",
+	  "start a VM; returns when it runs (start --help lists the options)" },
+	{ "run", cmd_run, "NAME -k KERNEL [OPTION...]",
+	  "the same, with its serial port here, and its end as exit code" },
+	{ "stop", cmd_stop, "NAME [-t SECONDS] [-f]",
+	  "press the power button; after 30 s, or at once with -f, kill" },
+	{ "kill", cmd_simple, "NAME", "end a VM at once" },
+	{ "reset", cmd_simple, "NAME", "press the reset button" },
+	{ "pause", cmd_simple, "NAME", "stop a VM's virtual CPUs" },
+	{ "unpause", cmd_simple, "NAME", "let them go on" },
+	{ "status", cmd_status, "[NAME] [--json]", "list VMs, or show one" },
+	{ "console", cmd_console, "NAME",
+	  "this terminal on the serial port; ~. leaves it" },
+	{ "log", cmd_log, "NAME", "what the serial port has said so far" },
+	{ "wait", cmd_wait, "NAME [--json]",
+	  "wait for a VM's end; its exit code is ours" },
+	{ "stats", cmd_stats, "[NAME] [--json]",
+	  "count exits by reason, of a VM or of the control VM" },
+	{ "top", cmd_top, "[-d SECONDS] [-n COUNT] [--json]",
+	  "what the VMs are doing" },
+	{ "info", cmd_info, "[--json]", "the hypervisor and its memory" },
+	{ "dmesg", cmd_dmesg, "[-w]", "the hypervisor's log; -w waits for more" },
+	{ "help", cmd_help, "", "this" },
+};
+
+static const char footer[] =
+"\n"
+"Exit codes: 0 done, 2 failed, 64 wrong use of the command line; of run and\n"
+"wait, that of the VM: 0 powered off, 4 triple fault, 6 killed, 8 a virtual\n"
+"CPU could not go on, 10 reboot refused, 12 destroyed from elsewhere, 14 its\n"
+"device process died, odd: its debug exit port.\n";
+
+static int cmd_help(int argc, char **argv)
+{
+	const struct command *c;
+
+	(void)argc;
+	(void)argv;
+	printf("usage: joistctl COMMAND ...\n\n");
+	for (c = commands; c < commands + ARRAY_SIZE(commands); c++)
+		printf("  %s %s\n\t%s\n", c->name, c->args, c->help);
+	fputs(footer, stdout);
+	return EXIT_OK;
+}
+
+static unsigned number(const char *option, const char *s)
+{
+	unsigned long v;
+	char *end;
+
+	errno = 0;
+	v = strtoul(s, &end, 10);
+	if (*s < '0' || *s > '9' || *end || errno || v > 1000000)
+		die_usage("-%s '%s': not a number", option, s);
+	return (unsigned)v;
+}
+
+void parse_options(struct options *o, int argc, char **argv,
+		   const char *flags, enum name_rule rule)
+{
+	static const struct option longs[] = {
+		{ "json", no_argument, NULL, 'j' },
+		{ "force", no_argument, NULL, 'f' },
+		{ "follow", no_argument, NULL, 'w' },
+		{ "timeout", required_argument, NULL, 't' },
+		{ "delay", required_argument, NULL, 'd' },
+		{ "count", required_argument, NULL, 'n' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	int c;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, "jfwt:d:n:h", longs, NULL)) >= 0) {
+		if (c == 'h')
+			exit(cmd_help(0, NULL));
+		if (c == '?' || !strchr(flags, c))
+			die_usage("%s: option '%s': not known here, or "
+				  "without its value", argv[0],
+				  argv[optind - 1]);
+		o->json |= c == 'j';
+		o->force |= c == 'f';
+		o->follow |= c == 'w';
+		if (c == 't' || c == 'd')
+			o->seconds = number(c == 't' ? "t" : "d", optarg);
+		if (c == 'n')
+			o->count = number("n", optarg);
+	}
+	if (optind < argc && rule != NAME_NONE)
+		o->name = argv[optind++];
+	if (optind < argc)
+		die_usage("%s: what is '%s' for?", argv[0], argv[optind]);
+	if (!o->name && rule == NAME_MUST)
+		die_usage("%s: which VM?", argv[0]);
+	if (o->name && hv_name_error(o->name))
+		die("'%s': %s", o->name, hv_name_error(o->name));
+}
+
+void print_json(json_t *o)
+{
+	json_dumpf(o, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(o);
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *c;
+	int code;
+
+	err_prog = "joistctl";
+	if (argc < 2)
+		die_usage("which command? 'joistctl help' lists them");
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
+		return cmd_help(0, NULL);
+	for (c = commands; c < commands + ARRAY_SIZE(commands); c++) {
+		if (strcmp(argv[1], c->name))
+			continue;
+		code = c->fn(argc - 1, argv + 1);
+		if (fflush(stdout) || ferror(stdout))
+			die("standard output: %s", strerror(errno));
+		return code;
+	}
+	die_usage("'%s': no such command; 'joistctl help' lists them",
+		  argv[1]);
+}

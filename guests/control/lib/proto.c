@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * proto.c -- a client's end of a VM's control socket.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "proto.h"
+
+void proto_path(char path[PROTO_PATH], const char *name)
+{
+	snprintf(path, PROTO_PATH, "%s/%s.sock", PROTO_DIR, name);
+}
+
+int proto_connect(const char *name)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int fd, err;
+
+	proto_path(sa.sun_path, name);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+int proto_read_line(int fd, char *line, size_t size)
+{
+	size_t n = 0;
+	ssize_t r;
+
+	while (n < size - 1) {
+		r = read(fd, line + n, 1);
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
+			return -errno;
+		if (r == 0)
+			return -EPIPE;
+		if (line[n] == '\n') {
+			line[n] = 0;
+			return (int)n;
+		}
+		n++;
+	}
+	return -EMSGSIZE;
+}
+
+int proto_write(int fd, const void *data, size_t len)
+{
+	const char *p = data;
+	ssize_t r;
+
+	while (len) {
+		r = send(fd, p, len, MSG_NOSIGNAL);
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
+			return -errno;
+		p += r;
+		len -= (size_t)r;
+	}
+	return 0;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * proto.h -- the control socket of a VM, /run/joist/NAME.sock.
+ *
+ * A stream.  The client sends one JSON object on one line, {"cmd": "..."},
+ * and gets one back, {"ok": true, ...} or {"ok": false, "error": "..."}.
+ * Then it may send the next.  Commands:
+ *
+ *	status		name, pid, manager, state, vcpus, memory, boots,
+ *			uptime (seconds), kernel
+ *	stop		presses the power button
+ *	kill		ends the VM
+ *	reset		the reset button
+ *	pause, unpause
+ *	log		{"ok": true, "bytes": N}, a newline, then N bytes: what
+ *			the serial port has said, the last 256 KiB of it
+ *	wait		answers when the VM ends: exit, reason
+ *	console		from the answer's newline on the connection is the
+ *			serial port, both ways
+ */
+#ifndef TOOLS_PROTO_H
+#define TOOLS_PROTO_H
+
+#include "util.h"
+
+#define PROTO_DIR	"/run/joist"
+#define PROTO_LINE	4096	/* longest line, with its newline */
+#define PROTO_PATH	108	/* of sockaddr_un */
+
+void proto_path(char path[PROTO_PATH], const char *name);
+
+/* A connection to the VM's joist-vm, or -errno. */
+int proto_connect(const char *name);
+
+/*
+ * One line, without its newline, byte by byte: what follows is not touched.
+ * Its length, or -errno; -EPIPE at the stream's end.
+ */
+int proto_read_line(int fd, char *line, size_t size);
+
+/* All of it, or -errno. */
+int proto_write(int fd, const void *data, size_t len);
+
+#endif
