@@ -5,9 +5,10 @@
  */
 #include "tests/unit/host.h"
 
-#include <cmocka.h>
-
 #include "core/page.c"
+
+#undef fail
+#include <cmocka.h>
 
 #define TOP		(5 * GiB)
 #define FRAMES		(TOP >> PAGE_SHIFT)
@@ -76,7 +77,6 @@ static u64 free_bytes(void)
 /* RAM with a ragged start, a hole, and an end that is no 2 MiB border. */
 static int start(void **state)
 {
-	(void)state;
 	host_ram(TOP);
 	free(frame_array);
 	frame_array = calloc(FRAMES, sizeof(*frame_array));
@@ -105,7 +105,6 @@ static void test_add_counts_all(void **state)
 	struct pool_stats s;
 	u64 pfn, n = 0;
 
-	(void)state;
 	page_pool_stats(&s);
 	for (pfn = 0; pfn < FRAMES; pfn++)
 		n += page_owner(HPA(pfn << PAGE_SHIFT)) == OWNER_POOL;
@@ -138,7 +137,6 @@ static void test_alloc_each_order(void **state)
 	unsigned i;
 	hpa_t pa;
 
-	(void)state;
 	for (i = 0; i < ARRAY_SIZE(orders); i++) {
 		u64 size = PAGE_SIZE << orders[i];
 
@@ -161,7 +159,6 @@ static void test_memory_comes_cleared(void **state)
 	hpa_t pa[64];
 	unsigned round, i;
 
-	(void)state;
 	for (round = 0; round < 3; round++) {
 		for (i = 0; i < ARRAY_SIZE(pa); i++) {
 			assert_true(page_alloc(i % 3, GUEST, &pa[i]));
@@ -180,7 +177,6 @@ static void test_random_sequences_restore(void **state)
 	u64 total = free_bytes(), used = 0;
 	unsigned step, i, n = 0;
 
-	(void)state;
 	for (step = 0; step < 60000; step++) {
 		unsigned order = rnd_below(8) ? rnd_below(4) : rnd_below(ORDER_2M + 3);
 		u16 owner = OWNER_GUEST + rnd_below(128);
@@ -213,7 +209,6 @@ static void test_free_in_parts(void **state)
 	u64 size = PAGE_SIZE_2M * 4, k;
 	hpa_t pa;
 
-	(void)state;
 	assert_true(page_alloc(ORDER_2M + 2, GUEST, &pa));
 	for (k = PAGE_SIZE; k < size; k += 2 * PAGE_SIZE)
 		page_free(HPA(pa.v + k), ORDER_4K, GUEST);
@@ -235,7 +230,6 @@ static void test_exhaust(void **state)
 	u64 sum = 0, total = free_bytes();
 	unsigned order, n = 0;
 
-	(void)state;
 	for (order = ORDER_MAX + 1; order--; )
 		while (page_alloc(order, GUEST, &got[n].pa)) {
 			got[n++].order = order;
@@ -256,7 +250,6 @@ static void test_hypervisor_pages(void **state)
 {
 	void *p = page_alloc_hyp(), *q = page_alloc_hyp();
 
-	(void)state;
 	assert_non_null(p);
 	assert_ptr_not_equal(p, q);
 	assert_int_equal(page_owner(ptr_hpa(p)), OWNER_HYPERVISOR);
@@ -298,7 +291,6 @@ static void free_of_pool(void *pa)
 
 static void free_beyond(void *pa)
 {
-	(void)pa;
 	page_free(HPA(TOP), ORDER_4K, GUEST);
 }
 
@@ -309,13 +301,11 @@ static void set_wrong_from(void *pa)
 
 static void set_beyond(void *pa)
 {
-	(void)pa;
 	page_set_owner(HPA(TOP - PAGE_SIZE), 2, OWNER_POOL, OWNER_CONTROL);
 }
 
 static void set_wraps(void *pa)
 {
-	(void)pa;
 	page_set_owner(HPA(PAGE_SIZE), ~0ull, OWNER_NONE, OWNER_CONTROL);
 }
 
@@ -326,7 +316,6 @@ static void add_owned(void *pa)
 
 static void map_unowned(void *pa)
 {
-	(void)pa;
 	page_set_mapped(HPA(2 * GiB), 1, true);
 }
 
@@ -361,7 +350,6 @@ static void test_mapped_flag(void **state)
 {
 	hpa_t pa;
 
-	(void)state;
 	assert_true(page_alloc(3, GUEST, &pa));
 	assert_false(page_is_mapped(pa));
 	page_set_mapped(HPA(pa.v + PAGE_SIZE), 2, true);
@@ -383,7 +371,6 @@ static void test_verify_sees(void **state)
 	hpa_t pa;
 	struct frame *f, saved;
 
-	(void)state;
 	assert_true(page_alloc(1, GUEST, &pa));
 	f = &frames[pa.v >> PAGE_SHIFT];
 	saved = *f;
