@@ -52,5 +52,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(OBJS:.o=.d)
--include $(wildcard guests/control/build.mk guests/control/tools.mk guests/selftest/build.mk \
+-include $(wildcard drivers/build.mk guests/control/build.mk guests/control/tools.mk guests/selftest/build.mk \
 	   tests/unit/build.mk tests/boot/build.mk)

@@ -106,8 +106,7 @@ static void *at(u64 pa)
 }
 
 /* A module's role is the first word of its command line. */
-static const struct boot_module *module(const struct boot_info *bi, const char *role,
-					const char **args)
+static struct boot_module *module(struct boot_info *bi, const char *role, const char **args)
 {
 	size_t len = strlen(role);
 	u32 i;
@@ -168,10 +167,37 @@ static void load_linux(const struct boot_module *m, const void *file)
 		       l->cmdline_size);
 }
 
-static void load_pvh(const void *file)
+/* A module that lies where a segment must go gives way. */
+static void make_way(struct boot_module *m, u64 base, u64 end)
 {
+	u64 len = m->end - m->start, to;
+
+	if (m->start >= end || m->end <= base)
+		return;
+	to = control_take(len, PAGE_SIZE, end, ~0ull);
+	if (!to)
+		refuse("a boot module (%lu MiB) lies where the control image must go, and there is no other room",
+		       len / MiB);
+	memcpy(at(to), at(m->start), len);
+	control_release(m->start);
+	m->start = to;
+	m->end = to + len;
+}
+
+static void load_pvh(struct boot_module *m, struct boot_module *rd)
+{
+	u64 base = ~0ull, end = 0;
+	const void *file;
 	u32 i;
 
+	for (i = 0; i < image.segments; i++) {
+		base = MIN(base, image.segment[i].paddr);
+		end = MAX(end, image.segment[i].paddr + image.segment[i].memsz);
+	}
+	make_way(m, base, end);
+	if (rd)
+		make_way(rd, base, end);
+	file = at(m->start);
 	entry = image.entry;
 	for (i = 0; i < image.segments; i++) {
 		const struct image_segment *s = &image.segment[i];
@@ -203,11 +229,11 @@ static void load_initrd(const struct boot_module *m)
 	memcpy(at(initrd), at(m->start), len);
 }
 
-void control_load(const struct boot_info *bi)
+void control_load(struct boot_info *bi)
 {
 	const char *args = "", *why, *ignored;
-	const struct boot_module *m = module(bi, "control", &args);
-	const struct boot_module *rd = module(bi, "initrd", &ignored);
+	struct boot_module *m = module(bi, "control", &args);
+	struct boot_module *rd = module(bi, "initrd", &ignored);
 
 	if (!m)
 		refuse("there is no control kernel: no boot module's command line starts with 'control'");
@@ -218,7 +244,7 @@ void control_load(const struct boot_info *bi)
 	if (image.kind == IMAGE_LINUX)
 		load_linux(m, at(m->start));
 	else
-		load_pvh(at(m->start));
+		load_pvh(m, rd);
 	if (rd)
 		load_initrd(rd);
 }

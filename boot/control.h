@@ -13,8 +13,8 @@ struct acpi_reader;
 struct vcpu;
 
 /* Loads kernel and initrd into the control VM's memory; before the pool is
- * filled, since the boot modules may lie there. */
-void control_load(const struct boot_info *bi);
+ * filled, since the boot modules may lie there; may move modules. */
+void control_load(struct boot_info *bi);
 /* The tables it sees: without what Joist owns, with the wakeup mailbox. */
 void control_acpi(const struct acpi_info *acpi, const struct acpi_reader *r);
 /* Memory map and boot parameters; the last step before entry. */

@@ -316,6 +316,17 @@ u64 control_take(u64 size, u64 align, u64 min, u64 max)
 	return 0;
 }
 
+void control_release(u64 base)
+{
+	unsigned i;
+
+	for (i = 0; i < busy_count; i++)
+		if (busy[i].base == ALIGN_DOWN(base, PAGE_SIZE)) {
+			busy[i] = busy[--busy_count];
+			return;
+		}
+}
+
 bool control_owns(u64 base, u64 end)
 {
 	unsigned i;

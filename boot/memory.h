@@ -44,6 +44,8 @@ u64 memory_hypervisor_bytes(void);
  * align in [min, max).  It is taken: not handed out again.  0: there is none.
  */
 u64 control_take(u64 size, u64 align, u64 min, u64 max);
+/* What starts at base need not be kept free any more. */
+void control_release(u64 base);
 /* Whether all of [base, end) is the control VM's. */
 bool control_owns(u64 base, u64 end);
 /* What is left of [base, end) belongs to others: calls f for each stretch. */

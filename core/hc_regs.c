@@ -126,6 +126,28 @@ static bool segs_ok(const struct joist_regs *r)
 	return canonical(r->gdtr.base) && canonical(r->idtr.base);
 }
 
+/* CS is code, SS is data; VM86 mode and the STI shadow have their conditions. */
+static bool mode_ok(struct vcpu *v, u32 mask, const struct joist_regs *r)
+{
+	u64 efer = mask & JOIST_REGS_MSR ? r->msr[JOIST_MSR_EFER] : backend->reg_get(v, VREG_EFER);
+	u64 rflags = mask & JOIST_REGS_GPR ? r->rflags : v->rflags;
+	struct joist_segment cs;
+	u64 cr0;
+
+	if ((rflags & RFLAGS_VM) && (efer & EFER_LMA))
+		return false;
+	if ((mask & JOIST_REGS_EVENT) && (r->interruptibility & JOIST_SHADOW_STI) &&
+	    !(rflags & RFLAGS_IF))
+		return false;
+	if (!(mask & JOIST_REGS_SEG))
+		return true;
+	cs = r->seg[JOIST_CS];
+	/* Real mode may run in a data segment: type 3. */
+	cr0 = mask & JOIST_REGS_CR ? r->cr0 : backend->reg_get(v, VREG_CR0);
+	return !(cs.attr & ATTR_UNUSABLE) && (cs.attr & BIT(4)) &&
+	       ((cs.attr & BIT(3)) || (!(cr0 & CR0_PE) && (cs.attr & 0xf) == 3));
+}
+
 /* Control registers and EFER together: those not in the mask as they are. */
 static bool crs_ok(struct vcpu *v, u32 mask, const struct joist_regs *r)
 {
@@ -186,10 +208,12 @@ static bool regs_ok(struct vcpu *v, u32 mask, const struct joist_regs *r)
 		return false;
 	if ((mask & JOIST_REGS_SEG) && !segs_ok(r))
 		return false;
+	if (!mode_ok(v, mask, r))
+		return false;
 	if ((mask & (JOIST_REGS_CR | JOIST_REGS_MSR)) && !crs_ok(v, mask, r))
 		return false;
 	if ((mask & JOIST_REGS_CR) &&
-	    (r->cr8 > 15 || (guest_features.xcr0 && !xcr0_valid(r->xcr0))))
+	    (r->cr8 > 15 || (guest_features.xcr0 && !xcr0_valid(r->xcr0, guest_features.xcr0))))
 		return false;
 	if ((mask & JOIST_REGS_DR) && (r->dr6 >> 32 || r->dr7 >> 32))
 		return false;
@@ -215,13 +239,7 @@ static void write_msrs(struct vcpu *v, const struct joist_regs *r)
 			backend->reg_set(v, (enum vreg)msr_vreg[i], r->msr[i]);
 	}
 	backend->reg_set(v, VREG_PAT, v->gs.pat);
-	if (r->tsc != vcpu_tsc(v)) {
-		u64 adjust = v->gs.tsc_adjust;
-
-		tsc_write(v, r->tsc);
-		v->gs.tsc_adjust = adjust;
-	}
-	pvclock_update(v);
+	tsc_shift(v, r->tsc - vcpu_tsc(v));
 }
 
 static void write_regs(struct vcpu *v, u32 mask, const struct joist_regs *r)

@@ -2,6 +2,7 @@
 /*
  * hc_vcpu.c -- calls that run a vCPU, interrupt it, or set its parameters.
  */
+#include "arch/x86/msr.h"
 #include "core/hypercall.h"
 #include "core/log.h"
 
@@ -67,6 +68,16 @@ static int intr_exception(struct vcpu *v, const struct joist_intr *a)
 			   (error ? JOIST_EVENT_ERROR : 0), a->error);
 }
 
+/* The 8259's answer to JOIST_EXIT_EXTINT: the vCPU can take it now. */
+static int intr_extint(struct vcpu *v, const struct joist_intr *a)
+{
+	if (a->vector > 255)
+		return fail(-EINVAL);
+	if (__atomic_load_n(&v->forward, __ATOMIC_RELAXED) != JOIST_EXIT_EXTINT)
+		return fail(-EBUSY);
+	return intr_direct(v, a->vector, 0);
+}
+
 int hc_intr(struct hc_context *c, void *args)
 {
 	struct joist_intr *a = args;
@@ -91,9 +102,7 @@ int hc_intr(struct hc_context *c, void *args)
 			a->wake = BIT(v->id);
 		return 0;
 	case JOIST_INTR_EXTINT:
-		if (a->vector > 255)
-			return fail(-EINVAL);
-		return intr_direct(v, a->vector, 0);
+		return intr_extint(v, a);
 	case JOIST_INTR_EXCEPTION:
 		return intr_exception(v, a);
 	default:
@@ -164,10 +173,7 @@ int hc_writevmparams(struct hc_context *c, void *args)
 		pvclock_wall_clock(v->vm);
 		return 0;
 	case JOIST_PARAM_TSC_OFFSET:
-		vlapic_tsc_moved(&v->lapic, a->value - v->tsc_offset);
-		v->tsc_offset = a->value;
-		backend->tsc_offset_set(v, a->value);
-		pvclock_update(v);
+		tsc_shift(v, a->value - v->tsc_offset);
 		return 0;
 	default:
 		return fail(-EINVAL);

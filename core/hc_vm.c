@@ -92,7 +92,7 @@ int hc_info(struct hc_context *c, void *args)
 	u32 index = a->index, i, k;
 	struct vm *vm;
 
-	if (!no_ids(&a->head))
+	if (a->head.vcpu)
 		return fail(-EINVAL);
 	vm = vm_next(&index);
 	if (!vm)
@@ -133,6 +133,8 @@ int hc_stats(struct hc_context *c, void *args)
 	struct joist_stats *a = args;
 	struct vm *vm;
 
+	if (a->reserved)
+		return fail(-EINVAL);
 	if (!a->head.vm) {
 		if (a->head.vcpu >= cpu_count)
 			return fail(-EINVAL);
@@ -155,7 +157,7 @@ int hc_log(struct hc_context *c, void *args)
 {
 	struct joist_log *a = args;
 
-	if (!no_ids(&a->head))
+	if (!no_ids(&a->head) || a->reserved)
 		return fail(-EINVAL);
 	memset(a->text, 0, sizeof(a->text));
 	a->len = log_read(&a->pos, a->text, sizeof(a->text));

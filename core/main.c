@@ -147,6 +147,7 @@ static void create_control_vm(void)
 static void parse_boot_info(u32 magic, u64 mbi)
 {
 	const char *why;
+	/* mbi comes from a 32-bit register: it is below MBI_MAPPED. */
 	int err = mb2_parse(magic, (const void *)mbi, MBI_MAPPED - mbi, &boot_info, &why);
 
 	/* Defaults first: a refusal needs somewhere to be seen. */

@@ -206,7 +206,7 @@ static int for_extents(struct vm *vm, const struct memseg *s,
 	return 0;
 }
 
-static int show(struct vm *vm, u64 hpa, u64 len)
+static int show_locked(struct vm *vm, u64 hpa, u64 len)
 {
 	int err;
 
@@ -217,14 +217,14 @@ static int show(struct vm *vm, u64 hpa, u64 len)
 	return err;
 }
 
-static int hide(struct vm *vm, u64 hpa, u64 len)
+static int hide_locked(struct vm *vm, u64 hpa, u64 len)
 {
 	int err;
 
 	if (!page_is_mapped(HPA(hpa)))
 		return 0;
 	err = stage2_unmap(&control_vm->s2, hpa, len);
-	/* show() made these very pages: no split, no memory needed. */
+	/* show_locked() made these very pages: no split, no memory needed. */
 	assert(!err);
 	page_set_mapped(HPA(hpa), len >> PAGE_SHIFT, false);
 	return 0;
@@ -234,6 +234,24 @@ static void control_flushed_collect(void)
 {
 	smp_ask_all_wait(REQ_FLUSH_CONTROL);
 	stage2_collect(&control_vm->s2);
+}
+
+int control_show(u64 hpa, u64 len)
+{
+	int err;
+
+	spin_lock(&control_s2_lock);
+	err = show_locked(NULL, hpa, len);
+	spin_unlock(&control_s2_lock);
+	return err;
+}
+
+void control_hide(u64 hpa, u64 len)
+{
+	spin_lock(&control_s2_lock);
+	hide_locked(NULL, hpa, len);
+	control_flushed_collect();
+	spin_unlock(&control_s2_lock);
 }
 
 int memseg_map(struct vm *vm, u32 seg)
@@ -246,9 +264,9 @@ int memseg_map(struct vm *vm, u32 seg)
 	if (s->mapped)
 		return fail(-EEXIST);
 	spin_lock(&control_s2_lock);
-	err = for_extents(vm, s, show);
+	err = for_extents(vm, s, show_locked);
 	if (err)
-		for_extents(vm, s, hide);
+		for_extents(vm, s, hide_locked);
 	/* Also when nothing was taken away: pages of ones may have been. */
 	control_flushed_collect();
 	spin_unlock(&control_s2_lock);
@@ -263,7 +281,7 @@ int memseg_unmap(struct vm *vm, u32 seg)
 	if (!s || !s->mapped)
 		return fail(-ENOENT);
 	spin_lock(&control_s2_lock);
-	for_extents(vm, s, hide);
+	for_extents(vm, s, hide_locked);
 	control_flushed_collect();
 	spin_unlock(&control_s2_lock);
 	s->mapped = false;

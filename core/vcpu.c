@@ -18,11 +18,35 @@
 
 static_assert(sizeof(struct vcpu) <= PAGE_SIZE, "a vCPU is one page");
 
+/* The run page: the guest's by owner, shown to the control VM at once. */
+static int run_page_init(struct vcpu *v)
+{
+	hpa_t pa;
+	int err;
+
+	if (!page_alloc(ORDER_4K, v->vm->owner, &pa))
+		return fail(-ENOMEM);
+	err = control_show(pa.v, PAGE_SIZE);
+	if (err) {
+		page_free(pa, ORDER_4K, v->vm->owner);
+		return err;
+	}
+	v->run = hpa_ptr(pa);
+	return 0;
+}
+
+static void run_page_fini(struct vcpu *v)
+{
+	hpa_t pa = ptr_hpa(v->run);
+
+	control_hide(pa.v, PAGE_SIZE);
+	page_free(pa, ORDER_4K, v->vm->owner);
+}
+
 int vcpu_create(struct vm *vm, u32 id, struct vcpu **out)
 {
 	struct vcpu *v = page_alloc_hyp();
 	int err = -ENOMEM;
-	hpa_t run;
 
 	if (!v)
 		return fail(-ENOMEM);
@@ -32,11 +56,9 @@ int vcpu_create(struct vm *vm, u32 id, struct vcpu **out)
 	v->xstate = page_alloc_hyp();
 	if (!v->xstate)
 		goto free_vcpu;
-	if (!v->control) {
-		if (!page_alloc(ORDER_4K, vm->owner, &run))
-			goto free_xstate;
-		v->run = hpa_ptr(run);
-	}
+	err = v->control ? 0 : run_page_init(v);
+	if (err)
+		goto free_xstate;
 	err = backend->vcpu_init(v);
 	if (err)
 		goto free_run;
@@ -46,7 +68,7 @@ int vcpu_create(struct vm *vm, u32 id, struct vcpu **out)
 
 free_run:
 	if (v->run)
-		page_free(ptr_hpa(v->run), ORDER_4K, vm->owner);
+		run_page_fini(v);
 free_xstate:
 	page_free_hyp(v->xstate);
 free_vcpu:
@@ -58,7 +80,7 @@ void vcpu_destroy(struct vcpu *v)
 {
 	backend->vcpu_fini(v);
 	if (v->run)
-		page_free(ptr_hpa(v->run), ORDER_4K, v->vm->owner);
+		run_page_fini(v);
 	page_free_hyp(v->xstate);
 	page_free_hyp(v);
 }
@@ -280,12 +302,14 @@ static bool halted(struct vcpu *v)
 	return true;
 }
 
-static void complete_pending(struct vcpu *v)
+/* False: the instruction goes on with another access, RUN ends at once. */
+static bool complete_pending(struct vcpu *v)
 {
 	if (v->pending.kind == PENDING_IO)
 		io_complete(v);
 	else if (v->pending.kind == PENDING_MMIO)
-		mmio_complete(v);
+		return mmio_complete(v) != FORWARD;
+	return true;
 }
 
 /*
@@ -400,10 +424,11 @@ u32 vcpu_run(struct vcpu *v)
 	v->forward = JOIST_EXIT_NONE;
 	__atomic_store_n(&v->sleeping, 0, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&v->on_cpu, c->id + 1, __ATOMIC_SEQ_CST);
-	complete_pending(v);
-	load_guest(c, v);
-	run_loop(c, v, flags);
-	unload_guest(c, v);
+	if (complete_pending(v)) {
+		load_guest(c, v);
+		run_loop(c, v, flags);
+		unload_guest(c, v);
+	}
 	__atomic_store_n(&v->on_cpu, 0, __ATOMIC_SEQ_CST);
 	/* What joist.ko is told now is what it knows. */
 	v->deadline_told = host_deadline(v);

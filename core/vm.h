@@ -46,6 +46,7 @@ struct pending {
 	u8 read;
 	u8 string;
 	u32 count;		/* elements of a string operation */
+	u64 gpa;		/* MMIO */
 	struct insn insn;
 };
 
@@ -170,6 +171,10 @@ int memseg_unmap(struct vm *vm, u32 seg);
 int memseg_query(struct vm *vm, struct joist_memseg *a);
 /* Everything of a VM nobody uses any more; -EAGAIN: call again. */
 int memseg_free_all(struct vm *vm);
+/* One range of guest frames appears at its own address in the control VM, or
+ * is gone from all cores' view on return. */
+int control_show(u64 hpa, u64 len);
+void control_hide(u64 hpa, u64 len);
 /* Boot: the control VM's identity map. */
 void control_stage2_init(void);
 extern struct spinlock control_s2_lock;

@@ -2,10 +2,12 @@
 /*
  * console.c -- the log on serial ports and screen.
  */
+#include "arch/x86/paging.h"
 #include "boot/mb2.h"
 #include "boot/param.h"
 #include "core/log.h"
 #include "drivers/console.h"
+#include "drivers/screen.h"
 #include "drivers/uart.h"
 
 static struct uart uarts[PARAM_UARTS];
@@ -32,4 +34,11 @@ void console_init_serial(const struct params *p)
 
 void console_init_screen(const struct params *p, const struct boot_info *bi)
 {
+	volatile void *base;
+
+	if (!p->screen || !bi->has_screen)
+		return;
+	base = map_window(bi->screen.addr, screen_bytes(&bi->screen), MAP_DEVICE);
+	if (!screen_init(&bi->screen, base))
+		log_sink_add(screen_putc);
 }

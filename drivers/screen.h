@@ -28,10 +28,20 @@ struct screen_mode {
 	struct screen_field red, green, blue;
 };
 
-/* Bytes of memory behind addr that screen_init() wants mapped. */
+/* Bytes of memory behind addr that the mode covers. */
 static inline u64 screen_bytes(const struct screen_mode *m)
 {
 	return (u64)m->pitch * m->height;
 }
+
+/*
+ * Clears the screen; base is where screen_bytes(m) at m->addr are mapped.
+ * -ENODEV: a mode that we cannot write text in; screen_putc() is not to be
+ * called then.
+ */
+int screen_init(const struct screen_mode *m, volatile void *base);
+
+/* Takes newline, return and tab; a line that is full goes on in the next. */
+void screen_putc(char c);
 
 #endif

@@ -152,6 +152,7 @@ static const struct exit_row control_rows[JOIST_STAT_COUNT] = {
 	[JOIST_STAT_CPUID] = { control_cpuid, true },
 	[JOIST_STAT_MSR_READ] = { control_rdmsr, true },
 	[JOIST_STAT_MSR_WRITE] = { control_wrmsr, true },
+	[JOIST_STAT_CR] = { exit_gp },
 	[JOIST_STAT_STAGE2] = { control_stage2 },
 	[JOIST_STAT_HYPERCALL] = { hypercall, true },
 	[JOIST_STAT_NMI] = { exit_nmi },

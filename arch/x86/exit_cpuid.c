@@ -50,9 +50,9 @@
 struct guest_features guest_features __ro_after_init;
 
 /* SDM, "Extended Control Registers (Including XCR0)". */
-bool xcr0_valid(u64 xcr0)
+bool xcr0_valid(u64 xcr0, u64 features)
 {
-	if (!(xcr0 & XCR0_X87) || (xcr0 & ~guest_features.xcr0))
+	if (!(xcr0 & XCR0_X87) || (xcr0 & ~features))
 		return false;
 	if ((xcr0 & XCR0_AVX) && !(xcr0 & XCR0_SSE))
 		return false;

@@ -9,6 +9,7 @@
 #include "arch/x86/msr.h"
 #include "arch/x86/regs.h"
 
+#define ATTR_LONG	BIT(13)
 #define CR3_PCID	BITS(11, 0)
 #define CR3_NO_FLUSH	BIT(63)
 
@@ -23,13 +24,15 @@ static u64 gpr_read(struct vcpu *v, const struct insn *in)
 static bool cr0_valid(struct vcpu *v, u64 val)
 {
 	u64 cr4 = backend->reg_get(v, VREG_CR4), efer = backend->reg_get(v, VREG_EFER);
+	u64 old = backend->reg_get(v, VREG_CR0);
 	struct joist_segment cs;
 
 	if (val >> 32 || ((val & CR0_PG) && !(val & CR0_PE)) || ((val & CR0_NW) && !(val & CR0_CD)))
 		return false;
-	if ((val & CR0_PG) && (efer & EFER_LME) && !(backend->reg_get(v, VREG_CR0) & CR0_PG)) {
+	/* Into and out of long mode only from outside 64-bit mode. */
+	if ((efer & EFER_LME) && ((val ^ old) & CR0_PG)) {
 		backend->seg_get(v, JOIST_CS, &cs);
-		if (!(cr4 & CR4_PAE) || (cs.attr & BIT(13)))
+		if ((cs.attr & ATTR_LONG) || !(cr4 & CR4_PAE))
 			return false;
 	}
 	return (val & CR0_PG) || !(cr4 & CR4_PCIDE);
@@ -178,9 +181,9 @@ enum verdict exit_xsetbv(struct vcpu *v)
 	if (!(backend->reg_get(v, VREG_CR4) & CR4_OSXSAVE))
 		return exit_ud(v);
 	if ((u32)v->gpr[JOIST_RCX] || backend->reg_get(v, VREG_CPL) ||
-	    !(v->control ? (val & XCR0_X87) && !(val & ~guest_features.host_xcr0) : xcr0_valid(val)))
+	    !xcr0_valid(val, v->control ? guest_features.host_xcr0 : guest_features.xcr0) ||
+	    !xsetbv_safe(val))
 		return exit_gp(v);
-	xsetbv(0, val);
 	v->gs.xcr0 = val;
 	return DONE;
 }

@@ -79,6 +79,26 @@ static bool move_element(struct vcpu *v, u64 linear, u8 *buf, u32 size, bool to_
 	return true;
 }
 
+bool string_gpa(struct vcpu *v, const struct insn *in, bool dest, gpa_t *gpa)
+{
+	u64 linear = string_linear(v, in, dest, v->gpr[dest ? JOIST_RDI : JOIST_RSI]);
+	u32 error;
+	int err = guest_translate(v, GVA(linear), data_access(v, dest), gpa, &error);
+
+	if (err == -EFAULT) {
+		backend->reg_set(v, VREG_CR2, linear);
+		event_exception_error(v, EXC_PF, error);
+	}
+	return !err;
+}
+
+bool string_move(struct vcpu *v, const struct insn *in, u8 *data, bool dest)
+{
+	u64 linear = string_linear(v, in, dest, v->gpr[dest ? JOIST_RDI : JOIST_RSI]);
+
+	return move_element(v, linear, data, in->size, dest);
+}
+
 static u32 element_count(struct vcpu *v, const struct insn *in, u32 size)
 {
 	u64 n = v->gpr[JOIST_RCX] & addr_mask(in);
@@ -116,6 +136,7 @@ static enum verdict string_io(struct vcpu *v)
 	bool is_in = v->x.io.in;
 	u32 size = v->x.io.size, count, i;
 	struct insn in;
+	gpa_t gpa;
 
 	if (guest_insn(v, &in) || (in.kind != INSN_INS && in.kind != INSN_OUTS))
 		return RETRY;
@@ -124,20 +145,9 @@ static enum verdict string_io(struct vcpu *v)
 		exit_step(v, in.len);
 		return RETRY;
 	}
-	if (is_in) {
-		/* The first element's page must be there before the device is read. */
-		gpa_t gpa;
-		u32 error;
-		u64 linear = string_linear(v, &in, true, element_offset(v, true, size, 0));
-		int err = guest_translate(v, GVA(linear), data_access(v, true), &gpa, &error);
-
-		if (err == -EFAULT) {
-			backend->reg_set(v, VREG_CR2, linear);
-			event_exception_error(v, EXC_PF, error);
-		}
-		if (err)
-			return RETRY;
-	}
+	/* The first element's page must be there before the device is read. */
+	if (is_in && !string_gpa(v, &in, true, &gpa))
+		return RETRY;
 	for (i = 0; i < count && !is_in; i++)
 		if (!move_element(v, string_linear(v, &in, false,
 						   element_offset(v, false, size, i)),

@@ -209,12 +209,9 @@ enum verdict exit_rdmsr(struct vcpu *v)
 	return DONE;
 }
 
-void tsc_write(struct vcpu *v, u64 tsc)
+void tsc_shift(struct vcpu *v, u64 delta)
 {
-	u64 delta = tsc - vcpu_tsc(v);
-
 	v->tsc_offset += delta;
-	v->gs.tsc_adjust += delta;
 	backend->tsc_offset_set(v, v->tsc_offset);
 	vlapic_tsc_moved(&v->lapic, delta);
 	pvclock_update(v);
@@ -224,10 +221,14 @@ static int guest_msr_write(struct vcpu *v, u32 msr, u64 val)
 {
 	switch (msr) {
 	case MSR_TSC:
-		tsc_write(v, val);
+		/* SDM, "Time-Stamp Counter Adjustment": both move by as much. */
+		val -= vcpu_tsc(v);
+		v->gs.tsc_adjust += val;
+		tsc_shift(v, val);
 		return 0;
 	case MSR_TSC_ADJUST:
-		tsc_write(v, vcpu_tsc(v) + val - v->gs.tsc_adjust);
+		tsc_shift(v, val - v->gs.tsc_adjust);
+		v->gs.tsc_adjust = val;
 		return 0;
 	case MSR_APIC_BASE:
 		return vlapic_set_base(&v->lapic, val);

@@ -19,11 +19,9 @@ static u64 size_mask(u32 size)
 	return ~0ull >> (64 - 8 * size);
 }
 
-/* Where the value that an instruction stores comes from. */
-static u64 store_value(struct vcpu *v, const struct insn *in)
+/* The operand that is not memory. */
+static u64 source(struct vcpu *v, const struct insn *in)
 {
-	if (in->kind == INSN_STOS)
-		return v->gpr[JOIST_RAX] & size_mask(in->size);
 	return insn_source(in, in->flags & INSN_F_IMM ? 0 : v->gpr[in->reg]);
 }
 
@@ -60,58 +58,86 @@ static bool is_string(const struct insn *in)
 	return in->kind == INSN_STOS || in->kind == INSN_LODS || in->kind == INSN_MOVS;
 }
 
-/* A value has been read for the instruction: put it where it belongs. */
-static void load_finish(struct vcpu *v, const struct insn *in, u64 data)
+static void step(struct vcpu *v, const struct insn *in)
+{
+	if (is_string(in))
+		string_step(v, in);
+	else
+		exit_step(v, in->len);
+}
+
+/*
+ * The instruction has read `data`.  True if it goes on to write *out to the
+ * same place; otherwise it is done.
+ */
+static bool loaded(struct vcpu *v, const struct insn *in, u64 data, u64 *out)
 {
 	data &= size_mask(in->size);
-	if (in->kind == INSN_LODS) {
-		u64 mask = size_mask(in->size);
-
-		v->gpr[JOIST_RAX] = in->size == 4 ? data :
-				    (v->gpr[JOIST_RAX] & ~mask) | data;
-		string_step(v, in);
-		return;
-	}
-	if (in->kind == INSN_ALU) {
-		u64 src = insn_source(in, in->flags & INSN_F_IMM ? 0 : v->gpr[in->reg]);
-
-		data = insn_alu(in, data, src, &v->rflags);
+	*out = data;
+	switch (in->kind) {
+	case INSN_ALU:
+		*out = insn_alu(in, data, source(v, in), &v->rflags);
 		if (in->flags & INSN_F_TO_REG)
-			v->gpr[in->reg] = insn_load_result(in, v->gpr[in->reg], data);
-	} else {
+			v->gpr[in->reg] = insn_load_result(in, v->gpr[in->reg], *out);
+		break;
+	case INSN_XCHG:
+		*out = source(v, in);
+		v->gpr[in->reg] = insn_load_result(in, v->gpr[in->reg], data);
+		break;
+	case INSN_MOVS:
+		/* to memory: movs_load() */
+		break;
+	default:
 		v->gpr[in->reg] = insn_load_result(in, v->gpr[in->reg], data);
 	}
-	exit_step(v, in->len);
+	if (in->kind != INSN_MOVS && (in->flags & INSN_F_WRITE))
+		return true;
+	step(v, in);
+	return false;
+}
+
+/* Whether the access is a write and nothing else. */
+static bool only_writes(const struct insn *in)
+{
+	return in->kind == INSN_STORE || in->kind == INSN_STOS;
+}
+
+/* SDM, "APIC Register Address Map": 32 bits at 16-byte boundaries. */
+static u64 lapic_load(struct vcpu *v, u64 gpa)
+{
+	u32 reg = (u32)(gpa & (PAGE_SIZE - 1)) >> 4;
+	u64 val = ~0ull;
+
+	if (reg >= VLAPIC_REGS)
+		return val;
+	vlapic_read(&v->lapic, reg, false, vcpu_tsc(v), &val);
+	return gpa & 12 ? 0 : (val & 0xffffffff) >> 8 * (gpa & 3);
+}
+
+static void lapic_store(struct vcpu *v, u64 gpa, u64 val, struct vlapic_action *a)
+{
+	u32 reg = (u32)(gpa & (PAGE_SIZE - 1)) >> 4;
+
+	if (!(gpa & 15) && reg < VLAPIC_REGS)
+		vlapic_write(&v->lapic, reg, false, (u32)val, vcpu_tsc(v), a);
 }
 
 static enum verdict lapic_access(struct vcpu *v, const struct insn *in, u64 gpa)
 {
-	u32 reg = (u32)(gpa & (PAGE_SIZE - 1)) >> 4;
 	struct vlapic_action a = {};
-	u64 val = ~0ull;
+	u64 val;
 
-	/* SDM, "APIC Register Address Map": 32 bits at 16-byte boundaries. */
-	if (in->flags & INSN_F_WRITE || in->kind == INSN_STOS) {
-		if (!(gpa & 15) && reg < VLAPIC_REGS)
-			vlapic_write(&v->lapic, reg, false, (u32)store_value(v, in),
-				     vcpu_tsc(v), &a);
-		if (is_string(in))
-			string_step(v, in);
-		else
-			exit_step(v, in->len);
-		return apic_act(v, &a, RETRY);
+	if (only_writes(in)) {
+		val = source(v, in);
+	} else if (!loaded(v, in, lapic_load(v, gpa), &val)) {
+		return RETRY;
 	}
-	if (reg < VLAPIC_REGS) {
-		vlapic_read(&v->lapic, reg, false, vcpu_tsc(v), &val);
-		val = (val & 0xffffffff) >> 8 * (gpa & 3);
-		if (gpa & 12)
-			val = 0;
-	}
-	load_finish(v, in, val);
-	return RETRY;
+	lapic_store(v, gpa, val, &a);
+	step(v, in);
+	return apic_act(v, &a, RETRY);
 }
 
-/* What of an instruction on device memory can be handed to user space. */
+/* What of an instruction on device memory can be done here. */
 static bool mmio_known(const struct insn *in)
 {
 	switch (in->kind) {
@@ -119,13 +145,53 @@ static bool mmio_known(const struct insn *in)
 	case INSN_STORE:
 	case INSN_STOS:
 	case INSN_LODS:
-		return true;
+	case INSN_MOVS:
 	case INSN_ALU:
-		/* Compares and register results; no read-modify-write. */
-		return !(in->flags & INSN_F_WRITE);
+	case INSN_XCHG:
+		return true;
 	default:
 		return false;
 	}
+}
+
+static enum verdict mmio_write(struct vcpu *v, const struct insn *in, u64 gpa, u64 val)
+{
+	v->run->mmio.gpa = gpa;
+	v->run->mmio.size = in->size;
+	v->run->mmio.write = 1;
+	v->run->mmio.data = val & size_mask(in->size);
+	v->pending.kind = PENDING_NONE;
+	step(v, in);
+	v->forward = JOIST_EXIT_MMIO;
+	return FORWARD;
+}
+
+static enum verdict mmio_read(struct vcpu *v, const struct insn *in, u64 gpa)
+{
+	v->run->mmio.gpa = gpa;
+	v->run->mmio.size = in->size;
+	v->run->mmio.write = 0;
+	v->run->mmio.data = 0;
+	v->pending.kind = PENDING_MMIO;
+	v->pending.insn = *in;
+	v->pending.gpa = gpa;
+	v->forward = JOIST_EXIT_MMIO;
+	return FORWARD;
+}
+
+/* MOVS with a device at one end: the CPU has checked both addresses. */
+static enum verdict movs(struct vcpu *v, const struct insn *in, u64 gpa)
+{
+	u64 data = 0, n;
+	gpa_t to;
+
+	if (!string_gpa(v, in, true, &to))
+		return RETRY;
+	if (to.v != gpa || guest_ptr(v, to, &n))
+		return mmio_read(v, in, gpa);
+	if (!string_move(v, in, (u8 *)&data, false))
+		return RETRY;
+	return mmio_write(v, in, gpa, data);
 }
 
 enum verdict exit_stage2(struct vcpu *v)
@@ -142,33 +208,34 @@ enum verdict exit_stage2(struct vcpu *v)
 		return RETRY;
 	if (err || !mmio_known(&in))
 		return exit_error(v, JOIST_ERR_EMULATE);
+	v->run->rip = v->rip;
+	if (in.kind == INSN_MOVS)
+		return movs(v, &in, gpa);
 	if (gpa - VLAPIC_BASE_ADDR < PAGE_SIZE)
 		return lapic_access(v, &in, gpa);
-
-	v->run->rip = v->rip;
-	v->run->mmio.gpa = gpa;
-	v->run->mmio.size = in.size;
-	v->forward = JOIST_EXIT_MMIO;
-	if (in.kind == INSN_STORE || in.kind == INSN_STOS) {
-		v->run->mmio.write = 1;
-		v->run->mmio.data = store_value(v, &in);
-		if (is_string(&in))
-			string_step(v, &in);
-		else
-			exit_step(v, in.len);
-		return FORWARD;
-	}
-	v->run->mmio.write = 0;
-	v->run->mmio.data = 0;
-	v->pending.kind = PENDING_MMIO;
-	v->pending.insn = in;
-	return FORWARD;
+	return only_writes(&in) ? mmio_write(v, &in, gpa, source(v, &in)) : mmio_read(v, &in, gpa);
 }
 
-void mmio_complete(struct vcpu *v)
+/* What user space answered to a read. */
+enum verdict mmio_complete(struct vcpu *v)
 {
+	u64 data = __atomic_load_n(&v->run->mmio.data, __ATOMIC_RELAXED), out;
+	const struct insn in = v->pending.insn;
+
 	v->pending.kind = PENDING_NONE;
-	load_finish(v, &v->pending.insn, __atomic_load_n(&v->run->mmio.data, __ATOMIC_RELAXED));
+	if (in.kind == INSN_MOVS) {
+		gpa_t to;
+		u64 n;
+
+		/* From one device to another: the second half is a write. */
+		if (string_gpa(v, &in, true, &to) && !guest_ptr(v, to, &n))
+			return mmio_write(v, &in, to.v, data);
+		if (!string_move(v, &in, (u8 *)&data, true))
+			return RETRY;
+	}
+	if (loaded(v, &in, data, &out))
+		return mmio_write(v, &in, v->pending.gpa, out);
+	return RETRY;
 }
 
 /* A write that must not happen: as if the memory were read-only. */
@@ -181,11 +248,25 @@ static enum verdict drop_write(struct vcpu *v)
 		return RETRY;
 	if (err)
 		return exit_gp(v);
-	if (is_string(&in))
-		string_step(v, &in);
-	else
-		exit_step(v, in.len);
+	/* Its reading half finds ones. */
+	if (in.kind == INSN_XCHG)
+		v->gpr[in.reg] = insn_load_result(&in, v->gpr[in.reg], ~0ul);
+	step(v, &in);
 	return RETRY;
+}
+
+/* A load, done here: every one is counted.  Anything else finds a page. */
+static enum verdict read_ones(struct vcpu *v, u64 gpa)
+{
+	struct insn in;
+
+	u64 out;
+
+	if (!guest_insn(v, &in) && (in.kind == INSN_LOAD || in.kind == INSN_LODS)) {
+		loaded(v, &in, ~0ul, &out);
+		return RETRY;
+	}
+	return forbidden_map_ones(gpa) ? exit_gp(v) : RETRY;
 }
 
 enum verdict control_stage2(struct vcpu *v)
@@ -200,5 +281,5 @@ enum verdict control_stage2(struct vcpu *v)
 		return exit_gp(v);
 	if (v->x.s2.write)
 		return drop_write(v);
-	return forbidden_map_ones(gpa) ? exit_gp(v) : RETRY;
+	return read_ones(v, gpa);
 }

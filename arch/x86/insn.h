@@ -138,6 +138,19 @@ static inline void xsetbv(u32 reg, u64 v)
 	__asm__ volatile("xsetbv" : : "c"(reg), "a"((u32)v), "d"((u32)(v >> 32)));
 }
 
+/* Writes XCR0; false if the CPU refuses. */
+static inline bool xsetbv_safe(u64 v)
+{
+	u8 ok;
+
+	__asm__ volatile("1: xsetbv\n\tmovb $1, %0\n\tjmp 3f\n"
+			 "2: movb $0, %0\n"
+			 "3:\n"
+			 ".pushsection .extable, \"a\"\n\t.quad 1b, 2b\n.popsection"
+			 : "=&r"(ok) : "c"(0), "a"((u32)v), "d"((u32)(v >> 32)));
+	return ok;
+}
+
 static inline void invlpg(const void *va)
 {
 	__asm__ volatile("invlpg (%0)" : : "r"(va) : "memory");

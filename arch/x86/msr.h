@@ -11,8 +11,8 @@ struct vcpu;
 
 bool pat_valid(u64 pat);
 bool canonical(u64 addr);
-/* The guest's TSC reads `tsc` from now on. */
-void tsc_write(struct vcpu *v, u64 tsc);
+/* The guest's TSC reads delta more from now on. */
+void tsc_shift(struct vcpu *v, u64 delta);
 /* -EINVAL: #GP. */
 int efer_write(struct vcpu *v, u64 val);
 

@@ -94,6 +94,17 @@ $(BUILD)/initrd.img: $(wildcard $(CTL_IMAGE)/*) $(CTL_KO) $(CTL_TOOLS) \
 		--file $(BUILD)/vmlinux:/usr/share/joist/guest/vmlinux \
 		--file $(BUILD)/guest.img:/usr/share/joist/guest/initrd
 
+# joist.ko's test, to be appended to the live image: it runs and powers off.
+$(BUILD)/ko_test: tests/boot/ko/ko_test.c $(CTL)/joist_ioctl.h include/joist.h
+	@mkdir -p $(@D)
+	gcc -O2 -Wall -Wextra -Werror -static -pthread -Iinclude -I$(CTL) \
+		-o $@ $<
+
+$(BUILD)/ko_test.img: $(BUILD)/ko_test $(CTL_IMAGE)/mkinitrd.py \
+		tests/boot/ko/autorun
+	$(CTL_IMAGE)/mkinitrd.py $@ --bare --program $<:/bin/ko_test \
+		--file tests/boot/ko/autorun:/joist-autorun
+
 # The ISO.
 $(BUILD)/joist.iso: $(ELF) $(BUILD)/initrd.img $(CTL_VMLINUZ) \
 		grub.cfg tests/boot/mkiso
@@ -118,3 +129,12 @@ run: $(BUILD)/joist.iso
 	@tests/boot/run-qemu --iso $< --machine $(MACHINE) \
 		--firmware $(FIRMWARE) --cpus $(CPUS) --mem $(MEM) \
 		--scratch $(BUILD) $(if $(DISK),--disk $(DISK))
+
+# The same unattended, with something to see.  The unpacked kernel saves time
+# where the processor is emulated.
+.PHONY: demo
+demo: $(ELF) $(BUILD)/initrd.img $(BUILD)/vmlinux
+	@tests/boot/demo --elf $(ELF) --control $(BUILD)/vmlinux \
+		--control-args '$(CONTROL_ARGS)' --tunables '$(TUNABLES)' \
+		--initrd $(BUILD)/initrd.img -- --machine $(MACHINE) \
+		--firmware $(FIRMWARE) --cpus $(CPUS) --mem $(MEM)

@@ -48,7 +48,8 @@ struct joist_destroy {
 /*
  * On /dev/joist/NAME.  RUN returns 0 only for the exits of user space
  * (JOIST_EXIT_IO and after); the others are handled in the module.  EINTR: a
- * signal is pending (the VM is as before; call again).  EBUSY: another thread
+ * signal is pending, or Linux wants the thread for a moment (the VM is as
+ * before; call again).  EBUSY: another thread
  * is in RUN of this vCPU.  Calls that want a vCPU outside RUN (READREGS, ...)
  * or all of them (MEMSEG_*) make it leave RUN, do their work, and let it go
  * on: RUN's caller does not notice.

@@ -355,6 +355,16 @@ void trap(struct frame *f)
 	     f->vector, f->error, f->rip, read_cr2(), f->rsp);
 }
 
+bool cr0_checked(void)
+{
+	u64 cr0 = read_cr0();
+
+	if (try_write_cr0(cr0 | CR0_NW) == FAULT(X_GP))
+		return true;
+	write_cr0(cr0);
+	return false;
+}
+
 /* xorshift64*; each core would need its own, so only core 0 draws. */
 static u64 random_state = 88172645463325252ull;
 

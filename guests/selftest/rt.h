@@ -141,5 +141,7 @@ u64 random64(void);
 void random_seed(u64 seed);
 
 u64 user_hypercall(u32 nr, u64 block, u32 vmmcall);
+/* Whether this CPU faults on CR0.NW without CD, and so checks CR0 at all. */
+bool cr0_checked(void);
 
 #endif

@@ -2,17 +2,10 @@
 /*
  * fuzz_param.c -- any text as a command line: every value stays in range.
  */
-#include <stdlib.h>
-
 #include "boot/param.c"
+#include "tests/unit/fuzz_patch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool ok)
-{
-	if (!ok)
-		abort();
-}
 
 static void complain(void *ctx, const char *word, const char *why)
 {
@@ -20,13 +13,18 @@ static void complain(void *ctx, const char *word, const char *why)
 	must(why && strlen(why) && strlen(word) < PARAM_WORD);
 }
 
+static const char line[] =
+	"control_mem=512M console=com1:9600,0x2f8,screen loglvl=debug maxcpu=4 "
+	"panic=10 iommu=off vid=off \"pptdevs=2/0/0 3/31/7\" pptdevs2=1/2/3 "
+	"maxcpu=0x10 panic=halt console=none";
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char *text = malloc(size + 1);
+	char *text = (char *)fuzz_patch(data, size, (const u8 *)line,
+					sizeof(line), &size);
 	struct params p;
 	u32 i;
 
-	memcpy(text, data, size);
 	text[size] = 0;
 	param_parse(text, &p, complain, NULL);
 	must(!p.control_mem || p.control_mem >= CONTROL_MEM_MIN);

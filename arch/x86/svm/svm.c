@@ -26,6 +26,8 @@
 #define ASID_CONTROL		1
 #define ASID_FIRST_GUEST	2
 
+#define CR_WRITES		(BIT(0) | BIT(4))
+
 #define IOPM_SIZE		(3 * PAGE_SIZE)
 #define MSRPM_SIZE		(2 * PAGE_SIZE)
 
@@ -166,7 +168,8 @@ static int svm_vcpu_init(struct vcpu *v)
 			 INTERCEPT_IO;
 	b->intercept4 |= INTERCEPT_WBINVD | INTERCEPT_MONITOR | INTERCEPT_MWAIT |
 			 INTERCEPT_XSETBV;
-	b->intercept_cr_write = BIT(4);
+	/* What these may hold is checked by us, alike on every CPU. */
+	b->intercept_cr_write = CR_WRITES;
 	/*
 	 * A #DB or #AC that raises itself while being delivered would keep the
 	 * core in microcode for ever.
@@ -386,25 +389,34 @@ static void svm_inject(struct vcpu *v, struct event ev)
 	}
 }
 
+static void guest_window(struct vmcb *b, bool intr, u32 priority)
+{
+	b->int_ctl &= ~(VINTR_IRQ | VINTR_PRIO | VINTR_IGN_TPR);
+	b->intercept3 &= ~(u32)INTERCEPT_VINTR;
+	b->intercept_cr_write = CR_WRITES;
+	if (!intr)
+		return;
+	/* A new TPR while a window is open is ours to look at: QEMU's SVM does
+	 * not survive it. */
+	b->intercept_cr_write |= BIT(8);
+	b->intercept3 |= (u32)INTERCEPT_VINTR;
+	b->int_ctl |= VINTR_IRQ | field_put(VINTR_PRIO, priority & 15);
+	if (priority > 15)
+		b->int_ctl |= VINTR_IGN_TPR;
+}
+
 static void svm_want_window(struct vcpu *v, bool intr, bool nmi, u32 priority)
 {
 	struct vmcb *b = v->svm.vmcb;
 
-	b->int_ctl &= ~(VINTR_IRQ | VINTR_PRIO | VINTR_IGN_TPR);
-	b->intercept3 &= ~(u32)INTERCEPT_VINTR;
-	if (intr) {
-		b->int_ctl |= VINTR_IRQ | field_put(VINTR_PRIO, priority & 15);
-		if (priority > 15)
-			b->int_ctl |= VINTR_IGN_TPR;
-		b->intercept3 |= (u32)INTERCEPT_VINTR;
-	}
+	if (!v->control)
+		guest_window(b, intr, priority);
 	/* Stopped at the IRET that ends the last NMI: step over it. */
 	if (nmi && v->svm.iret_rip && !v->svm.iret_step) {
 		v->svm.iret_step = true;
 		v->rflags |= RFLAGS_TF;
 	}
 }
-
 static u32 svm_shadow_get(struct vcpu *v)
 {
 	return (v->svm.vmcb->shadow & 1 ? JOIST_SHADOW_STI : 0) |

@@ -39,8 +39,13 @@ svm_vmrun:
 	mov r15, [rsi + 15 * 8]
 	mov rsi, [rsi + 6 * 8]
 	vmload
+	; With V_INTR_MASKING it is the host's IF that lets a physical interrupt
+	; end guest mode (APM, "Virtual Interrupts").  GIF is 0: none comes before
+	; VMRUN or after the exit.
+	sti
 	vmrun
-	vmsave			; RAX is what it was before VMRUN
+	cli
+	vmsave				; RAX is what it was before VMRUN
 	mov rax, [rsp + 8]
 	mov [rax + 1 * 8], rcx
 	mov [rax + 2 * 8], rdx

@@ -3,6 +3,7 @@
  * svm_exit.c -- a VMCB's exit code in neutral terms.
  */
 #include "arch/x86/backend.h"
+#include "arch/x86/guest_mem.h"
 #include "arch/x86/regs.h"
 #include "arch/x86/svm/vmcb.h"
 #include "core/vm.h"
@@ -102,6 +103,19 @@ static void decode_npf(struct vcpu *v, const struct vmcb *b)
 	v->x.s2.in_walk = info & NPF_TABLE;
 }
 
+/*
+ * VMRUN refused the state.  QEMU also ends guest mode so where a CPU would
+ * raise #GP, on a MOV to a control register; RIP is still at it then.
+ */
+static void decode_invalid(struct vcpu *v)
+{
+	struct insn in;
+
+	v->x.kind = JOIST_STAT_ENTRY_FAIL;
+	if (!guest_insn(v, &in) && in.kind == INSN_MOV_TO_CR)
+		v->x.kind = JOIST_STAT_CR;
+}
+
 void svm_exit_decode(struct vcpu *v)
 {
 	struct vmcb *b = v->svm.vmcb;
@@ -125,6 +139,10 @@ void svm_exit_decode(struct vcpu *v)
 		return;
 	}
 	switch (code) {
+	case SVM_EXIT_INVALID:
+	case (u32)SVM_EXIT_INVALID:
+		decode_invalid(v);
+		break;
 	case SVM_EXIT_IOIO:
 		decode_io(v, b);
 		break;
@@ -155,9 +173,6 @@ void svm_exit_decode(struct vcpu *v)
 		break;
 	case SVM_EXIT_READ_DR0 ... SVM_EXIT_WRITE_DR15:
 		v->x.kind = JOIST_STAT_DR;
-		break;
-	case SVM_EXIT_INVALID:
-		v->x.kind = JOIST_STAT_ENTRY_FAIL;
 		break;
 	default:
 		v->x.kind = JOIST_STAT_OTHER;

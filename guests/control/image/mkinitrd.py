@@ -189,6 +189,8 @@ def pair(text):
 def main():
     ap = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     ap.add_argument("output")
+    ap.add_argument("--bare", action="store_true",
+                    help="without busybox: to be appended to another image")
     ap.add_argument("--busybox", default="/bin/busybox")
     ap.add_argument("--file", type=pair, action="append", default=[],
                     metavar="SOURCE:PATH", help="copy a file in")
@@ -207,7 +209,8 @@ def main():
 
     image = Image()
     try:
-        add_base(image, args.busybox)
+        if not args.bare:
+            add_base(image, args.busybox)
         for source, path in args.file:
             image.copy(source, path)
         for source, path in args.program:

@@ -85,6 +85,7 @@ struct vcpu {
 	int cpu;			/* [a] where, while in_guest */
 	struct rcuwait wait;		/* the thread in RUN sleeps here */
 	struct hrtimer timer;		/* [r] */
+	unsigned long since;		/* [r] jiffies, when RUN was called */
 	u64 deadline;			/* [r] host TSC */
 	u64 armed;			/* [a] the timer's, if it is armed */
 };

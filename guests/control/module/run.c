@@ -10,8 +10,9 @@
  */
 #include <linux/context_tracking.h>
 #include <linux/io.h>
-#include <linux/log2.h>
+#include <linux/jiffies.h>
 #include <linux/ktime.h>
+#include <linux/log2.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -133,10 +134,20 @@ static bool vcpu_is_asked(const struct vcpu *v)
 	       READ_ONCE(v->vm->dead);
 }
 
-static bool task_is_asked(void)
+/*
+ * Work that Linux keeps for the return to user space is seldom urgent, and
+ * with rseq every reschedule leaves some.  So let it wait a little.
+ */
+static bool task_must_return(const struct vcpu *v)
 {
-	return need_resched() || signal_pending(current) ||
-	       test_thread_flag(TIF_NOTIFY_RESUME);
+	return signal_pending(current) ||
+	       (test_thread_flag(TIF_NOTIFY_RESUME) &&
+		time_after(jiffies, v->since + HZ / 10));
+}
+
+static bool task_is_asked(const struct vcpu *v)
+{
+	return need_resched() || task_must_return(v);
 }
 
 /* One turn in the guest.  1: did not enter, look what is wanted. */
@@ -150,7 +161,7 @@ static int vcpu_enter(struct vcpu *v)
 	/* What made anybody wake us is pending in the hypervisor already. */
 	WRITE_ONCE(v->wake, 0);
 	smp_mb();	/* pairs with vcpu_kick() */
-	if (vcpu_is_asked(v) || task_is_asked()) {
+	if (vcpu_is_asked(v) || task_is_asked(v)) {
 		WRITE_ONCE(v->in_guest, 0);
 		/* The clearing above may have met a wake-up of now. */
 		WRITE_ONCE(v->wake, 1);
@@ -211,8 +222,7 @@ static int vcpu_answer_locked(struct vcpu *v)
 
 	if (READ_ONCE(v->vm->dead))
 		ret = -ENXIO;
-	else if (xchg(&v->kick, 0) || signal_pending(current) ||
-		 test_thread_flag(TIF_NOTIFY_RESUME))
+	else if (xchg(&v->kick, 0) || task_must_return(v))
 		ret = -EINTR;
 	if (ret) {
 		mutex_unlock(&v->lock);
@@ -245,6 +255,9 @@ static int vcpu_exit(struct vcpu *v)
 		return vcpu_sleep(v) ? -EINTR : 1;
 	case JOIST_EXIT_NONE:
 		return -EIO;
+	case JOIST_EXIT_TERM:
+		/* Destroying a VM begins with terminating it. */
+		return READ_ONCE(v->vm->dead) ? -ENXIO : 0;
 	default:
 		return a->exit < JOIST_EXIT_COUNT ? 0 : -EIO;
 	}
@@ -256,8 +269,9 @@ static int vcpu_run(struct vcpu *v, struct joist_run_args *out)
 
 	if (mutex_lock_interruptible(&v->lock))
 		return -EINTR;
+	v->since = jiffies;
 	do {
-		if (vcpu_is_asked(v) || task_is_asked()) {
+		if (vcpu_is_asked(v) || task_is_asked(v)) {
 			ret = vcpu_answer_locked(v);
 			if (ret)
 				return ret;

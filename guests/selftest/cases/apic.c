@@ -175,7 +175,7 @@ static void clock_params(void)
 	p.param = JOIST_PARAM_PVCLOCK_GPA;
 	for (i = 0; i < 5; i++) {
 		static const u64 bad[] = {
-			0x1000, ~0ull, 1ull << 63 | 1, 0x7ffffffffffff001,
+			0x1001 | 1ull << 55, ~0ull, 1ull << 63 | 1, 0x7ffffffffffff001,
 			0x1003,
 		};
 

@@ -19,7 +19,7 @@ struct tcase {
 
 #define CASE_LISTS(L)							\
 	L(abi) L(create) L(memseg) L(run) L(io) L(mmio) L(cpu) L(event) L(apic)	\
-	L(regs) L(isolate)
+	L(regs) L(isolate) L(smp) L(random)
 
 #define L(name)	extern const struct tcase cases_##name[];
 CASE_LISTS(L)

@@ -97,6 +97,7 @@ static void create_info(void)
 	CHECK(!seg_alloc(b, 5, MiB, 2 * PAGE_SIZE), "ALLOC fails");
 	for (info.index = 0;; ) {
 		last = info.index;
+		info.head.vm = 0;
 		ret = HC(HC_INFO, &info);
 		if (ret)
 			break;
@@ -131,6 +132,7 @@ static void create_info(void)
 	}
 	CHECK(ret == -ENOENT, "the last INFO gives %ld", ret);
 	CHECK(seen == 7, "INFO showed VMs 0x%x", seen);
+	info.head.vm = 0;
 	info.index = 0xffffffff;
 	HC_WANT(HC_INFO, &info, -ENOENT);
 	info.index = JOIST_MAX_VMS;
@@ -138,8 +140,10 @@ static void create_info(void)
 	/* A gap in the slots is stepped over. */
 	vm_destroy(b);
 	seen = 0;
-	for (info.index = 0; !HC(HC_INFO, &info); seen++)
+	for (info.index = 0; !HC(HC_INFO, &info); seen++) {
 		CHECK(info.head.vm != b, "a destroyed VM is in INFO");
+		info.head.vm = 0;
+	}
 	CHECK_EQ(seen, 2, "VMs in INFO");
 }
 

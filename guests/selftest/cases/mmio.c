@@ -52,6 +52,37 @@ static void payload(const char *name, enum payload which)
 	CHECK(reads && writes, "%u reads, %u writes", reads, writes);
 }
 
+/* What a hypervisor may refuse to emulate, as long as it says so. */
+static bool refuse_device(struct vm *v, u32 vcpu, u32 exit)
+{
+	volatile struct joist_run *run = v->run[vcpu];
+
+	if (exit == JOIST_EXIT_ERROR && run->error.code == JOIST_ERR_EMULATE)
+		skip("not emulated on MMIO (%u bytes: %x %x %x %x)",
+		     run->error.len, run->error.insn[0], run->error.insn[1],
+		     run->error.insn[2], run->error.insn[3]);
+	return ram_device(v, vcpu, exit);
+}
+
+static void optional(const char *name, enum payload which)
+{
+	vm_new(&vm, name, 1, GUEST_RAM);
+	memset(page, 0, sizeof(page));
+	vm.on_exit = refuse_device;
+	vm_payload(&vm, 0, which);
+	run_done(&vm, 0);
+}
+
+static void mmio_rmw(void)
+{
+	optional("mmio-rmw", PL_mmio_rmw);
+}
+
+static void mmio_movs(void)
+{
+	optional("mmio-movs", PL_mmio_movs);
+}
+
 static void mmio_ops(void)
 {
 	payload("mmio", PL_mmio);
@@ -191,6 +222,8 @@ static void mmio_segments(void)
 const struct tcase cases_mmio[] = {
 	{ "mmio/instructions", mmio_ops, 0 },
 	{ "mmio/more-instructions", mmio_more, 0 },
+	{ "mmio/read-modify-write", mmio_rmw, 0 },
+	{ "mmio/movs", mmio_movs, 0 },
 	{ "mmio/errors", mmio_errors, 0 },
 	{ "mmio/sweep", mmio_sweep, 0 },
 	{ "mmio/segments", mmio_segments, 0 },

@@ -18,7 +18,7 @@ struct state {
 	u64 flags, rax, rcx, rdx, rsi, rdi;
 };
 
-#define OPS(O)								\
+#define OPS(O)							\
 	O(load8, "movb (%%rbx), %%al", ARITH)				\
 	O(load8h, "movb (%%rbx), %%ah", ARITH)				\
 	O(load8ch, "movb (%%rbx), %%ch", ARITH)				\
@@ -52,36 +52,15 @@ struct state {
 	O(sib, "movl $8, %%ecx\n\tmovl 16(%%rbx, %%rcx, 4), %%eax", ARITH) \
 	O(movnti, "movnti %%edx, (%%rbx)", ARITH)			\
 	O(movnti64, "movnti %%rdx, (%%rbx)", ARITH)			\
-	O(xchg8, "xchgb %%al, (%%rbx)", ARITH)				\
-	O(xchg32, "xchgl %%eax, (%%rbx)", ARITH)			\
-	O(xchg64, "xchgq %%rax, (%%rbx)", ARITH)			\
-	O(add8, "addb %%al, (%%rbx)", ARITH)				\
-	O(add32, "addl %%eax, (%%rbx)", ARITH)				\
-	O(add64, "lock addq %%rax, (%%rbx)", ARITH)			\
 	O(addr, "addl (%%rbx), %%eax", ARITH)				\
-	O(adc, "adcl %%eax, (%%rbx)", ARITH)				\
 	O(sbb, "sbbl (%%rbx), %%eax", ARITH)				\
-	O(sub16, "subw %%cx, (%%rbx)", ARITH)				\
-	O(subi, "subl $0x1234567, (%%rbx)", ARITH)			\
-	O(addi8, "addl $-3, (%%rbx)", ARITH)				\
-	O(or8, "orb $0x81, (%%rbx)", LOGIC)				\
-	O(or32, "lock orl %%edx, (%%rbx)", LOGIC)			\
-	O(and32, "andl $0xffff0000, (%%rbx)", LOGIC)			\
 	O(and64, "andq (%%rbx), %%rdx", LOGIC)				\
-	O(xor32, "xorl %%ecx, (%%rbx)", LOGIC)				\
 	O(cmp8, "cmpb $0x7f, (%%rbx)", ARITH)				\
 	O(cmp32, "cmpl %%eax, (%%rbx)", ARITH)				\
 	O(cmpr, "cmpq (%%rbx), %%rdx", ARITH)				\
 	O(test8, "testb $0x80, (%%rbx)", LOGIC)				\
 	O(test32, "testl %%eax, (%%rbx)", LOGIC)			\
-	O(not32, "notl (%%rbx)", ARITH)					\
-	O(neg32, "negl (%%rbx)", ARITH)					\
-	O(inc8, "incb (%%rbx)", ARITH)					\
-	O(inc32, "incl (%%rbx)", ARITH)					\
-	O(dec64, "decq (%%rbx)", ARITH)					\
 	O(bti, "btl $7, (%%rbx)", SHIFT_ONLY)				\
-	O(btsi, "btsl $6, (%%rbx)", SHIFT_ONLY)				\
-	O(btri, "lock btrl $5, (%%rbx)", SHIFT_ONLY)			\
 	O(stos8, "movq %%rbx, %%rdi\n\tstosb\n\tsubq %%rbx, %%rdi", ARITH) \
 	O(stos64, "movq %%rbx, %%rdi\n\tstosq\n\tsubq %%rbx, %%rdi", ARITH) \
 	O(lods8, "movq %%rbx, %%rsi\n\tlodsb\n\tsubq %%rbx, %%rsi", ARITH) \
@@ -90,6 +69,30 @@ struct state {
 	  "subq %%rbx, %%rdi", ARITH)					\
 	O(rep_stos_down, "leaq 64(%%rbx), %%rdi\n\tmovl $5, %%ecx\n\tstd\n\t" \
 	  "rep stosw\n\tcld\n\tsubq %%rbx, %%rdi", ARITH)
+
+/* Read, modify, write. */
+#define RMW_OPS(O)							\
+	O(xchg8, "xchgb %%al, (%%rbx)", ARITH)				\
+	O(xchg32, "xchgl %%eax, (%%rbx)", ARITH)			\
+	O(xchg64, "xchgq %%rax, (%%rbx)", ARITH)			\
+	O(add8, "addb %%al, (%%rbx)", ARITH)				\
+	O(add32, "addl %%eax, (%%rbx)", ARITH)				\
+	O(add64, "lock addq %%rax, (%%rbx)", ARITH)			\
+	O(adc, "adcl %%eax, (%%rbx)", ARITH)				\
+	O(sub16, "subw %%cx, (%%rbx)", ARITH)				\
+	O(subi, "subl $0x1234567, (%%rbx)", ARITH)			\
+	O(addi8, "addl $-3, (%%rbx)", ARITH)				\
+	O(or8, "orb $0x81, (%%rbx)", LOGIC)				\
+	O(or32, "lock orl %%edx, (%%rbx)", LOGIC)			\
+	O(and32, "andl $0xffff0000, (%%rbx)", LOGIC)			\
+	O(xor32, "xorl %%ecx, (%%rbx)", LOGIC)				\
+	O(not32, "notl (%%rbx)", ARITH)					\
+	O(neg32, "negl (%%rbx)", ARITH)					\
+	O(inc8, "incb (%%rbx)", ARITH)					\
+	O(inc32, "incl (%%rbx)", ARITH)					\
+	O(dec64, "decq (%%rbx)", ARITH)					\
+	O(btsi, "btsl $6, (%%rbx)", SHIFT_ONLY)				\
+	O(btri, "lock btrl $5, (%%rbx)", SHIFT_ONLY)
 
 #define O(name, insn, mask)						\
 static void op_##name(struct state *s, void *p)				\
@@ -101,6 +104,7 @@ static void op_##name(struct state *s, void *p)				\
 		     : "b"(p) : "memory", "cc");			\
 }
 OPS(O)
+RMW_OPS(O)
 #undef O
 
 static const struct op {
@@ -110,6 +114,8 @@ static const struct op {
 } ops[] = {
 #define O(name, insn, mask)	{ #name, op_##name, mask },
 	OPS(O)
+}, rmw_ops[] = {
+	RMW_OPS(O)
 #undef O
 };
 
@@ -138,15 +144,13 @@ static bool same(void)
 	       *(volatile u64 *)(RAM + 0x700);
 }
 
-PAYLOAD(mmio)
+static void run_ops(const struct op *op, u32 n)
 {
 	struct state a, b;
-	u32 i, j;
+	u32 j;
 
-	for (i = 0; i < ARRAY_SIZE(ops); i++) {
+	for (; n; n--, op++) {
 		for (j = 0; j < ARRAY_SIZE(patterns); j++) {
-			SHARE->val[0] = i;
-			SHARE->val[1] = j;
 			a = (struct state){
 				.flags = 2 | (j & 1), .rax = 0x1122334455667788,
 				.rcx = 0x99aabbccddeeff00,
@@ -157,25 +161,34 @@ PAYLOAD(mmio)
 			b = a;
 			fill(RAM, patterns[j]);
 			fill(MMIO, patterns[j]);
-			ops[i].fn(&a, RAM);
-			ops[i].fn(&b, MMIO);
+			op->fn(&a, RAM);
+			op->fn(&b, MMIO);
 			if (!same())
-				failed(ops[i].name, j, 0xbad0);
-			a.flags &= ops[i].mask;
-			b.flags &= ops[i].mask;
+				failed(op->name, j, 0xbad0);
+			a.flags &= op->mask;
+			b.flags &= op->mask;
 			if (a.flags != b.flags)
-				failed(ops[i].name, b.flags, a.flags);
+				failed(op->name, b.flags, a.flags);
 			if (memcmp(&a, &b, sizeof(a)))
-				failed(ops[i].name, j, 0xbad1);
+				failed(op->name, j, 0xbad1);
 		}
 	}
 }
 
-/* moffs forms, MOVS in all directions, RIP-relative, segment bases. */
+PAYLOAD(mmio)
+{
+	run_ops(ops, ARRAY_SIZE(ops));
+}
+
+PAYLOAD(mmio_rmw)
+{
+	run_ops(rmw_ops, ARRAY_SIZE(rmw_ops));
+}
+
+/* moffs forms, segment bases, address sizes. */
 PAYLOAD(mmio_more)
 {
-	u64 rsi, rdi, rcx, rax;
-	u32 i;
+	u64 rsi, rax;
 
 	asm volatile("movabsl %%eax, 0xd0000040" : : "a"(0x12345678));
 	asm volatile("movabsb 0xd0000041, %%al" : "=a"(rax) : "0"(0xff00));
@@ -184,6 +197,24 @@ PAYLOAD(mmio_more)
 	CHECK_EQ((u32)rax, 0x12345678, "MOV RAX, moffs");
 	asm volatile("movabsw %%ax, 0xd0000040" : : "a"(0xabcd));
 	CHECK_EQ(*(volatile u32 *)(MMIO + 0x40), 0x1234abcd, "MOV moffs, AX");
+
+	/* FS base counts, DS does not. */
+	wrmsr(MSR_FS_BASE, (u64)MMIO);
+	asm volatile("movl %%fs:0x40, %%eax" : "=a"(rax));
+	CHECK_EQ(rax, 0x1234abcd, "FS:disp32");
+	wrmsr(MSR_FS_BASE, 0);
+
+	/* A 32-bit address size cuts the address. */
+	rsi = 0xffffffff00000000ull | (u64)(MMIO + 0x40);
+	asm volatile("movl (%%esi), %%eax" : "=a"(rax) : "S"(rsi));
+	CHECK_EQ(rax, 0x1234abcd, "address size 32");
+}
+
+/* MOVS in all directions. */
+PAYLOAD(mmio_movs)
+{
+	u64 rsi, rdi, rcx;
+	u32 i;
 
 	memcpy(RAM, "the quick brown fox jumps over the lazy dog.....", 48);
 	rsi = (u64)RAM;
@@ -207,17 +238,6 @@ PAYLOAD(mmio_more)
 		     "memory");
 	for (i = 0; i < 48; i++)
 		CHECK_EQ(MMIO[0x100 + i], RAM[i], "REP MOVSQ MMIO to MMIO");
-
-	/* FS base counts, DS does not. */
-	wrmsr(MSR_FS_BASE, (u64)MMIO);
-	asm volatile("movl %%fs:0x40, %%eax" : "=a"(rax));
-	CHECK_EQ(rax, 0x1234abcd, "FS:disp32");
-	wrmsr(MSR_FS_BASE, 0);
-
-	/* A 32-bit address size cuts the address. */
-	rsi = 0xffffffff00000000ull | (u64)(MMIO + 0x40);
-	asm volatile("movl (%%esi), %%eax" : "=a"(rax) : "S"(rsi));
-	CHECK_EQ(rax, 0x1234abcd, "address size 32");
 }
 
 /* Code in MMIO, a stack there, page tables there: the VM cannot go on, and

@@ -1,0 +1,539 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * ko_test.c -- joist.ko's interface, driven from the control VM.
+ *
+ * Prints one line a case, ends with "ko_test: N passed, M failed".  Guests
+ * here are a few bytes of real-mode code at address 0.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "joist_ioctl.h"
+
+#define MIB	(1ull << 20)
+
+static int passed, failed;
+
+static void check_at(int line, bool ok, const char *what)
+{
+	if (ok) {
+		passed++;
+	} else {
+		failed++;
+		printf("FAIL line %d: %s (errno %d)\n", line, what, errno);
+	}
+}
+#define check(cond)	check_at(__LINE__, (cond), #cond)
+#define check_err(expr, e)	check_at(__LINE__, \
+	(errno = 0, (expr)) == -1 && errno == (e), #expr " == " #e)
+
+static int ctl = -1;
+
+static int create(int fd, const char *name, unsigned vcpus, unsigned flags)
+{
+	struct joist_create c = { .vcpus = vcpus, .flags = flags };
+
+	memcpy(c.name, name, strnlen(name, sizeof(c.name)));
+	return ioctl(fd, JOIST_CREATE, &c);
+}
+
+static int destroy(const char *name)
+{
+	struct joist_destroy d = { 0 };
+
+	memcpy(d.name, name, strnlen(name, sizeof(d.name)));
+	return ioctl(ctl, JOIST_DESTROY, &d);
+}
+
+static int vm_open(const char *name)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), JOIST_VM_DIR "/%s", name);
+	return open(path, O_RDWR | O_CLOEXEC);
+}
+
+static unsigned long long pool_free(void)
+{
+	struct joist_capabilities c = { 0 };
+
+	if (ioctl(ctl, JOIST_CAPABILITIES, &c))
+		return 0;
+	return c.pool_free;
+}
+
+static int memseg(int vm, unsigned long cmd, unsigned seg, uint64_t size)
+{
+	struct joist_memseg m = { .seg = seg, .size = size };
+
+	return ioctl(vm, cmd, &m);
+}
+
+/* Segment 0 from its start on. */
+static int query(int vm, struct joist_memseg *m)
+{
+	memset(m, 0, sizeof(*m));
+	return ioctl(vm, JOIST_MEMSEG_QUERY, m);
+}
+
+static struct joist_run *run_page(int vm, unsigned vcpu)
+{
+	return mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, vm,
+		    vcpu * 4096);
+}
+
+static uint8_t *seg_mmap(int vm, unsigned seg, size_t size)
+{
+	return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, vm,
+		    JOIST_MMAP_SEG(seg));
+}
+
+/* Real mode at 0:0, with the flags as after reset. */
+static int start_at_zero(int vm, unsigned vcpu)
+{
+	struct joist_regs_args r = { .head.vcpu = vcpu };
+
+	r.mask = JOIST_REGS_SEG | JOIST_REGS_GPR | JOIST_REGS_EVENT;
+	if (ioctl(vm, JOIST_READREGS, &r))
+		return -1;
+	r.regs.seg[JOIST_CS].base = 0;
+	r.regs.seg[JOIST_CS].selector = 0;
+	r.regs.rip = 0;
+	r.regs.activity = JOIST_VCPU_IDLE;
+	return ioctl(vm, JOIST_WRITEREGS, &r);
+}
+
+static int run(int vm, unsigned vcpu, unsigned *exit)
+{
+	struct joist_run_args a = { .head.vcpu = vcpu };
+	int ret;
+
+	ret = ioctl(vm, JOIST_RUN, &a);
+	*exit = a.exit;
+	return ret;
+}
+
+/* A VM with 1 MiB at 0 that holds `code`; mem may be NULL. */
+static int guest(const char *name, unsigned vcpus, const void *code, size_t len,
+		 uint8_t **mem)
+{
+	uint8_t *p;
+	unsigned i;
+	int vm;
+
+	if (create(ctl, name, vcpus, 0))
+		return -1;
+	vm = vm_open(name);
+	if (vm < 0 || memseg(vm, JOIST_MEMSEG_ALLOC, 0, MIB))
+		return -1;
+	p = seg_mmap(vm, 0, MIB);
+	if (p == MAP_FAILED)
+		return -1;
+	memcpy(p, code, len);
+	for (i = 0; i < vcpus; i++)
+		if (start_at_zero(vm, i))
+			return -1;
+	if (mem)
+		*mem = p;
+	else
+		munmap(p, MIB);
+	return vm;
+}
+
+static const uint8_t code_out[] = { 0xe6, 0x80, 0xeb, 0xfc };	/* out, jmp */
+static const uint8_t code_spin[] = { 0xeb, 0xfe };
+static const uint8_t code_hlt[] = { 0xfa, 0xf4, 0xeb, 0xfd };
+
+static void test_create(void)
+{
+	static const char *const bad[] = {
+		"", "/", "..", ".x", "-x", "a/b", "a b", "a\n", "\xe4",
+		"0123456789012345678901234567890123456789",
+	};
+	struct stat st;
+	unsigned i;
+
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		check_err(create(ctl, bad[i], 1, 0), EINVAL);
+	check_err(create(ctl, "a", 0, 0), EINVAL);
+	check_err(create(ctl, "a", JOIST_MAX_VCPUS + 1, 0), EINVAL);
+	check_err(create(ctl, "a", ~0u, 0), EINVAL);
+	check_err(create(ctl, "a", 1, 2), EINVAL);
+	check_err(create(ctl, "a", 1, ~0u), EINVAL);
+	check_err(ioctl(ctl, JOIST_CREATE, NULL), EFAULT);
+	check_err(ioctl(ctl, JOIST_RUN, NULL), ENOTTY);
+	check_err(ioctl(ctl, 0, NULL), ENOTTY);
+	check_err(destroy("nobody"), ENOENT);
+	check(create(ctl, "a.b-c_1", 2, 0) == 0);
+	check(stat(JOIST_VM_DIR "/a.b-c_1", &st) == 0 &&
+	      (st.st_mode & 0777) == 0660);
+	check_err(create(ctl, "a.b-c_1", 1, 0), EEXIST);
+	check(create(ctl, "joistctl", JOIST_MAX_VCPUS, 0) == 0);
+	check(destroy("joistctl") == 0);
+	check(destroy("a.b-c_1") == 0);
+	check_err(destroy("a.b-c_1"), ENOENT);
+	check(stat(JOIST_VM_DIR "/a.b-c_1", &st) == -1);
+}
+
+static void test_life(void)
+{
+	unsigned long long before = pool_free();
+	struct joist_info info = { 0 };
+	int fd, vm, other;
+
+	/* The creator's descriptor alone holds it. */
+	fd = open(JOIST_CTL_PATH, O_RDWR);
+	check(create(fd, "x", 1, 0) == 0);
+	close(fd);
+	check(vm_open("x") == -1 && errno == ENOENT);
+	/* Then the VM's own. */
+	fd = open(JOIST_CTL_PATH, O_RDWR);
+	check(create(fd, "x", 1, 0) == 0);
+	vm = vm_open("x");
+	close(fd);
+	other = vm_open("x");
+	check(vm >= 0 && other >= 0);
+	check(memseg(vm, JOIST_MEMSEG_ALLOC, 0, 4 * MIB) == 0);
+	check(pool_free() < before);
+	close(vm);
+	check(memseg(other, JOIST_MEMSEG_QUERY, 0, 0) == 0);
+	close(other);
+	check(pool_free() == before);
+	/* A persistent one outlives them. */
+	fd = open(JOIST_CTL_PATH, O_RDWR);
+	check(create(fd, "p", 1, JOIST_CREATE_PERSISTENT) == 0);
+	close(fd);
+	vm = vm_open("p");
+	check(vm >= 0);
+	close(vm);
+	check(ioctl(ctl, JOIST_INFO, &info) == 0 && !strcmp(info.name, "p"));
+	check(destroy("p") == 0);
+	memset(&info, 0, sizeof(info));
+	check_err(ioctl(ctl, JOIST_INFO, &info), ENOENT);
+	check(pool_free() == before);
+}
+
+static void test_memory(void)
+{
+	unsigned long long before = pool_free();
+	struct joist_memseg q;
+	uint8_t *p, *half;
+	size_t i;
+	int vm;
+
+	check(create(ctl, "m", 2, 0) == 0);
+	vm = vm_open("m");
+	check_err(memseg(vm, JOIST_MEMSEG_ALLOC, 0, 0), EINVAL);
+	check_err(memseg(vm, JOIST_MEMSEG_ALLOC, 0, 4095), EINVAL);
+	check_err(memseg(vm, JOIST_MEMSEG_ALLOC, JOIST_MAX_MEMSEGS, MIB), EINVAL);
+	check_err(memseg(vm, JOIST_MEMSEG_ALLOC, ~0u, MIB), EINVAL);
+	check_err(memseg(vm, JOIST_MEMSEG_ALLOC, 0, 1ull << 50), EINVAL);
+	check(pool_free() <= before);
+	check(memseg(vm, JOIST_MEMSEG_ALLOC, 0, 8 * MIB) == 0);
+	check_err(memseg(vm, JOIST_MEMSEG_ALLOC, 0, MIB), EEXIST);
+	check(mmap(NULL, 4096, PROT_READ, MAP_SHARED, vm, 2 * 4096) == MAP_FAILED);
+	check(mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, vm, 0) == MAP_FAILED);
+	check(mmap(NULL, 3 * 4096, PROT_READ, MAP_SHARED, vm, 0) == MAP_FAILED);
+	check(seg_mmap(vm, 1, MIB) == MAP_FAILED);
+	check(seg_mmap(vm, JOIST_MAX_MEMSEGS, MIB) == MAP_FAILED);
+	check(seg_mmap(vm, 0, 8 * MIB + 4096) == MAP_FAILED);
+	p = seg_mmap(vm, 0, 8 * MIB);
+	check(p != MAP_FAILED);
+	for (i = 0; i < 8 * MIB && p[i] == 0; i++)
+		;
+	check(i == 8 * MIB);
+	for (i = 0; i < 8 * MIB; i += 4096)
+		*(size_t *)(p + i) = i;
+	half = mmap(NULL, 4 * MIB, PROT_READ, MAP_SHARED, vm,
+		    JOIST_MMAP_SEG(0) + 4 * MIB);
+	check(half != MAP_FAILED);
+	for (i = 0; i < 4 * MIB; i += 4096)
+		if (*(size_t *)(half + i) != i + 4 * MIB)
+			break;
+	check(i == 4 * MIB);
+	check_err(memseg(vm, JOIST_MEMSEG_FREE, 0, 0), EBUSY);
+	check(query(vm, &q) == 0 && q.flags == 1);
+	/* Split, and unmap the middle: still mapped for the control VM. */
+	munmap(p + 2 * MIB, 2 * MIB);
+	munmap(half, 4 * MIB);
+	check(*(size_t *)(p + 4 * MIB) == 4 * MIB);
+	munmap(p, 2 * MIB);
+	check(query(vm, &q) == 0 && q.flags == 1);
+	munmap(p + 4 * MIB, 4 * MIB);
+	check(query(vm, &q) == 0 && q.flags == 0);
+	/* By ioctl. */
+	check_err(memseg(vm, JOIST_MEMSEG_UNMAP, 0, 0), ENOENT);
+	check(memseg(vm, JOIST_MEMSEG_MAP, 0, 0) == 0);
+	check_err(memseg(vm, JOIST_MEMSEG_MAP, 0, 0), EEXIST);
+	check_err(memseg(vm, JOIST_MEMSEG_FREE, 0, 0), EBUSY);
+	check(memseg(vm, JOIST_MEMSEG_UNMAP, 0, 0) == 0);
+	/* The contents stay. */
+	p = seg_mmap(vm, 0, 8 * MIB);
+	check(*(size_t *)(p + 6 * MIB) == 6 * MIB);
+	munmap(p, 8 * MIB);
+	check(memseg(vm, JOIST_MEMSEG_FREE, 0, 0) == 0);
+	check_err(memseg(vm, JOIST_MEMSEG_FREE, 0, 0), ENOENT);
+	close(vm);
+	check(destroy("m") == 0);
+	check(pool_free() == before);
+}
+
+static void test_run(void)
+{
+	struct joist_run *page;
+	unsigned exit, i, n = 0;
+	int vm;
+
+	vm = guest("r", 1, code_out, sizeof(code_out), NULL);
+	check(vm >= 0);
+	page = run_page(vm, 0);
+	check(page != MAP_FAILED);
+	for (i = 0; i < 1000; i++)
+		n += run(vm, 0, &exit) == 0 && exit == JOIST_EXIT_IO &&
+		     page->exit == JOIST_EXIT_IO && page->io.port == 0x80;
+	check(n == 1000);
+	if (n != 1000)
+		printf("exit %u rip %#llx port %#x error %u detail %#llx %#llx\n",
+		       page->exit, (unsigned long long)page->rip,
+		       page->io.port, page->error.code,
+		       (unsigned long long)page->error.detail[0],
+		       (unsigned long long)page->error.detail[1]);
+	check_err(run(vm, 1, &exit), EINVAL);
+	check_err(run(vm, ~0u, &exit), EINVAL);
+	check_err(ioctl(vm, JOIST_RUN, NULL), EFAULT);
+	check_err(ioctl(vm, JOIST_CREATE, NULL), ENOTTY);
+	check_err(ioctl(vm, JOIST_READREGS, NULL), EFAULT);
+	munmap(page, 4096);
+	close(vm);
+	check(destroy("r") == 0);
+}
+
+struct runner {
+	int vm;
+	unsigned vcpu, exit;
+	int ret, err;
+	pthread_t thread;
+	volatile int running, kicked;
+};
+
+static void *runner_main(void *arg)
+{
+	struct runner *r = arg;
+
+	r->running = 1;
+	/* EINTR without a reason is allowed, and means: again. */
+	do {
+		r->ret = run(r->vm, r->vcpu, &r->exit);
+	} while (r->ret < 0 && errno == EINTR && !r->kicked);
+	r->err = errno;
+	return NULL;
+}
+
+static void runner_start(struct runner *r, int vm, unsigned vcpu)
+{
+	r->vm = vm;
+	r->vcpu = vcpu;
+	r->running = r->kicked = 0;
+	pthread_create(&r->thread, NULL, runner_main, r);
+	while (!r->running)
+		usleep(1000);
+	usleep(20000);
+}
+
+static void test_threads(const uint8_t *code, size_t len)
+{
+	struct joist_regs_args regs = { .mask = JOIST_REGS_GPR };
+	struct joist_vm head = { 0 };
+	struct runner r;
+	unsigned exit, i, n;
+	int vm;
+
+	vm = guest("t", 2, code, len, NULL);
+	check(vm >= 0);
+	/* While it runs: one runner, registers by kicking, then a kick. */
+	runner_start(&r, vm, 0);
+	check_err(run(vm, 0, &exit), EBUSY);
+	for (i = n = 0; i < 100; i++)
+		n += ioctl(vm, JOIST_READREGS, &regs) == 0;
+	check(n == 100);
+	check(memseg(vm, JOIST_MEMSEG_ALLOC, 1, 0) == -1);
+	r.kicked = 1;
+	check(ioctl(vm, JOIST_KICK, &head) == 0);
+	pthread_join(r.thread, NULL);
+	check(r.ret == -1 && r.err == EINTR);
+	/* A kick that nobody met yet. */
+	check(ioctl(vm, JOIST_KICK, &head) == 0);
+	check_err(run(vm, 0, &exit), EINTR);
+	head.head.vcpu = 2;
+	check_err(ioctl(vm, JOIST_KICK, &head), EINVAL);
+	head.head.vcpu = 0;
+	/* TERM ends it. */
+	runner_start(&r, vm, 0);
+	check(ioctl(vm, JOIST_TERM, &head) == 0);
+	pthread_join(r.thread, NULL);
+	check(r.ret == 0 && r.exit == JOIST_EXIT_TERM);
+	close(vm);
+	check(destroy("t") == 0);
+	/* DESTROY by name ends it too. */
+	vm = guest("t", 2, code, len, NULL);
+	runner_start(&r, vm, 1);
+	check(destroy("t") == 0);
+	pthread_join(r.thread, NULL);
+	check(r.ret == -1 && r.err == ENXIO);
+	check_err(run(vm, 0, &exit), ENXIO);
+	check_err(ioctl(vm, JOIST_READREGS, &regs), ENXIO);
+	check_err(memseg(vm, JOIST_MEMSEG_ALLOC, 0, MIB), ENXIO);
+	check(seg_mmap(vm, 0, MIB) == MAP_FAILED && errno == ENXIO);
+	close(vm);
+}
+
+static sigjmp_buf bus;
+
+static void on_bus(int sig)
+{
+	siglongjmp(bus, sig);
+}
+
+static void test_zap(void)
+{
+	uint8_t *mem;
+	volatile int got = 0;
+	int vm, pid, status;
+
+	signal(SIGBUS, on_bus);
+	vm = guest("z", 1, code_out, sizeof(code_out), &mem);
+	check(vm >= 0);
+	mem[100] = 1;
+	/* A child has the mapping as well, and goes. */
+	pid = fork();
+	if (pid == 0)
+		_exit(mem[100] == 1 ? 0 : 1);
+	check(waitpid(pid, &status, 0) == pid && status == 0);
+	mem[200] = 1;
+	check(destroy("z") == 0);
+	if (!sigsetjmp(bus, 1))
+		mem[300] = 1;
+	else
+		got = 1;
+	check(got);
+	munmap(mem, MIB);
+	close(vm);
+	signal(SIGBUS, SIG_DFL);
+}
+
+static void wait_child(int pid)
+{
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
+/* A process with running, halted and mapped VMs is killed at any moment. */
+static void test_kill(int rounds)
+{
+	unsigned long long before = pool_free();
+	struct joist_info info = { 0 };
+	struct runner r[2];
+	uint8_t *mem;
+	int i, pid, vm;
+
+	srandom(1);
+	for (i = 0; i < rounds; i++) {
+		pid = fork();
+		if (pid == 0) {
+			close(ctl);
+			ctl = open(JOIST_CTL_PATH, O_RDWR);
+			for (;;) {
+				vm = guest("k", 2, i & 1 ? code_spin : code_hlt,
+					   4, &mem);
+				if (vm < 0)
+					_exit(1);
+				memset(mem + 4096, 1, MIB - 4096);
+				r[0].vm = r[1].vm = vm;
+				r[0].kicked = r[1].kicked = 0;
+				r[0].vcpu = 0;
+				r[1].vcpu = 1;
+				pthread_create(&r[0].thread, NULL, runner_main,
+					       &r[0]);
+				pthread_create(&r[1].thread, NULL, runner_main,
+					       &r[1]);
+				usleep(random() % 3000);
+				destroy("k");
+				pthread_join(r[0].thread, NULL);
+				pthread_join(r[1].thread, NULL);
+				munmap(mem, MIB);
+				close(vm);
+			}
+		}
+		usleep(random() % 30000);
+		kill(pid, SIGKILL);
+		wait_child(pid);
+	}
+	check(pool_free() == before);
+	check_err(ioctl(ctl, JOIST_INFO, &info), ENOENT);
+}
+
+static void test_random(int rounds)
+{
+	static const unsigned long cmds[] = {
+		JOIST_TERM, JOIST_RESETCPU, JOIST_INTR, JOIST_READREGS,
+		JOIST_WRITEREGS, JOIST_READVMPARAMS, JOIST_WRITEVMPARAMS,
+		JOIST_MEMSEG_FREE, JOIST_MEMSEG_MAP, JOIST_MEMSEG_UNMAP,
+		JOIST_MEMSEG_QUERY, JOIST_READXSTATE, JOIST_WRITEXSTATE,
+		JOIST_READLAPIC, JOIST_WRITELAPIC, JOIST_KICK,
+		JOIST_STATS_GET, JOIST_INFO, JOIST_LOG,
+	};
+	unsigned long long before = pool_free();
+	uint32_t block[1024 + 64];
+	unsigned i, j, n = sizeof(cmds) / sizeof(cmds[0]);
+	int vm = guest("q", 2, code_out, sizeof(code_out), NULL);
+
+	for (i = 0; i < (unsigned)rounds; i++) {
+		for (j = 0; j < 1024; j++)
+			block[j] = random() % 4 ? random() % 4 :
+				   (uint32_t)random() << 1;
+		j = random() % n;
+		ioctl(j < n - 3 ? vm : ctl, cmds[j], block);
+	}
+	close(vm);
+	check(destroy("q") == 0);
+	check(pool_free() == before);
+}
+
+int main(int argc, char **argv)
+{
+	int rounds = argc > 1 ? atoi(argv[1]) : 20;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	ctl = open(JOIST_CTL_PATH, O_RDWR | O_CLOEXEC);
+	if (ctl < 0) {
+		perror(JOIST_CTL_PATH);
+		return 1;
+	}
+#define step(call) (printf("%s\n", #call), call)
+	step(test_create());
+	step(test_life());
+	step(test_memory());
+	step(test_run());
+	step(test_threads(code_spin, sizeof(code_spin)));
+	step(test_threads(code_hlt, sizeof(code_hlt)));
+	step(test_zap());
+	step(test_kill(rounds));
+	step(test_random(rounds * 50));
+	printf("ko_test: %d passed, %d failed\n", passed, failed);
+	return failed != 0;
+}
