@@ -43,3 +43,17 @@ $(BENCH_OUT)/initrd.img: $(BENCH)/init $(BENCH_OUT)/now $(BENCH_OUT)/bench-vm \
 		--file $(BENCH_OUT)/guest.elf:/guest.elf \
 		--file $(CTL_KO):/joist.ko \
 		$(foreach t,$(CTL_TOOLS),--program $(t):/usr/bin/$(notdir $(t)))
+
+# Where the figures come from; `make bench-trace EVENT="port mmio"` shows only
+# where instructions go.
+BENCH_FILES	= --elf $(ELF) --vmlinux $(BUILD)/vmlinux --initrd \
+			$(BENCH_OUT)/initrd.img --guest $(BENCH_OUT)/guest.elf \
+			--joist-vm $(BUILD)/tools/joist-vm
+
+.PHONY: bench bench-trace
+bench: $(ELF) $(BENCH_OUT)/initrd.img $(BUILD)/vmlinux
+	@$(BENCH)/bench.py --control $(CTL_VMLINUZ) $(BENCH_FILES)
+
+bench-trace: $(ELF) $(BENCH_OUT)/initrd.img $(BUILD)/vmlinux
+	@$(BENCH)/trace.py --control $(BUILD)/vmlinux \
+		$(filter-out --vmlinux $(BUILD)/vmlinux,$(BENCH_FILES)) $(EVENT)
