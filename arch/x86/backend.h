@@ -111,7 +111,8 @@ struct backend {
 
 	/* Deliver at the next entry; nothing else is being delivered then. */
 	void (*inject)(struct vcpu *v, struct event ev);
-	/* Exit as soon as an interrupt, an NMI can be taken. priority: vector >> 4 */
+	/* Exit as soon as an interrupt, an NMI can be taken.  priority: vector
+	 * >> 4, which TPR may hold back; 16 if TPR has no say. */
 	void (*want_window)(struct vcpu *v, bool intr, bool nmi, u32 priority);
 	/* JOIST_SHADOW_STI, _MOVSS, JOIST_NMI_BLOCKED. */
 	u32 (*shadow_get)(struct vcpu *v);

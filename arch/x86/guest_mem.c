@@ -93,12 +93,25 @@ struct walk {
 	struct vcpu *v;
 	u32 access;
 	bool write, user, exec;		/* allowed so far */
-
+	u64 cr0, cr4;
 };
 
 static u32 pf_code(const struct walk *w, bool present)
 {
 	return w->access | (present ? PF_PRESENT : 0);
+}
+
+/* SDM, "Determination of Access Rights". */
+static bool denied(const struct walk *w)
+{
+	bool user = w->access & PF_USER;
+
+	if (w->access & PF_FETCH)
+		return !w->exec || (user ? !w->user : w->user && (w->cr4 & CR4_SMEP));
+	if (user)
+		return !w->user || ((w->access & PF_WRITE) && !w->write);
+	return ((w->access & PF_WRITE) && !w->write && (w->cr0 & CR0_WP)) ||
+	       (w->user && (w->cr4 & CR4_SMAP) && !(w->v->rflags & RFLAGS_AC));
 }
 
 /* Reads an entry of 8 or 4 bytes; NULL: not in memory. */
@@ -121,7 +134,7 @@ static int translate_long(struct walk *w, u64 gva, u64 cr3, unsigned levels, boo
 		unsigned shift = 12 + 9 * (level - 1);
 		u64 index = levels == 3 && level == 3 ? (gva >> 30) & 3 : (gva >> shift) & 511;
 		u64 *p = entry_ptr(w->v, table + index * 8), e;
-		bool pdpte = levels == 3 && level == 3;
+		bool pdpte = levels == 3 && level == 3, leaf;
 		u64 bits;
 
 		if (!p)
@@ -131,18 +144,21 @@ static int translate_long(struct walk *w, u64 gva, u64 cr3, unsigned levels, boo
 			*error = pf_code(w, false);
 			return -EFAULT;
 		}
+		leaf = level == 1 || (level <= 3 && !pdpte && (e & PTE_PS));
 		if (!pdpte) {
 			w->write &= !!(e & PTE_W);
 			w->user &= !!(e & PTE_U);
 			w->exec &= !(nx && (e & PTE_NX));
-			bits = PTE_A;
-			if ((w->access & PF_WRITE) &&
-			    (level == 1 || (level <= 3 && (e & PTE_PS))))
-				bits |= PTE_D;
+			/* A write that is refused makes no page dirty. */
+			if (leaf && denied(w)) {
+				*error = pf_code(w, true);
+				return -EFAULT;
+			}
+			bits = PTE_A | (leaf && (w->access & PF_WRITE) ? PTE_D : 0);
 			if ((e & bits) != bits && !(w->access & PF_FETCH))
 				__atomic_fetch_or(p, bits, __ATOMIC_RELAXED);
 		}
-		if (level == 1 || (level <= 3 && !pdpte && (e & PTE_PS))) {
+		if (leaf) {
 			u64 mask = BIT(shift) - 1;
 
 			*gpa = (e & PTE_ADDR & ~mask) | (gva & mask);
@@ -173,6 +189,10 @@ static int translate_32(struct walk *w, u32 gva, u32 cr3, bool pse, u64 *gpa, u3
 		w->write &= !!(e & PTE_W);
 		w->user &= !!(e & PTE_U);
 		leaf = level == 1 || (pse && (e & PTE_PS));
+		if (leaf && denied(w)) {
+			*error = pf_code(w, true);
+			return -EFAULT;
+		}
 		if (leaf && (w->access & PF_WRITE))
 			bits |= (u32)PTE_D;
 		if ((e & bits) != bits && !(w->access & PF_FETCH))
@@ -194,37 +214,23 @@ static int translate_32(struct walk *w, u32 gva, u32 cr3, bool pse, u64 *gpa, u3
 
 int guest_translate(struct vcpu *v, gva_t gva, u32 access, gpa_t *gpa, u32 *error)
 {
-	u64 cr0 = backend->reg_get(v, VREG_CR0), cr3, cr4, efer;
-	struct walk w = { .v = v, .access = access, .write = true, .user = true, .exec = true };
-	bool user = access & PF_USER, denied;
-	int err;
+	u64 cr3 = backend->reg_get(v, VREG_CR3), efer = backend->reg_get(v, VREG_EFER);
+	struct walk w = {
+		.v = v, .access = access, .write = true, .user = true, .exec = true,
+		.cr0 = backend->reg_get(v, VREG_CR0), .cr4 = backend->reg_get(v, VREG_CR4),
+	};
+	bool nx = efer & EFER_NXE;
 
-	if (!(cr0 & CR0_PG)) {
+	if (!(w.cr0 & CR0_PG)) {
 		gpa->v = (u32)gva.v;
 		return 0;
 	}
-	cr3 = backend->reg_get(v, VREG_CR3);
-	cr4 = backend->reg_get(v, VREG_CR4);
-	efer = backend->reg_get(v, VREG_EFER);
 	if (efer & EFER_LMA)
-		err = translate_long(&w, gva.v, cr3, cr4 & CR4_LA57 ? 5 : 4,
-				     efer & EFER_NXE, &gpa->v, error);
-	else if (cr4 & CR4_PAE)
-		err = translate_long(&w, (u32)gva.v, cr3, 3, efer & EFER_NXE, &gpa->v, error);
-	else
-		err = translate_32(&w, (u32)gva.v, (u32)cr3, cr4 & CR4_PSE, &gpa->v, error);
-	if (err)
-		return err;
-	denied = (user && !w.user) ||
-		 ((access & PF_WRITE) && !w.write && (user || (cr0 & CR0_WP))) ||
-		 ((access & PF_FETCH) && (!w.exec || (!user && w.user && (cr4 & CR4_SMEP)))) ||
-		 (!(access & PF_FETCH) && !user && w.user && (cr4 & CR4_SMAP) &&
-		  !(v->rflags & RFLAGS_AC));
-	if (denied) {
-		*error = pf_code(&w, true);
-		return -EFAULT;
-	}
-	return 0;
+		return translate_long(&w, gva.v, cr3, w.cr4 & CR4_LA57 ? 5 : 4, nx, &gpa->v,
+				      error);
+	if (w.cr4 & CR4_PAE)
+		return translate_long(&w, (u32)gva.v, cr3, 3, nx, &gpa->v, error);
+	return translate_32(&w, (u32)gva.v, (u32)cr3, w.cr4 & CR4_PSE, &gpa->v, error);
 }
 
 static u32 fetch_access(struct vcpu *v)

@@ -399,7 +399,9 @@ u32 run_user(struct vm *vm, u32 vcpu)
 __noreturn static void unwanted(struct vm *vm, u32 vcpu, u32 exit)
 {
 	volatile struct joist_run *run = vm->run[vcpu];
+	struct joist_lapic l = { 0 };
 	struct joist_regs r;
+	u32 i, irr = 0, isr = 0;
 
 	switch (exit) {
 	case JOIST_EXIT_IO:
@@ -418,10 +420,21 @@ __noreturn static void unwanted(struct vm *vm, u32 vcpu, u32 exit)
 		     run->error.detail[3], run->rip);
 	default:
 		regs_read(vm, vcpu, JOIST_REGS_ALL, &r);
+		l.head = (struct joist_head){ vm->id, vcpu };
+		HC_OK(HC_READLAPIC, &l);
+		for (i = 0; i < 8; i++) {
+			if (l.regs[0x20 + i])
+				irr = i * 32 + 31 -
+				      __builtin_clz(l.regs[0x20 + i]);
+			if (l.regs[0x10 + i])
+				isr = i * 32 + 31 -
+				      __builtin_clz(l.regs[0x10 + i]);
+		}
 		fail("vCPU %u: unexpected exit %s: rip 0x%lx rsp 0x%lx "
-		     "rflags 0x%lx cr0 0x%lx cr2 0x%lx cr3 0x%lx", vcpu,
-		     exit_name(exit), r.rip, r.gpr[JOIST_RSP], r.rflags,
-		     r.cr0, r.cr2, r.cr3);
+		     "rflags 0x%lx cr0 0x%lx cr2 0x%lx TPR 0x%x SVR 0x%x IRR "
+		     "0x%x ISR 0x%x", vcpu, exit_name(exit), r.rip,
+		     r.gpr[JOIST_RSP], r.rflags, r.cr0, r.cr2, l.regs[8],
+		     l.regs[0xf], irr, isr);
 	}
 }
 

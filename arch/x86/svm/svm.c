@@ -389,20 +389,24 @@ static void svm_inject(struct vcpu *v, struct event ev)
 	}
 }
 
+/*
+ * A vector that TPR holds back waits for a write of CR8; one that only IF or a
+ * shadow holds back, for the window.  V_INTR_PRIO is not used: where it equals
+ * V_TPR, CPUs and emulators differ.
+ */
 static void guest_window(struct vmcb *b, bool intr, u32 priority)
 {
-	b->int_ctl &= ~(VINTR_IRQ | VINTR_PRIO | VINTR_IGN_TPR);
+	b->int_ctl &= ~(VINTR_IRQ | VINTR_IGN_TPR);
 	b->intercept3 &= ~(u32)INTERCEPT_VINTR;
 	b->intercept_cr_write = CR_WRITES;
 	if (!intr)
 		return;
-	/* A new TPR while a window is open is ours to look at: QEMU's SVM does
-	 * not survive it. */
+	/* QEMU's SVM does not survive a write of CR8 with a window open, either. */
 	b->intercept_cr_write |= BIT(8);
+	if (priority <= field_get(VINTR_TPR, b->int_ctl))
+		return;
 	b->intercept3 |= (u32)INTERCEPT_VINTR;
-	b->int_ctl |= VINTR_IRQ | field_put(VINTR_PRIO, priority & 15);
-	if (priority > 15)
-		b->int_ctl |= VINTR_IGN_TPR;
+	b->int_ctl |= VINTR_IRQ | VINTR_IGN_TPR;
 }
 
 static void svm_want_window(struct vcpu *v, bool intr, bool nmi, u32 priority)

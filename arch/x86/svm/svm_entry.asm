@@ -38,11 +38,11 @@ svm_vmrun:
 	mov r14, [rsi + 14 * 8]
 	mov r15, [rsi + 15 * 8]
 	mov rsi, [rsi + 6 * 8]
-	vmload
 	; With V_INTR_MASKING it is the host's IF that lets a physical interrupt
 	; end guest mode (APM, "Virtual Interrupts").  GIF is 0: none comes before
-	; VMRUN or after the exit.
+	; VMRUN or after the exit.  Its shadow must be over at VMRUN.
 	sti
+	vmload
 	vmrun
 	cli
 	vmsave				; RAX is what it was before VMRUN

@@ -332,14 +332,18 @@ PAYLOAD(apic_timer)
 
 	/* Stopped by 0, and masked. */
 	c->irqs[0x60] = 0;
-	apic_write(TMICT, span);
+	start = rdtsc();
+	apic_write(TMICT, 10 * span);
 	apic_write(TMICT, 0);
+	/* On a busy machine it may have come before it was stopped. */
+	t = rdtsc() - start;
 	apic_write(LVT_TIMER, 0x61 | MASKED);
 	apic_write(TMICT, span);
 	start = rdtsc();
-	while (rdtsc() - start < 2 * span)
+	while (rdtsc() - start < 12 * span)
 		window();
-	CHECK_EQ(c->irqs[0x60] + c->irqs[0x61], 0, "stopped or masked timer");
+	CHECK_EQ(c->irqs[0x61], 0, "masked timer");
+	CHECK(!c->irqs[0x60] || t > 10 * span, "stopped timer");
 
 	/* Periodic: not late by more and more. */
 	c->irqs[0x62] = 0;
@@ -381,12 +385,13 @@ PAYLOAD(apic_timer)
 	c->irqs[0x63] = 0;
 	wrmsr(MSR_TSC_DEADLINE, 1);
 	timer_wait(0x63, 1, hlt, "TSC-deadline in the past");
-	wrmsr(MSR_TSC_DEADLINE, rdtsc() + span);
-	wrmsr(MSR_TSC_DEADLINE, 0);
 	start = rdtsc();
-	while (rdtsc() - start < 2 * span)
+	wrmsr(MSR_TSC_DEADLINE, start + 10 * span);
+	wrmsr(MSR_TSC_DEADLINE, 0);
+	t = rdtsc() - start;
+	while (rdtsc() - start < 12 * span)
 		window();
-	CHECK_EQ(c->irqs[0x63], 1, "TSC-deadline after 0");
+	CHECK(c->irqs[0x63] == 1 || t > 10 * span, "TSC-deadline after 0");
 	/* The initial count does not count in this mode, nor the MSR in the
 	 * others. */
 	apic_write(TMICT, span);
