@@ -74,4 +74,4 @@ help:
 
 -include $(OBJS:.o=.d)
 -include $(wildcard drivers/build.mk guests/control/build.mk guests/control/tools.mk guests/selftest/build.mk \
-	   tests/unit/build.mk tests/boot/build.mk)
+	   tests/unit/build.mk tests/boot/build.mk tests/bench/build.mk)
