@@ -103,6 +103,7 @@ static void reset_common(struct vcpu *v)
 	backend->reg_set(v, VREG_PAT, v->gs.pat);
 	backend->tpr_set(v, 0);
 	backend->want_window(v, false, false, 0);
+	v->window = false;
 	v->activity = v->id ? JOIST_VCPU_WAIT_SIPI : JOIST_VCPU_IDLE;
 }
 
@@ -216,6 +217,15 @@ static bool wakes(struct vcpu *v)
 	       ((v->run->flags & JOIST_RUN_EXTINT) && vlapic_accepts_extint(&v->lapic));
 }
 
+/* Most entries want none, and had none. */
+static void window(struct vcpu *v, bool intr, bool nmi, u32 priority)
+{
+	if (likely(!(intr || nmi || v->window)))
+		return;
+	v->window = intr || nmi;
+	backend->want_window(v, intr, nmi, priority);
+}
+
 /*
  * Chooses what goes in at this entry.  Order: what was being delivered, an
  * exception, NMI, interrupt (SDM, "Priority Among Concurrent Events").  False:
@@ -229,7 +239,7 @@ static bool prepare_events(struct vcpu *v, u32 flags)
 	extint = (flags & JOIST_RUN_EXTINT) && vlapic_accepts_extint(&v->lapic);
 	if (likely(waiting < 0 && !v->reinject.info && !v->exception.info && !v->nmi_pending &&
 		   !extint)) {
-		backend->want_window(v, false, false, 0);
+		window(v, false, false, 0);
 		return true;
 	}
 	if (v->reinject.info) {
@@ -253,8 +263,8 @@ static bool prepare_events(struct vcpu *v, u32 flags)
 	}
 	/* Also for a vector that only TPR holds back: the guest may lower it
 	 * without an exit. */
-	backend->want_window(v, waiting >= 0 || extint, v->nmi_pending,
-			     extint ? ABOVE_TPR : (u32)waiting >> 4);
+	window(v, waiting >= 0 || extint, v->nmi_pending,
+	       extint ? ABOVE_TPR : (u32)waiting >> 4);
 	return true;
 }
 
