@@ -54,12 +54,26 @@ def make_iso(path, elf=RELEASE, control=VMLINUX, args="", initrd=(),
     return path
 
 
+def connect(path, process):
+    """QEMU makes the socket a moment before it listens."""
+    end = time.monotonic() + 60
+    while True:
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.connect(path)
+            return sock
+        except OSError:
+            sock.close()
+            if process.poll() is not None or time.monotonic() > end:
+                raise
+            time.sleep(0.02)
+
+
 class Port:
     """One end of a serial port: all it says goes to a log, and is searched."""
 
-    def __init__(self, path, log):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(path)
+    def __init__(self, path, log, process):
+        self.sock = connect(path, process)
         self.log = open(log, "ab", buffering=0)
         self.text = ""
         self.at = 0
@@ -165,11 +179,10 @@ class Machine:
         self.qemu = subprocess.Popen(command, stdin=subprocess.DEVNULL,
                                      stdout=self.stderr, stderr=self.stderr)
         try:
-            self.wait_sockets()
-            self.console = Port(f"{self.tmp}/console", self.log)
-            self.agent = Port(f"{self.tmp}/agent", self.agent_log)
-            self.qmp_sock = socket.socket(socket.AF_UNIX)
-            self.qmp_sock.connect(f"{self.tmp}/qmp")
+            self.console = Port(f"{self.tmp}/console", self.log, self.qemu)
+            self.agent = Port(f"{self.tmp}/agent", self.agent_log,
+                              self.qemu)
+            self.qmp_sock = connect(f"{self.tmp}/qmp", self.qemu)
             self.qmp_file = self.qmp_sock.makefile("rw")
             self.qmp_file.readline()
             self.qmp("qmp_capabilities")
@@ -181,14 +194,6 @@ class Machine:
         except BaseException:
             self.close()
             raise
-
-    def wait_sockets(self):
-        end = time.monotonic() + 60
-        while not all(os.path.exists(f"{self.tmp}/{p}")
-                      for p in ("console", "agent", "qmp")):
-            if self.qemu.poll() is not None or time.monotonic() > end:
-                raise OSError("no sockets")
-            time.sleep(0.02)
 
     def qmp(self, command, **arguments):
         request = {"execute": command}
@@ -252,7 +257,7 @@ class Machine:
         for port in ("console", "agent"):
             if hasattr(self, port):
                 getattr(self, port).close()
-        if hasattr(self, "qmp_sock"):
+        if hasattr(self, "qmp_file"):
             self.qmp_file.close()
             self.qmp_sock.close()
         self.stderr.close()
