@@ -65,9 +65,14 @@ BENCH_FILES	= --elf $(ELF) --vmlinux $(BUILD)/vmlinux --initrd \
 			$(BENCH_OUT)/initrd.img --guest $(BENCH_OUT)/guest.elf \
 			--joist-vm $(BUILD)/tools/joist-vm
 
-.PHONY: bench bench-trace
+.PHONY: bench bench-peers bench-trace
 bench: $(ELF) $(BENCH_OUT)/initrd.img $(BUILD)/vmlinux
 	@$(BENCH)/bench.py --control $(CTL_VMLINUZ) $(BENCH_FILES)
+
+bench-peers: $(ELF) $(BENCH_OUT)/initrd.img $(BENCH_OUT)/kvm.img \
+		$(BUILD)/vmlinux
+	@$(BENCH)/bench.py --control $(CTL_VMLINUZ) $(BENCH_FILES) \
+		--kvm $(BENCH_OUT)/kvm.img
 
 bench-trace: $(ELF) $(BENCH_OUT)/initrd.img $(BUILD)/vmlinux
 	@$(BENCH)/trace.py --control $(BUILD)/vmlinux \
