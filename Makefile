@@ -20,7 +20,7 @@ CFLAGS	:= -std=gnu11 -O2 -g -I. -Iinclude -I$(OUT) -I$(BUILD) -Wall -Wextra -Wer
 	   -ffreestanding -fno-builtin -fno-common -fno-pic -mcmodel=kernel \
 	   -mno-red-zone -mgeneral-regs-only -fno-stack-protector \
 	   -fno-asynchronous-unwind-tables -fno-strict-aliasing \
-	   -fno-omit-frame-pointer -fcf-protection=none -DJOIST_VERSION='"$(VERSION)"'
+	   $(if $(DEBUG),-fno-omit-frame-pointer,-fomit-frame-pointer) -fcf-protection=none -DJOIST_VERSION='"$(VERSION)"'
 CFLAGS	+= $(if $(DEBUG),-DJOIST_DEBUG) -DBUILD_DEBUG=$(if $(DEBUG),1,0)
 LDFLAGS	:= -nostdlib -static -z max-page-size=4096 -z noexecstack --build-id=none
 
