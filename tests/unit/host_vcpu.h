@@ -35,7 +35,7 @@ void smp_ask_all_wait(u32 request)
 }
 
 /* Nothing enters a guest here. */
-void svm_vmrun(u64 guest_vmcb, u64 *gpr, u64 host_vmcb)
+void svm_vmrun(u64 guest_vmcb, u64 *gpr, u64 host_vmcb, u64 shadow)
 {
 	abort();
 }
