@@ -54,14 +54,14 @@ static void random_done(u32 min)
 static void smp_random_x1(void)
 {
 	payload("random", PL_smp_random, false, 4, 4,
-		option_number("events", 500));
+		option_number("events", 200));
 	random_done(100);
 }
 
 static void smp_random_x2(void)
 {
 	payload("random-x2", PL_smp_random, true, 4, 4,
-		option_number("events", 500));
+		option_number("events", 200));
 	random_done(100);
 }
 
@@ -85,7 +85,7 @@ static void intr_and_kick(u32 type, u32 vector)
 static void count_vcpu(bool x2, bool hlt)
 {
 	struct gshare *s;
-	u32 i, n = 200;
+	u32 i, n = hlt ? 100 : 40;
 	u64 t;
 
 	vm_new(&vm, "count", 1, GUEST_RAM);
@@ -216,7 +216,7 @@ static void storm_job(void *arg)
 
 	while (!storm_go)
 		pause();
-	for (i = 0; i < 30; i++) {
+	for (i = 0; i < 12; i++) {
 		format(name, sizeof(name), "storm-%u-%u", core, i & 1);
 		vm_new(v, name, 1 + i % 3, GUEST_RAM);
 		v->on_exit = NULL;
