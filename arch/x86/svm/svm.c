@@ -435,9 +435,13 @@ static void svm_want_window(struct vcpu *v, bool intr, bool nmi, u32 priority)
 		v->rflags |= RFLAGS_TF;
 	}
 }
+
+/* One bit for both kinds: with interrupts off it cannot be STI's. */
 static u32 svm_shadow_get(struct vcpu *v)
 {
-	return (v->svm.vmcb->shadow & 1 ? JOIST_SHADOW_STI : 0) |
+	u32 kind = v->rflags & RFLAGS_IF ? JOIST_SHADOW_STI : JOIST_SHADOW_MOVSS;
+
+	return (v->svm.vmcb->shadow & 1 ? kind : 0) |
 	       (v->svm.nmi_blocked ? JOIST_NMI_BLOCKED : 0);
 }
 
