@@ -69,7 +69,7 @@ static const struct acpi_reader firmware = {
 
 static void choose_backend(void)
 {
-	static const struct backend *const all[] = { &svm_backend };
+	static const struct backend *const all[] = { &svm_backend, &vmx_backend };
 	const char *why = NULL;
 	unsigned i;
 
@@ -78,7 +78,8 @@ static void choose_backend(void)
 			backend = all[i];
 			return;
 		}
-	refuse("this machine cannot serve: %s", why);
+	refuse("this machine cannot serve: %s",
+	       why ? why : "this CPU has neither Intel VMX nor AMD SVM");
 }
 
 /* A page below 1 MiB where the other cores wake up. */
@@ -104,10 +105,11 @@ static void start_cores(void)
 
 static void enable(struct cpu *c)
 {
-	const char *why;
+	const char *why = NULL;
 
 	if (!backend->cpu_enable(c, &why))
-		refuse("core %u (APIC id %u) cannot serve: %s", c->id, c->apic_id, why);
+		refuse("core %u (APIC id %u) cannot serve: %s", c->id, c->apic_id,
+		       why ? why : "it lacks what the first one has");
 }
 
 void ap_main(struct cpu *c)

@@ -63,6 +63,7 @@ int vcpu_create(struct vm *vm, u32 id, struct vcpu **out)
 	if (err)
 		goto free_run;
 	vcpu_reset(v);
+	backend->release(v);
 	*out = v;
 	return 0;
 
@@ -144,6 +145,7 @@ bool vcpu_try_own(struct vcpu *v)
 
 void vcpu_disown(struct vcpu *v)
 {
+	backend->release(v);
 	__atomic_store_n(&v->busy, 0, __ATOMIC_RELEASE);
 }
 

@@ -22,10 +22,14 @@ struct svm_cpu {
 	u32 flush;		/* TLB_CONTROL for the next VMRUN */
 };
 
+#define VMX_SWAPPED	5		/* MSRs that VMX does not switch */
 struct vmx_cpu {
 	hpa_t vmxon;
-	void *current_vmcs;
-	u64 pad[4];
+	struct vcpu *current;		/* whose VMCS is current, NULL for none */
+	u32 vpid_next;
+	u32 vpid_generation;
+	u64 control_msr[VMX_SWAPPED];	/* the control VM's, while a guest is loaded */
+	u64 control_cr2, control_dr6;
 };
 
 /*
