@@ -327,6 +327,11 @@ static bool prepare(struct vcpu *v, u32 flags, bool own_timer)
 			return false;
 		}
 		event_absorb(v);
+		/* An NMI of the control VM's came while this guest ran. */
+		if (unlikely(current_cpu()->control->nmi_pending)) {
+			v->forward = JOIST_EXIT_INTR;
+			return false;
+		}
 		if (unlikely(v->dead)) {
 			v->forward = v->dead;
 			return false;

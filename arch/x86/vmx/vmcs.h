@@ -209,6 +209,7 @@ static_assert(VMCS_BASE(JOIST_TR) == VMCS_GUEST_TR_BASE, "segment order");
 #define EVENT_INTR		0
 #define EVENT_NMI		2
 #define EVENT_EXCEPTION		3
+#define EVENT_INT1		5	/* privileged software exception */
 #define EVENT_NMI_UNBLOCKED	BIT(12)	/* an IRET had ended NMI blocking */
 
 #define ATTR_UNUSABLE		BIT(16)

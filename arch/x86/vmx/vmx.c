@@ -54,6 +54,7 @@
 #define MSR_BITMAP_HIGH		0x400
 
 #define VAPIC_TPR		0x80
+#define SLICE_MS		1
 
 /* Bits that the guest does not own; it sees what it wrote. */
 #define CR0_MASK_CONTROL	CR0_NE
@@ -363,7 +364,7 @@ static void init_guest(struct vcpu *v)
 
 	proc2 |= vmx_caps.proc2 & (PROC2_RDTSCP | PROC2_INVPCID);
 	proc2 |= use_vpid ? PROC2_VPID : 0;
-	v->vmx.pin = PIN_INTR | PIN_NMI | PIN_VIRTUAL_NMI;
+	v->vmx.pin = PIN_INTR | PIN_NMI | PIN_VIRTUAL_NMI | (vmx_caps.pin & (u32)PIN_TIMER);
 	v->vmx.proc = (u32)(PROC_TSC_OFFSET | PROC_HLT | PROC_MWAIT | PROC_MONITOR | PROC_RDPMC |
 			    PROC_TPR_SHADOW | PROC_MOV_DR | PROC_IO | PROC_MSR_BITMAP |
 			    PROC_SECONDARY);
@@ -371,6 +372,8 @@ static void init_guest(struct vcpu *v)
 	vmcs_write(VMCS_MSR_BITMAP, bitmap_guest);
 	vmcs_write(VMCS_VIRTUAL_APIC, ptr_hpa(v->vmx.vapic).v);
 	vmcs_write(VMCS_TPR_THRESHOLD, 0);
+	if (v->vmx.pin & PIN_TIMER)
+		vmcs_write(VMCS_PREEMPTION_TIMER, v->vmx.timer = 0);
 	vmcs_write(VMCS_CR0_MASK, CR0_MASK_GUEST);
 	vmcs_write(VMCS_CR4_MASK, ~guest_features.cr4);
 	/* See svm.c: a #DB or #AC could raise itself for ever. */
@@ -961,21 +964,28 @@ static void vmx_dr_intercept(struct vcpu *v, bool on)
 	vmcs_write(VMCS_PROC_CONTROLS, v->vmx.proc = proc);
 }
 
+/*
+ * The preemption timer always runs: if nothing is due sooner it ends guest mode
+ * after a slice.  Bochs 2.7 leaves physical interrupts masked in a guest that is
+ * entered with IF clear, and a guest may never set it.  The field keeps its
+ * value across exits, so that this costs nothing while no deadline is near.
+ */
 static void vmx_timer_set(struct vcpu *v, u64 host_tsc)
 {
-	u32 pin = v->vmx.pin & ~(u32)PIN_TIMER;
-	u64 now, ticks;
+	u64 now, slice = (u64)tsc_khz * SLICE_MS, ticks = slice >> vmx_caps.timer_shift;
 
-	vmx_use(v);
-	if (host_tsc != JOIST_NO_DEADLINE) {
-		pin |= (u32)PIN_TIMER;
+	if (unlikely(host_tsc != JOIST_NO_DEADLINE)) {
 		now = rdtsc();
 		/* Counts down when bit timer_shift of the TSC changes: round up. */
-		ticks = host_tsc > now ? ((host_tsc - now) >> vmx_caps.timer_shift) + 1 : 0;
-		vmcs_write(VMCS_PREEMPTION_TIMER, MIN(ticks, 0xffffffffull));
+		if (host_tsc <= now)
+			ticks = 0;
+		else if (host_tsc - now < slice)
+			ticks = ((host_tsc - now) >> vmx_caps.timer_shift) + 1;
 	}
-	if (pin != v->vmx.pin)
-		vmcs_write(VMCS_PIN_CONTROLS, v->vmx.pin = pin);
+	if (ticks == v->vmx.timer)
+		return;
+	vmx_use(v);
+	vmcs_write(VMCS_PREEMPTION_TIMER, v->vmx.timer = ticks);
 }
 
 static void vmx_flush_control(struct cpu *c)

@@ -18,7 +18,7 @@ static const u8 plain[64] = {
 #define I(code, kind) [VMX_EXIT_##code] = (JOIST_STAT_##kind + 1) | HAS_LEN
 	P(INTR, INTR), P(TRIPLE_FAULT, SHUTDOWN), P(INIT, INIT), P(SIPI, SIPI),
 	P(INTR_WINDOW, INTR_WINDOW), P(NMI_WINDOW, NMI_WINDOW),
-	P(TASK_SWITCH, TASK_SWITCH), P(TPR, TPR), P(TIMER, TIMER),
+	P(TASK_SWITCH, TASK_SWITCH), P(TPR, TPR),
 	I(CPUID, CPUID), I(GETSEC, VIRT_INSN), I(HLT, HLT), I(INVD, WBINVD),
 	I(INVLPG, INVLPG), I(RDPMC, RDPMC), I(RSM, VIRT_INSN), I(VMCALL, HYPERCALL),
 	I(VMCLEAR, VIRT_INSN), I(VMLAUNCH, VIRT_INSN), I(VMPTRLD, VIRT_INSN),
@@ -85,6 +85,9 @@ static void decode_exception(struct vcpu *v, bool vectoring)
 		block_nmi_again();
 	if (v->x.vector == EXC_DB)
 		debug_registers(v);
+	/* INT1's #DB is a trap: it is handed on from behind the instruction. */
+	if (field_get(EVENT_TYPE, info) == EVENT_INT1)
+		v->rip += vmcs_read(VMCS_EXIT_INSN_LEN);
 }
 
 static void decode_io(struct vcpu *v)
@@ -190,6 +193,10 @@ void vmx_exit_decode(struct vcpu *v, enum vmx_came_back how)
 		break;
 	case VMX_EXIT_EPT_VIOLATION:
 		decode_ept(v, vectoring & JOIST_EVENT_VALID);
+		break;
+	case VMX_EXIT_TIMER:
+		/* With IF clear: see vmx_timer_set(). */
+		v->x.kind = v->rflags & RFLAGS_IF ? JOIST_STAT_TIMER : JOIST_STAT_INTR;
 		break;
 	default:
 		v->x.raw[1] = vmcs_read(VMCS_QUALIFICATION);
