@@ -48,6 +48,7 @@ struct vmx_vcpu {
 	bool want_intr, want_nmi;
 	bool flush, flush_ept;	/* translations before the next entry */
 	bool pdptes_stale;
+	bool nmi_blocked;	/* an NMI was injected, its IRET not yet seen */
 	u64 msr[VMX_SWAPPED];	/* while it is not loaded */
 	u64 cr2, dr6;		/* the same */
 };

@@ -474,6 +474,7 @@ static void vmx_vcpu_reset(struct vcpu *v)
 	vmx_seg_set(v, JOIST_TR, &tss);
 	for (i = 0; i < ARRAY_SIZE(regs); i++)
 		vmx_reg_set(v, regs[i].reg, regs[i].val);
+	v->vmx.nmi_blocked = false;
 	vmcs_write(VMCS_GUEST_SHADOW, 0);
 	vmcs_write(VMCS_GUEST_ACTIVITY, 0);
 	vmcs_write(VMCS_GUEST_PENDING_DB, 0);
@@ -881,9 +882,10 @@ static void vmx_inject(struct vcpu *v, struct event ev)
 	 * An NMI wants its own blocking lifted, which one that was cut short has
 	 * begun already; and no CPU keeps an STI's shadow across an NMI.
 	 */
-	if (field_get(EVENT_TYPE, ev.info) == EVENT_NMI)
+	if (field_get(EVENT_TYPE, ev.info) == EVENT_NMI) {
 		blocked = SHADOW_NMI | SHADOW_STI | SHADOW_MOVSS;
-	else if (field_get(EVENT_TYPE, ev.info) == EVENT_INTR)
+		v->vmx.nmi_blocked = true;
+	} else if (field_get(EVENT_TYPE, ev.info) == EVENT_INTR)
 		blocked = SHADOW_STI | SHADOW_MOVSS;
 	if (blocked) {
 		u64 shadow = vmcs_read(VMCS_GUEST_SHADOW);
@@ -907,6 +909,12 @@ static u32 vmx_shadow_get(struct vcpu *v)
 
 	vmx_use(v);
 	s = vmcs_read(VMCS_GUEST_SHADOW);
+	/*
+	 * A guest ends NMI blocking itself; only an injected NMI begins it.  Bochs
+	 * 2.7 keeps it across the exit of one guest and the entry of another.
+	 */
+	if (!v->vmx.nmi_blocked)
+		s &= ~SHADOW_NMI;
 	return (s & SHADOW_STI ? JOIST_SHADOW_STI : 0) |
 	       (s & SHADOW_MOVSS ? JOIST_SHADOW_MOVSS : 0) |
 	       (s & SHADOW_NMI ? JOIST_NMI_BLOCKED : 0);
@@ -922,7 +930,8 @@ static void vmx_shadow_set(struct vcpu *v, u32 shadow)
 		s = SHADOW_MOVSS;
 	else if ((shadow & JOIST_SHADOW_STI) && (v->rflags & RFLAGS_IF))
 		s = SHADOW_STI;
-	if (shadow & JOIST_NMI_BLOCKED)
+	v->vmx.nmi_blocked = shadow & JOIST_NMI_BLOCKED;
+	if (v->vmx.nmi_blocked)
 		s |= SHADOW_NMI;
 	vmcs_write(VMCS_GUEST_SHADOW, s);
 	vmcs_write(VMCS_GUEST_PENDING_DB, 0);

@@ -51,8 +51,9 @@ static void note_vectoring(struct vcpu *v, u32 info)
 
 /* The IRET that ended NMI blocking did not complete: SDM, "Resuming Guest
  * Software after Handling an Exception". */
-static void block_nmi_again(void)
+static void block_nmi_again(struct vcpu *v)
 {
+	v->vmx.nmi_blocked = true;
 	vmcs_write(VMCS_GUEST_SHADOW, vmcs_read(VMCS_GUEST_SHADOW) | SHADOW_NMI);
 }
 
@@ -82,7 +83,7 @@ static void decode_exception(struct vcpu *v, bool vectoring)
 	v->x.vector = info & JOIST_EVENT_VECTOR;
 	v->x.error = info & JOIST_EVENT_ERROR ? (u32)vmcs_read(VMCS_EXIT_EVENT_ERROR) : 0;
 	if ((info & EVENT_NMI_UNBLOCKED) && !vectoring && v->x.vector != EXC_DF)
-		block_nmi_again();
+		block_nmi_again(v);
 	if (v->x.vector == EXC_DB)
 		debug_registers(v);
 	/* INT1's #DB is a trap: it is handed on from behind the instruction. */
@@ -116,7 +117,7 @@ static void decode_ept(struct vcpu *v, bool vectoring)
 	v->x.s2.in_walk = (qual & (EPT_QUAL_LINEAR | EPT_QUAL_FINAL)) !=
 			  (EPT_QUAL_LINEAR | EPT_QUAL_FINAL);
 	if ((qual & EPT_QUAL_NMI_UNBLOCKED) && !vectoring)
-		block_nmi_again();
+		block_nmi_again(v);
 }
 
 /* The guest was not entered; what should have been injected waits. */
@@ -173,6 +174,8 @@ void vmx_exit_decode(struct vcpu *v, enum vmx_came_back how)
 		entry_failed(v, false);
 		return;
 	}
+	if (unlikely(v->vmx.nmi_blocked))
+		v->vmx.nmi_blocked = vmcs_read(VMCS_GUEST_SHADOW) & SHADOW_NMI;
 	vectoring = (u32)vmcs_read(VMCS_VECTORING);
 	v->x.raw[3] = vectoring;
 	if (unlikely(vectoring & JOIST_EVENT_VALID))
