@@ -20,7 +20,7 @@ CFLAGS	:= -std=gnu11 -O2 -g -I. -Iinclude -I$(OUT) -I$(BUILD) -Wall -Wextra -Wer
 	   -ffreestanding -fno-builtin -fno-common -fno-pic -mcmodel=kernel \
 	   -mno-red-zone -mgeneral-regs-only -fno-stack-protector \
 	   -fno-asynchronous-unwind-tables -fno-strict-aliasing \
-	   -fno-omit-frame-pointer -fcf-protection=none -DJOIST_VERSION='"$(VERSION)"'
+	   $(if $(DEBUG),-fno-omit-frame-pointer,-fomit-frame-pointer) -fcf-protection=none -DJOIST_VERSION='"$(VERSION)"'
 CFLAGS	+= $(if $(DEBUG),-DJOIST_DEBUG) -DBUILD_DEBUG=$(if $(DEBUG),1,0)
 LDFLAGS	:= -nostdlib -static -z max-page-size=4096 -z noexecstack --build-id=none
 
@@ -51,6 +51,27 @@ $(OUT)/%.asm.o: %.asm
 clean:
 	rm -rf $(BUILD)
 
+help:
+	@sed -nE 's/^#H ?//p' $(firstword $(MAKEFILE_LIST))
+
+#H make                 build/joist.elf, the hypervisor
+#H make deps            install the Debian packages in packages.txt that are missing
+#H make iso             build/joist.iso: CD or USB stick, BIOS or UEFI
+#H make run             boot it in QEMU; this terminal is the control VM's console
+#H                      MACHINE=q35|pc FIRMWARE=bios|uefi CPUS=2 MEM=2048 DISK=image
+#H make demo            the same unattended, with something to see
+#H make test            every test: the next ones
+#H make test-unit       pure logic on the host [UNIT_ONLY=name FUZZ_RUNS=n]
+#H make test-svm        every hypercall and exit, in QEMU
+#H make test-boot       Linux as control VM, guests, refusals, in QEMU
+#H make selftest module tools initrd    parts: build/selftest.elf and so on
+#H make clean           remove build/
+#H
+#H CC=gcc|clang         the compiler
+#H DEBUG=1              build/joist-debug.elf: checks locks and page owners
+#H TUNABLES='...'       the hypervisor's command line in the ISO, see doc/tunables.md
+#H CONTROL_ARGS='...'   the control VM's, see doc/control-vm.md
+
 -include $(OBJS:.o=.d)
 -include $(wildcard drivers/build.mk guests/control/build.mk guests/control/tools.mk guests/selftest/build.mk \
-	   tests/unit/build.mk tests/boot/build.mk)
+	   tests/unit/build.mk tests/boot/build.mk tests/bench/build.mk)

@@ -8,20 +8,22 @@
  * oldest goes when a new one comes.
  */
 #include "arch/x86/paging.h"
+#include "boot/memory.h"
 #include "core/errno.h"
 #include "core/forbidden.h"
 #include "core/log.h"
 #include "core/string.h"
 #include "core/vm.h"
 
-#define WINDOWS		16
+#define WINDOWS		16	/* pages of ones mapped at one time */
 #define LOG_BURST	5
 
 struct forbidden_counts forbidden_counts;
 
-static u64 ones;		/* [control_s2_lock] HPA of the page of ones, once needed */
+static u64 ones __ro_after_init;	/* HPA of the page of ones */
 static u64 window[WINDOWS];	/* [control_s2_lock] GPA | 1, 0: free */
 static u32 next_window;		/* [control_s2_lock] */
+u32 forbidden_windows;		/* [a] how many are mapped */
 
 bool forbidden(u64 gpa)
 {
@@ -41,25 +43,33 @@ void forbidden_count(struct vcpu *v, u64 gpa, bool write)
 			 write ? "writes" : "reads", gpa, v->rip);
 }
 
-static int ones_page(void)
+void forbidden_init(void)
 {
-	void *p;
+	hpa_t pa = early_alloc(PAGE_SIZE);
 
-	if (ones)
-		return 0;
-	p = page_alloc_hyp();
-	if (!p)
-		return fail(-ENOMEM);
-	memset(p, 0xff, PAGE_SIZE);
-	ones = ptr_hpa(p).v;
-	return 0;
+	memset(hpa_ptr(pa), 0xff, PAGE_SIZE);
+	ones = pa.v;
 }
 
 static void unmap_window_locked(u32 i)
 {
-	if (window[i])
-		stage2_unmap(&control_vm->s2, window[i] & ~1ull, PAGE_SIZE);
+	if (!window[i])
+		return;
+	stage2_unmap(&control_vm->s2, window[i] & ~1ull, PAGE_SIZE);
 	window[i] = 0;
+	__atomic_fetch_sub(&forbidden_windows, 1, __ATOMIC_RELAXED);
+}
+
+void forbidden_unmap_all(void)
+{
+	u32 i;
+
+	spin_lock(&control_s2_lock);
+	for (i = 0; i < WINDOWS; i++)
+		unmap_window_locked(i);
+	smp_ask_all_wait(REQ_FLUSH_CONTROL);
+	stage2_collect(&control_vm->s2);
+	spin_unlock(&control_s2_lock);
 }
 
 void forbidden_unmap_ones_locked(u64 gpa, u64 len)
@@ -79,19 +89,18 @@ int forbidden_map_ones(u64 gpa)
 
 	gpa = ALIGN_DOWN(gpa, PAGE_SIZE);
 	spin_lock(&control_s2_lock);
-	err = ones_page();
+	i = next_window++ % WINDOWS;
+	unmap_window_locked(i);
+	err = stage2_map(&control_vm->s2, gpa, ones, PAGE_SIZE, STAGE2_READ, 1);
 	if (!err) {
-		i = next_window++ % WINDOWS;
-		unmap_window_locked(i);
-		err = stage2_map(&control_vm->s2, gpa, ones, PAGE_SIZE, STAGE2_READ, 1);
-		/* Another core's fault on the same page, or the segment is shown. */
-		if (!err)
-			window[i] = gpa | 1;
-		else if (err == -EEXIST)
-			err = 0;
-		smp_ask_all_wait(REQ_FLUSH_CONTROL);
-		stage2_collect(&control_vm->s2);
+		window[i] = gpa | 1;
+		__atomic_fetch_add(&forbidden_windows, 1, __ATOMIC_RELAXED);
+	} else if (err == -EEXIST) {
+		/* Another core's fault on the same page, or it is shown now. */
+		err = 0;
 	}
+	smp_ask_all_wait(REQ_FLUSH_CONTROL);
+	stage2_collect(&control_vm->s2);
 	spin_unlock(&control_s2_lock);
 	return err;
 }

@@ -8,6 +8,7 @@
  */
 #include "arch/x86/guest_mem.h"
 #include "arch/x86/regs.h"
+#include "core/forbidden.h"
 #include "core/hypercall.h"
 #include "core/log.h"
 #include "core/string.h"
@@ -153,6 +154,9 @@ enum verdict hypercall(struct vcpu *v)
 {
 	if (backend->reg_get(v, VREG_CPL))
 		return exit_ud(v);
+	/* No call finds the pool short of what was lent for them. */
+	if (unlikely(__atomic_load_n(&forbidden_windows, __ATOMIC_RELAXED)))
+		forbidden_unmap_all();
 	v->gpr[JOIST_RAX] = (u64)dispatch(v, v->gpr[JOIST_RAX], v->gpr[JOIST_RDI]);
 	return DONE;
 }

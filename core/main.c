@@ -12,6 +12,7 @@
 #include "boot/mb2.h"
 #include "boot/memory.h"
 #include "boot/param.h"
+#include "core/forbidden.h"
 #include "core/log.h"
 #include "core/vm.h"
 #include "drivers/acpi.h"
@@ -197,6 +198,7 @@ void boot_main(u32 magic, u64 mbi, u64 image_base)
 	enable(cpus[0]);
 	control_load(&boot_info);
 	start_cores();
+	forbidden_init();
 	memory_fill_pool();
 	create_control_vm();
 	control_acpi(&acpi, &firmware);

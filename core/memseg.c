@@ -6,6 +6,7 @@
  * off for long.  What backs a segment is known from the stage-2 tables alone.
  */
 #include "arch/x86/exit.h"
+#include "arch/x86/guest_mem.h"
 #include "arch/x86/paging.h"
 #include "boot/memory.h"
 #include "core/forbidden.h"
@@ -109,8 +110,10 @@ static void flush_vcpus(struct vm *vm)
 
 	/* None of them runs: each takes a new address space id when it does. */
 	for (i = 0; i < vm->vcpu_count; i++)
-		if (vm->vcpu[i])
+		if (vm->vcpu[i]) {
 			backend->flush(vm->vcpu[i]);
+			fetch_forget(vm->vcpu[i]);
+		}
 }
 
 int memseg_alloc(struct vm *vm, struct joist_memseg *a)

@@ -349,10 +349,8 @@ static bool prepare(struct vcpu *v, u32 flags, bool own_timer)
 		v->forward = flags & JOIST_RUN_RETURN ? JOIST_EXIT_INTR : JOIST_EXIT_WAKE;
 		return false;
 	}
-	if (!prepare_events(v, flags))
-		return false;
 	backend->tpr_set(v, vlapic_tpr(&v->lapic));
-	return true;
+	return prepare_events(v, flags);
 }
 
 static void run_loop(struct cpu *c, struct vcpu *v, u32 flags)

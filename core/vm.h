@@ -90,6 +90,7 @@ struct vcpu {
 	bool dr_live;		/* [v] the guest has used its debug registers */
 	u32 dead;		/* [v] JOIST_EXIT_SHUTDOWN or _ERROR until reset */
 	struct pending pending;	/* [v] */
+	struct fetch_cache fetch;	/* [v] */
 	struct vlapic lapic;	/* [v] but for what vlapic.h says */
 	struct guest_state gs;	/* [v] */
 	struct joist_run *run;	/* [c] run page */

@@ -85,6 +85,25 @@ struct exit {
 	u64 raw[4];		/* vendor's exit code and information, for dumps */
 };
 
+/* What decides how code is addressed and decoded. */
+struct cpu_mode {
+	u64 cr0, cr3, cr4, efer;
+	u64 cs_base;
+	u32 cs_attr;		/* as in struct joist_segment */
+	u32 cpl;
+};
+
+/* The last page that an instruction was fetched from, and the guest's table
+ * entries that lead there. */
+struct fetch_cache {
+	u64 page;		/* linear address | 1; 0: nothing */
+	struct cpu_mode m;
+	u32 depth;
+	const u64 *entry[5];
+	u64 value[5];
+	const u8 *host;
+};
+
 #define BACKEND_NEXT_RIP	JOIST_CAP_NEXT_RIP
 #define BACKEND_TIMER		JOIST_CAP_TIMER
 #define BACKEND_VID		JOIST_CAP_VID
@@ -120,6 +139,7 @@ struct backend {
 	/* Runs v until an exit, and decodes that into v->x. */
 	void (*enter)(struct vcpu *v);
 
+	void (*mode_get)(struct vcpu *v, struct cpu_mode *m);
 	u64 (*reg_get)(struct vcpu *v, enum vreg r);
 	void (*reg_set)(struct vcpu *v, enum vreg r, u64 val);
 	void (*seg_get)(struct vcpu *v, enum joist_seg s, struct joist_segment *seg);
@@ -127,7 +147,8 @@ struct backend {
 
 	/* Deliver at the next entry; nothing else is being delivered then. */
 	void (*inject)(struct vcpu *v, struct event ev);
-	/* Exit as soon as an interrupt, an NMI can be taken. priority: vector >> 4 */
+	/* Exit as soon as an interrupt, an NMI can be taken.  priority: vector
+	 * >> 4, which TPR may hold back; 16 if TPR has no say. */
 	void (*want_window)(struct vcpu *v, bool intr, bool nmi, u32 priority);
 	/* JOIST_SHADOW_STI, _MOVSS, JOIST_NMI_BLOCKED. */
 	u32 (*shadow_get)(struct vcpu *v);

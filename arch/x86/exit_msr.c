@@ -187,6 +187,7 @@ static int guest_msr_read(struct vcpu *v, u32 msr, u64 *val)
 	case MSR_MCG_STATUS:
 	case MSR_SYSCFG:
 	case MSR_HWCR:
+	case MSR_INT_PENDING:
 	case MSR_DE_CFG:
 		return 0;
 	}

@@ -66,39 +66,31 @@ int guest_write(struct vcpu *v, gpa_t gpa, const void *src, u64 len)
 	return 0;
 }
 
-enum insn_mode guest_mode(struct vcpu *v)
-{
-	struct joist_segment cs;
-
-	if (!(backend->reg_get(v, VREG_CR0) & CR0_PE) || (v->rflags & RFLAGS_VM))
-		return INSN_16;
-	backend->seg_get(v, JOIST_CS, &cs);
-	if ((cs.attr & ATTR_LONG) && (backend->reg_get(v, VREG_EFER) & EFER_LMA))
-		return INSN_64;
-	return cs.attr & ATTR_DB ? INSN_32 : INSN_16;
-}
-
-u64 guest_linear_rip(struct vcpu *v)
-{
-	struct joist_segment cs;
-
-	backend->seg_get(v, JOIST_CS, &cs);
-	if ((cs.attr & ATTR_LONG) && (backend->reg_get(v, VREG_EFER) & EFER_LMA))
-		return v->rip;
-	return (u32)(cs.base + v->rip);
-}
-
 /* What the walk gathers: an access must be allowed at every level. */
 struct walk {
 	struct vcpu *v;
 	u32 access;
 	bool write, user, exec;		/* allowed so far */
-
+	u64 cr0, cr4;
+	struct fetch_cache *trace;	/* records the entries it reads, or NULL */
 };
 
 static u32 pf_code(const struct walk *w, bool present)
 {
 	return w->access | (present ? PF_PRESENT : 0);
+}
+
+/* SDM, "Determination of Access Rights". */
+static bool denied(const struct walk *w)
+{
+	bool user = w->access & PF_USER;
+
+	if (w->access & PF_FETCH)
+		return !w->exec || (user ? !w->user : w->user && (w->cr4 & CR4_SMEP));
+	if (user)
+		return !w->user || ((w->access & PF_WRITE) && !w->write);
+	return ((w->access & PF_WRITE) && !w->write && (w->cr0 & CR0_WP)) ||
+	       (w->user && (w->cr4 & CR4_SMAP) && !(w->v->rflags & RFLAGS_AC));
 }
 
 /* Reads an entry of 8 or 4 bytes; NULL: not in memory. */
@@ -121,7 +113,7 @@ static int translate_long(struct walk *w, u64 gva, u64 cr3, unsigned levels, boo
 		unsigned shift = 12 + 9 * (level - 1);
 		u64 index = levels == 3 && level == 3 ? (gva >> 30) & 3 : (gva >> shift) & 511;
 		u64 *p = entry_ptr(w->v, table + index * 8), e;
-		bool pdpte = levels == 3 && level == 3;
+		bool pdpte = levels == 3 && level == 3, leaf;
 		u64 bits;
 
 		if (!p)
@@ -131,18 +123,25 @@ static int translate_long(struct walk *w, u64 gva, u64 cr3, unsigned levels, boo
 			*error = pf_code(w, false);
 			return -EFAULT;
 		}
+		if (w->trace) {
+			w->trace->entry[w->trace->depth] = p;
+			w->trace->value[w->trace->depth++] = e;
+		}
+		leaf = level == 1 || (level <= 3 && !pdpte && (e & PTE_PS));
 		if (!pdpte) {
 			w->write &= !!(e & PTE_W);
 			w->user &= !!(e & PTE_U);
 			w->exec &= !(nx && (e & PTE_NX));
-			bits = PTE_A;
-			if ((w->access & PF_WRITE) &&
-			    (level == 1 || (level <= 3 && (e & PTE_PS))))
-				bits |= PTE_D;
+			/* A write that is refused makes no page dirty. */
+			if (leaf && denied(w)) {
+				*error = pf_code(w, true);
+				return -EFAULT;
+			}
+			bits = PTE_A | (leaf && (w->access & PF_WRITE) ? PTE_D : 0);
 			if ((e & bits) != bits && !(w->access & PF_FETCH))
 				__atomic_fetch_or(p, bits, __ATOMIC_RELAXED);
 		}
-		if (level == 1 || (level <= 3 && !pdpte && (e & PTE_PS))) {
+		if (leaf) {
 			u64 mask = BIT(shift) - 1;
 
 			*gpa = (e & PTE_ADDR & ~mask) | (gva & mask);
@@ -173,6 +172,10 @@ static int translate_32(struct walk *w, u32 gva, u32 cr3, bool pse, u64 *gpa, u3
 		w->write &= !!(e & PTE_W);
 		w->user &= !!(e & PTE_U);
 		leaf = level == 1 || (pse && (e & PTE_PS));
+		if (leaf && denied(w)) {
+			*error = pf_code(w, true);
+			return -EFAULT;
+		}
 		if (leaf && (w->access & PF_WRITE))
 			bits |= (u32)PTE_D;
 		if ((e & bits) != bits && !(w->access & PF_FETCH))
@@ -192,85 +195,138 @@ static int translate_32(struct walk *w, u32 gva, u32 cr3, bool pse, u64 *gpa, u3
 	return fail(-EIO);
 }
 
-int guest_translate(struct vcpu *v, gva_t gva, u32 access, gpa_t *gpa, u32 *error)
+static int translate(struct vcpu *v, u64 gva, u32 access, const struct cpu_mode *m,
+		     struct fetch_cache *trace, u64 *gpa, u32 *error)
 {
-	u64 cr0 = backend->reg_get(v, VREG_CR0), cr3, cr4, efer;
-	struct walk w = { .v = v, .access = access, .write = true, .user = true, .exec = true };
-	bool user = access & PF_USER, denied;
-	int err;
+	struct walk w = {
+		.v = v, .access = access, .write = true, .user = true, .exec = true,
+		.cr0 = m->cr0, .cr4 = m->cr4, .trace = trace,
+	};
+	bool nx = m->efer & EFER_NXE;
 
-	if (!(cr0 & CR0_PG)) {
-		gpa->v = (u32)gva.v;
+	if (!(m->cr0 & CR0_PG)) {
+		*gpa = (u32)gva;
 		return 0;
 	}
-	cr3 = backend->reg_get(v, VREG_CR3);
-	cr4 = backend->reg_get(v, VREG_CR4);
-	efer = backend->reg_get(v, VREG_EFER);
-	if (efer & EFER_LMA)
-		err = translate_long(&w, gva.v, cr3, cr4 & CR4_LA57 ? 5 : 4,
-				     efer & EFER_NXE, &gpa->v, error);
-	else if (cr4 & CR4_PAE)
-		err = translate_long(&w, (u32)gva.v, cr3, 3, efer & EFER_NXE, &gpa->v, error);
-	else
-		err = translate_32(&w, (u32)gva.v, (u32)cr3, cr4 & CR4_PSE, &gpa->v, error);
-	if (err)
-		return err;
-	denied = (user && !w.user) ||
-		 ((access & PF_WRITE) && !w.write && (user || (cr0 & CR0_WP))) ||
-		 ((access & PF_FETCH) && (!w.exec || (!user && w.user && (cr4 & CR4_SMEP)))) ||
-		 (!(access & PF_FETCH) && !user && w.user && (cr4 & CR4_SMAP) &&
-		  !(v->rflags & RFLAGS_AC));
-	if (denied) {
-		*error = pf_code(&w, true);
-		return -EFAULT;
+	if (m->efer & EFER_LMA)
+		return translate_long(&w, gva, m->cr3, m->cr4 & CR4_LA57 ? 5 : 4, nx, gpa, error);
+	if (m->cr4 & CR4_PAE)
+		return translate_long(&w, (u32)gva, m->cr3, 3, nx, gpa, error);
+	/* Entries of 4 bytes are not recorded: such a walk is never reused. */
+	if (trace)
+		trace->page = 0;
+	return translate_32(&w, (u32)gva, (u32)m->cr3, m->cr4 & CR4_PSE, gpa, error);
+}
+
+int guest_translate(struct vcpu *v, gva_t gva, u32 access, gpa_t *gpa, u32 *error)
+{
+	struct cpu_mode m;
+
+	backend->mode_get(v, &m);
+	return translate(v, gva.v, access, &m, NULL, &gpa->v, error);
+}
+
+static enum insn_mode insn_mode(struct vcpu *v, const struct cpu_mode *m)
+{
+	if ((m->cs_attr & ATTR_LONG) && (m->efer & EFER_LMA))
+		return INSN_64;
+	if (!(m->cr0 & CR0_PE) || (v->rflags & RFLAGS_VM))
+		return INSN_16;
+	return m->cs_attr & ATTR_DB ? INSN_32 : INSN_16;
+}
+
+enum insn_mode guest_mode(struct vcpu *v)
+{
+	struct cpu_mode m;
+
+	backend->mode_get(v, &m);
+	return insn_mode(v, &m);
+}
+
+/* The same page by the same way as last time: every entry is compared, not
+ * trusted, and stage-2 changes drop the cache (fetch_forget). */
+static bool cached(const struct fetch_cache *f, u64 page, const struct cpu_mode *m)
+{
+	u32 i;
+
+	if (f->page != page || f->m.cr3 != m->cr3 || f->m.cr0 != m->cr0 ||
+	    f->m.cr4 != m->cr4 || f->m.efer != m->efer || f->m.cpl != m->cpl)
+		return false;
+	for (i = 0; i < f->depth; i++)
+		if (__atomic_load_n(f->entry[i], __ATOMIC_RELAXED) != f->value[i])
+			return false;
+	return true;
+}
+
+void fetch_forget(struct vcpu *v)
+{
+	v->fetch.page = 0;
+}
+
+/* Where the page of code at a linear address lies. */
+static int code_page(struct vcpu *v, u64 linear, const struct cpu_mode *m, const u8 **host)
+{
+	u64 page = ALIGN_DOWN(linear, PAGE_SIZE) | 1, len;
+	struct fetch_cache *f = &v->fetch;
+	gpa_t gpa;
+	u32 error;
+	int err;
+
+	if (likely(cached(f, page, m))) {
+		*host = f->host;
+		return 0;
+	}
+	f->page = page;
+	f->m = *m;
+	f->depth = 0;
+	err = translate(v, ALIGN_DOWN(linear, PAGE_SIZE),
+			PF_FETCH | (m->cpl == 3 ? (u32)PF_USER : 0), m, f, &gpa.v, &error);
+	f->host = err ? NULL : guest_ptr(v, gpa, &len);
+	*host = f->host;
+	if (!f->host) {
+		f->page = 0;
+		return err ? err : fail(-EIO);
 	}
 	return 0;
 }
 
-static u32 fetch_access(struct vcpu *v)
+/* Up to `want` bytes at a linear address, at most to the end of its page. */
+static int fetch(struct vcpu *v, u64 linear, const struct cpu_mode *m, u8 *buf, unsigned want,
+		 unsigned *got)
 {
-	return PF_FETCH | (backend->reg_get(v, VREG_CPL) == 3 ? PF_USER : 0);
-}
-
-/* Bytes at a linear address, at most to the end of its page. */
-static int fetch(struct vcpu *v, u64 linear, u8 *buf, unsigned want, unsigned *got)
-{
-	unsigned n = PAGE_SIZE - (linear & (PAGE_SIZE - 1));
-	u64 len;
-	gpa_t gpa;
-	u32 error;
-	void *p;
-	int err = guest_translate(v, GVA(linear), fetch_access(v), &gpa, &error);
+	unsigned offset = linear & (PAGE_SIZE - 1);
+	const u8 *host;
+	int err = code_page(v, linear, m, &host);
 
 	if (err)
 		return err;
-	p = guest_ptr(v, gpa, &len);
-	if (!p)
-		return fail(-EIO);
-	n = MIN(n, want);
-	if (likely(n == 16)) {
-		__builtin_memcpy(buf, p, 16);
-	} else {
-		memcpy(buf, p, n);
-	}
-	*got = n;
+	*got = MIN(want, (unsigned)PAGE_SIZE - offset);
+	if (likely(*got == 16))
+		__builtin_memcpy(buf, host + offset, 16);
+	else
+		memcpy(buf, host + offset, *got);
 	return 0;
 }
 
 int guest_insn(struct vcpu *v, struct insn *in)
 {
-	u64 linear = guest_linear_rip(v);
-	enum insn_mode mode = guest_mode(v);
-	u8 buf[16];
+	struct cpu_mode m;
+	enum insn_mode mode;
 	unsigned n, more;
-	int err = fetch(v, linear, buf, sizeof(buf), &n);
+	u64 linear;
+	u8 buf[16];
+	int err;
 
+	backend->mode_get(v, &m);
+	mode = insn_mode(v, &m);
+	linear = mode == INSN_64 ? v->rip : (u32)(m.cs_base + v->rip);
+	err = fetch(v, linear, &m, buf, sizeof(buf), &n);
 	if (err)
 		return err;
 	err = insn_decode(buf, MIN(n, (unsigned)INSN_MAX_LEN), mode, in);
-	if (err != -EAGAIN)
+	if (likely(err != -EAGAIN))
 		return err;
-	err = fetch(v, linear + n, buf + n, sizeof(buf) - n, &more);
+	err = fetch(v, linear + n, &m, buf + n, sizeof(buf) - n, &more);
 	if (err)
 		return err;
 	err = insn_decode(buf, MIN(n + more, (unsigned)INSN_MAX_LEN), mode, in);
@@ -279,12 +335,15 @@ int guest_insn(struct vcpu *v, struct insn *in)
 
 unsigned guest_insn_bytes(struct vcpu *v, u8 *buf)
 {
-	u64 linear = guest_linear_rip(v);
 	unsigned n = 0, more = 0;
+	struct cpu_mode m;
+	u64 linear;
 
-	if (fetch(v, linear, buf, INSN_MAX_LEN, &n))
+	backend->mode_get(v, &m);
+	linear = insn_mode(v, &m) == INSN_64 ? v->rip : (u32)(m.cs_base + v->rip);
+	if (fetch(v, linear, &m, buf, INSN_MAX_LEN, &n))
 		return 0;
-	if (n < INSN_MAX_LEN && !fetch(v, linear + n, buf + n, INSN_MAX_LEN - n, &more))
+	if (n < INSN_MAX_LEN && !fetch(v, linear + n, &m, buf + n, INSN_MAX_LEN - n, &more))
 		n += more;
 	return n;
 }

@@ -28,6 +28,7 @@ int guest_insn(struct vcpu *v, struct insn *in);
 /* The same, raw: up to INSN_MAX_LEN bytes; returns how many could be read. */
 unsigned guest_insn_bytes(struct vcpu *v, u8 *buf);
 enum insn_mode guest_mode(struct vcpu *v);
-u64 guest_linear_rip(struct vcpu *v);
+/* The VM's stage-2 tables have changed. */
+void fetch_forget(struct vcpu *v);
 
 #endif

@@ -136,6 +136,7 @@ enum exception {
 #define MSR_TOP_MEM		0xc001001a
 #define MSR_TOP_MEM2		0xc001001d
 #define MSR_PATCH_LOADER	0xc0010020
+#define MSR_INT_PENDING		0xc0010055
 #define MSR_MMIO_CFG_BASE	0xc0010058
 #define MSR_SMM_BASE		0xc0010111
 #define MSR_SMM_ADDR		0xc0010112

@@ -12,6 +12,7 @@
 #include "core/page.h"
 
 #define ENTRY_ADDR	BITS(51, 12)
+#define ENTRY_LARGE	BIT(7)
 
 static u64 level_size(unsigned level)
 {
@@ -21,6 +22,16 @@ static u64 level_size(unsigned level)
 static unsigned level_index(u64 gpa, unsigned level)
 {
 	return (gpa >> (12 + 9 * (level - 1))) & 511;
+}
+
+static bool present(const struct stage2 *s, u64 entry)
+{
+	return entry & s->fmt->present;
+}
+
+static bool is_leaf(u64 entry, unsigned level)
+{
+	return level == 1 || (entry & ENTRY_LARGE);
 }
 
 static u64 *table_of(u64 entry)
@@ -62,7 +73,7 @@ static void free_below(struct stage2 *s, u64 *t, unsigned level)
 	unsigned i;
 
 	for (i = 0; i < 512 && level > 1; i++)
-		if (s->fmt->prot(t[i]) && !s->fmt->is_leaf(t[i], level))
+		if (present(s, t[i]) && !is_leaf(t[i], level))
 			free_below(s, table_of(t[i]), level - 1);
 	table_free(s, t);
 }
@@ -90,7 +101,7 @@ static bool table_empty(const struct stage2 *s, const u64 *t)
 	unsigned i;
 
 	for (i = 0; i < 512; i++)
-		if (s->fmt->prot(t[i]))
+		if (present(s, t[i]))
 			return false;
 	return true;
 }
@@ -100,7 +111,7 @@ static void prune(struct stage2 *s, u64 *t, u64 gpa, unsigned level)
 {
 	u64 *e = &t[level_index(gpa, level)];
 
-	if (level == 1 || !s->fmt->prot(*e) || s->fmt->is_leaf(*e, level))
+	if (level == 1 || !present(s, *e) || is_leaf(*e, level))
 		return;
 	prune(s, table_of(*e), gpa, level - 1);
 	if (table_empty(s, table_of(*e))) {
@@ -116,7 +127,7 @@ static int map_leaf(struct stage2 *s, u64 gpa, u64 hpa, unsigned level, u32 prot
 
 	for (l = STAGE2_LEVELS; l > level; l--) {
 		e = &t[level_index(gpa, l)];
-		if (!s->fmt->prot(*e)) {
+		if (!present(s, *e)) {
 			u64 *new = table_new(s);
 
 			if (!new) {
@@ -124,13 +135,13 @@ static int map_leaf(struct stage2 *s, u64 gpa, u64 hpa, unsigned level, u32 prot
 				return fail(-ENOMEM);
 			}
 			*e = s->fmt->table(ptr_hpa(new).v);
-		} else if (s->fmt->is_leaf(*e, l)) {
+		} else if (is_leaf(*e, l)) {
 			return fail(-EEXIST);
 		}
 		t = table_of(*e);
 	}
 	e = &t[level_index(gpa, level)];
-	if (s->fmt->prot(*e))
+	if (present(s, *e))
 		return fail(-EEXIST);
 	__atomic_store_n(e, s->fmt->leaf(hpa, level, prot), __ATOMIC_RELEASE);
 	return 0;
@@ -175,16 +186,16 @@ static int unmap_in(struct stage2 *s, u64 *t, unsigned level, u64 gpa, u64 end)
 		bool whole = next - gpa == level_size(level);
 		int err;
 
-		if (!s->fmt->prot(*e)) {
+		if (!present(s, *e)) {
 			gpa = next;
 			continue;
 		}
-		if (s->fmt->is_leaf(*e, level) && whole) {
+		if (is_leaf(*e, level) && whole) {
 			__atomic_store_n(e, 0, __ATOMIC_RELEASE);
 			gpa = next;
 			continue;
 		}
-		if (s->fmt->is_leaf(*e, level)) {
+		if (is_leaf(*e, level)) {
 			err = split(s, e, level);
 			if (err)
 				return err;
@@ -231,9 +242,9 @@ u32 stage2_walk(const struct stage2 *s, u64 gpa, u64 *hpa, u64 *len)
 		u64 e = __atomic_load_n(&t[level_index(gpa, l)], __ATOMIC_ACQUIRE);
 		u64 offset = gpa & (level_size(l) - 1);
 
-		if (!s->fmt->prot(e))
+		if (!present(s, e))
 			return 0;
-		if (l == 1 || s->fmt->is_leaf(e, l)) {
+		if (is_leaf(e, l)) {
 			*hpa = leaf_addr(e, l) + offset;
 			*len = level_size(l) - offset;
 			return s->fmt->prot(e);
@@ -249,9 +260,9 @@ static bool each_in(const struct stage2 *s, const u64 *t, unsigned level, u64 gp
 	unsigned i;
 
 	for (i = 0; i < 512; i++, gpa += level_size(level)) {
-		if (!s->fmt->prot(t[i]))
+		if (!present(s, t[i]))
 			continue;
-		if (level == 1 || s->fmt->is_leaf(t[i], level)) {
+		if (is_leaf(t[i], level)) {
 			if (!f(ctx, gpa, leaf_addr(t[i], level), level_size(level),
 			       s->fmt->prot(t[i])))
 				return false;

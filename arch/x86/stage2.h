@@ -15,13 +15,15 @@
 #define STAGE2_LEVELS	4
 #define STAGE2_GPA_BITS	48
 
-/* How a vendor spells an entry.  level: 1 = 4 KiB, 2 = 2 MiB, 3 = 1 GiB. */
+/*
+ * How a vendor spells an entry.  level: 1 = 4 KiB, 2 = 2 MiB, 3 = 1 GiB.  Both
+ * keep the address in bits 51:12 and mark a large page by bit 7.
+ */
 struct stage2_format {
-	/* memory type: of this host-physical range, for formats that have one */
+	u64 present;			/* any of these bits: present */
 	u64 (*leaf)(u64 hpa, unsigned level, u32 prot);
 	u64 (*table)(u64 hpa);
-	u32 (*prot)(u64 entry);		/* 0: not present */
-	bool (*is_leaf)(u64 entry, unsigned level);
+	u32 (*prot)(u64 entry);		/* of a present entry: STAGE2_* */
 	bool (*has_1g)(void);
 	/* Largest leaf that has one memory type throughout; level <= given. */
 	unsigned (*uniform)(u64 hpa, unsigned level);

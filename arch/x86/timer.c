@@ -8,7 +8,8 @@
 #include "core/log.h"
 
 #define PM_HZ		3579545u
-#define PM_TICKS	(PM_HZ / 50)		/* 20 ms */
+#define PM_TICKS	(PM_HZ / 100)		/* 10 ms */
+#define PM_TRIES	3
 #define PM_SPINS	10000000u
 
 #define PIT_HZ		1193182u
@@ -36,22 +37,44 @@ static u32 from_cpuid(void)
 	return (u32)((u64)c.ecx * c.ebx / c.eax / 1000);
 }
 
+struct stamp {
+	u64 tsc;		/* middle of the read */
+	u64 width;		/* how long it took: the error */
+	u32 ticks;
+};
+
+static struct stamp pm_read(u16 port, u32 mask)
+{
+	u64 before = rdtsc();
+	u32 ticks = inl(port) & mask;
+	u64 after = rdtsc();
+
+	return (struct stamp){ before + (after - before) / 2, after - before, ticks };
+}
+
+/* The best of a few tries: something may hold us up at either end. */
 static u32 from_pm_timer(u16 port, bool wide)
 {
-	u32 mask = wide ? ~0u : 0xffffff, start, spins = 0;
-	u64 tsc;
+	u32 mask = wide ? ~0u : 0xffffff, spins = 0, khz = 0;
+	u64 best = ~0ull;
+	int try;
 
-	/* Start on an edge. */
-	start = inl(port) & mask;
-	while ((inl(port) & mask) == start)
-		if (++spins == PM_SPINS)
-			return 0;
-	tsc = rdtsc();
-	start = inl(port) & mask;
-	while (((inl(port) - start) & mask) < PM_TICKS)
-		if (++spins == PM_SPINS)
-			return 0;
-	return (u32)((rdtsc() - tsc) * 50 / 1000);
+	for (try = 0; try < PM_TRIES; try++) {
+		struct stamp a = pm_read(port, mask), b;
+		u32 ticks;
+
+		do {
+			b = pm_read(port, mask);
+			if (++spins == PM_SPINS)
+				return 0;
+			ticks = (b.ticks - a.ticks) & mask;
+		} while (ticks < PM_TICKS);
+		if (a.width + b.width >= best)
+			continue;
+		best = a.width + b.width;
+		khz = (u32)((b.tsc - a.tsc) * PM_HZ / ticks / 1000);
+	}
+	return khz;
 }
 
 static u32 from_pit(void)

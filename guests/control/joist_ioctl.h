@@ -46,16 +46,16 @@ struct joist_destroy {
 };
 
 /*
- * On /dev/joist/NAME.  RUN returns 0 only for the exits of user space
- * (JOIST_EXIT_IO and after); the others are handled in the module.  EINTR: a
- * signal is pending, or Linux wants the thread for a moment (the VM is as
- * before; call again).  EBUSY: another thread
- * is in RUN of this vCPU.  Calls that want a vCPU outside RUN (READREGS, ...)
- * or all of them (MEMSEG_*) make it leave RUN, do their work, and let it go
- * on: RUN's caller does not notice.
+ * On /dev/joist/NAME.  RUN takes the vCPU's number as it is, for it is called
+ * most, and returns the exit: only those of user space (JOIST_EXIT_IO and
+ * after); the others are handled in the module.  EINTR: a signal is pending,
+ * or Linux wants the thread for a moment (the VM is as before; call again).
+ * EBUSY: another thread is in RUN of this vCPU.  Calls that want a vCPU
+ * outside RUN (READREGS, ...) or all of them (MEMSEG_*) make it leave RUN, do
+ * their work, and let it go on: RUN's caller does not notice.
  */
 #define JOIST_TERM		JOIST_IOC(HC_TERM, joist_vm)
-#define JOIST_RUN		JOIST_IOC(HC_RUN, joist_run_args)
+#define JOIST_RUN		_IO('J', HC_RUN)
 #define JOIST_RESETCPU		JOIST_IOC(HC_RESETCPU, joist_regs_args)
 #define JOIST_INTR		JOIST_IOC(HC_INTR, joist_intr)
 #define JOIST_READREGS		JOIST_IOC(HC_READREGS, joist_regs_args)

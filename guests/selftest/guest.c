@@ -364,8 +364,11 @@ u32 run_user_limit(struct vm *vm, u32 vcpu, u64 limit)
 			if (a.deadline == JOIST_NO_DEADLINE)
 				goto out;
 			while (rdtsc() < MIN(a.deadline, limit) &&
-			       !(vm->wake & BIT(vcpu)))
-				irq_window();
+			       !(vm->wake & BIT(vcpu))) {
+				timer_arm(MIN(a.deadline, limit));
+				sti_hlt();
+			}
+			armed = JOIST_NO_DEADLINE;
 			break;
 		default:
 			goto out;
@@ -476,15 +479,40 @@ void run_done(struct vm *vm, u32 vcpu)
 	}
 }
 
+/* Whoever sleeps in run_share() on another core looks again. */
+static void kick_cores(struct vm *vm, u32 core, u64 wake)
+{
+	u32 c;
+
+	for (; wake; wake &= wake - 1) {
+		c = (u32)__builtin_ctzll(wake) % vm->cores;
+		if (c != core)
+			apic_ipi(c, VEC_KICK);
+	}
+}
+
+static bool wake_waiting(struct vm *vm, u32 core)
+{
+	u32 v;
+
+	for (v = core; v < vm->vcpus; v += vm->cores)
+		if (vm->wake & BIT(v))
+			return true;
+	return false;
+}
+
 /* One core's share of the vCPUs, round robin. */
 static void run_share(struct vm *vm, u32 core)
 {
-	u64 limit = rdtsc() + PORT_LIMIT, now, next;
+	u64 limit = rdtsc() + 3 * PORT_LIMIT, now, next;
 	struct joist_run_args a;
-	bool done = false;
+	bool done = false, ran;
+	u64 first;
 	u32 v, exit;
 
 	while (!vm->stop) {
+		ran = false;
+		first = JOIST_NO_DEADLINE;
 		now = rdtsc();
 		CHECK(now < limit, "core %u: the payload does not finish "
 		      "(last exit %s)", core, exit_name(vm->last_exit[core]));
@@ -492,11 +520,15 @@ static void run_share(struct vm *vm, u32 core)
 			/* A sleeper is let alone until it is woken. */
 			if (!wake_take(vm, v) &&
 			    vm->last_exit[v] == JOIST_EXIT_HALTED &&
-			    vm->deadline[v] > rdtsc())
+			    vm->deadline[v] > rdtsc()) {
+				first = MIN(first, vm->deadline[v]);
 				continue;
+			}
+			ran = true;
 			next = rdtsc() + SLICE;
 			timer_arm(MIN(vm->deadline[v], next));
 			exit = run_once(vm, v, &a);
+			kick_cores(vm, core, a.wake);
 			if (exit < JOIST_EXIT_IO)
 				irq_window();
 			if (exit < JOIST_EXIT_IO)
@@ -510,10 +542,45 @@ static void run_share(struct vm *vm, u32 core)
 				break;
 			}
 		}
+		/* All asleep: until one's time has come, or another core kicks. */
+		if (!ran && !vm->stop && !wake_waiting(vm, core)) {
+			timer_arm(MIN(first, rdtsc() + 10 * SLICE));
+			sti_hlt();
+		}
 		irq_window();
+		/* One that has failed ends it for all. */
+		for (v = 1; !core && v < vm->cores && !vm->stop; v++)
+			if (job_done(v))
+				job_wait(v);
 	}
 	timer_arm(JOIST_NO_DEADLINE);
 	irq_window();
+}
+
+/* Where every vCPU stands, for a person to read. */
+static void dump(struct vm *vm)
+{
+	struct joist_regs_args r;
+	struct joist_lapic l;
+	u32 v, i;
+
+	for (v = 0; v < vm->vcpus; v++) {
+		r = (struct joist_regs_args){
+			.head = { vm->id, v }, .mask = JOIST_REGS_ALL,
+		};
+		l = (struct joist_lapic){ .head = { vm->id, v } };
+		if (hc_raw_copy(HC_READREGS, &r, sizeof(r)) ||
+		    hc_raw_copy(HC_READLAPIC, &l, sizeof(l)))
+			continue;
+		print("# vCPU %u: last exit %s, wake %u, rip 0x%lx rflags "
+		      "0x%lx activity %u interruptibility 0x%x TPR 0x%x IRR",
+		      v, exit_name(vm->last_exit[v]),
+		      (u32)(vm->wake >> v) & 1, r.regs.rip, r.regs.rflags,
+		      r.regs.activity, r.regs.interruptibility, l.regs[8]);
+		for (i = 0; i < 8; i++)
+			print(" %x", l.regs[0x20 + i]);
+		print("\n");
+	}
 }
 
 struct share {
@@ -558,7 +625,9 @@ void run_vcpus(struct vm *vm, u32 cores)
 
 		for (i = 1; i < cores; i++)
 			while (!job_done(i) && rdtsc() < limit)
-				pause();
+				nap(us(10000));
+		if (how == JUMP_FAIL && option_number("verbose", 0))
+			dump(vm);
 		jump_to(outer, how);
 	}
 	for (i = 1; i < cores; i++)

@@ -11,7 +11,7 @@
 #include "guests/selftest/hc.h"
 #include "guests/selftest/payload/payload.h"
 
-#define VM_EXTENTS	64
+#define VM_EXTENTS	160
 
 struct vm {
 	u32 id;

@@ -63,6 +63,17 @@ s64 hc_raw(u64 nr, u64 gpa)
 	return ret;
 }
 
+s64 hc_raw_copy(u32 nr, void *block, size_t size)
+{
+	u8 *page = this_cpu()->block;
+	s64 ret;
+
+	memcpy(page, block, size);
+	ret = hc_raw(nr, (u64)page);
+	memcpy(block, page, size);
+	return ret;
+}
+
 s64 hc_block(u32 nr, void *block, size_t size)
 {
 	u8 *page = this_cpu()->block;

@@ -26,6 +26,8 @@ s64 hc_raw(u64 nr, u64 gpa);
  * the hypervisor must have left it alone, which is checked.
  */
 s64 hc_block(u32 nr, void *block, size_t size);
+/* Without checks: for use while a failure is being reported. */
+s64 hc_raw_copy(u32 nr, void *block, size_t size);
 #define HC(nr, block)	hc_block(nr, block, sizeof(*(block)))
 
 /* HC(), and the case fails unless the result is `want`. */

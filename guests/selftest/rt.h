@@ -125,6 +125,9 @@ void apic_setup(void);
 void timer_calibrate(void);
 /* A physical interrupt (VEC_TIMER) at this TSC value; JOIST_NO_DEADLINE: none. */
 void timer_arm(u64 tsc);
+/* HLT until an interrupt comes, at most this long.  An emulator has more cores
+ * to run than the machine it runs on: nobody should spin for long. */
+void nap(u64 ticks);
 u64 us(u64 n);				/* microseconds in TSC ticks */
 
 /* Memory map the loader gave. */

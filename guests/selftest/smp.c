@@ -233,6 +233,14 @@ void timer_arm(u64 tsc)
 	apic_write(APIC_TMICT, MIN(ticks, 0xffffffffull));
 }
 
+void nap(u64 ticks)
+{
+	timer_arm(rdtsc() + ticks);
+	sti_hlt();
+	timer_arm(~0ull);
+	irq_window();
+}
+
 u64 us(u64 n)
 {
 	return n * (tsc_khz ? tsc_khz : 1000000) / 1000;
@@ -285,15 +293,17 @@ void ap_main(void)
 	ap_online++;
 	for (;;) {
 		while (!c->fn)
-			pause();
+			sti_hlt();
 		c->escape = &escape;
 		if (!jump_set(&escape))
 			c->fn(c->arg);
 		else
 			c->failed = 1;
 		c->escape = NULL;
+		timer_arm(~0ull);
 		asm volatile("" : : : "memory");
 		c->fn = NULL;
+		apic_ipi(0, VEC_KICK);
 	}
 }
 
@@ -368,6 +378,7 @@ void job_start(u32 cpu, job_fn fn, void *arg)
 	c->arg = arg;
 	asm volatile("" : : : "memory");
 	c->fn = fn;
+	apic_ipi(cpu, VEC_KICK);
 }
 
 bool job_done(u32 cpu)
@@ -383,7 +394,7 @@ void job_wait(u32 cpu)
 	while (c->fn) {
 		CHECK(rdtsc() - start < us(60000000),
 		      "core %u does not finish its job", cpu);
-		pause();
+		nap(us(10000));
 	}
 	if (c->failed) {
 		c->failed = 0;

@@ -128,6 +128,25 @@ static void test_two_pins_one_vector(void **state)
 	ioapic_irq(&a, 30, true);		/* no such pin */
 }
 
+/* Anything a guest may do, under the sanitizers. */
+static void test_random(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < RANDOM_STEPS; i++) {
+		unsigned r = board_random();
+
+		ioapic_write(&a, REG_SELECT, r >> 8 & 0x3f);
+		if (r & 1)
+			ioapic_write(&a, REG_WINDOW, board_random());
+		else
+			ioapic_read(&a, REG_WINDOW);
+		ioapic_irq(&a, r >> 1 & 31, r >> 6 & 1);
+		ioapic_eoi(&a, (u8)(r >> 16));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -137,6 +156,7 @@ int main(void)
 		cmocka_unit_test_setup(test_level, setup),
 		cmocka_unit_test_setup(test_remote_irr, setup),
 		cmocka_unit_test_setup(test_two_pins_one_vector, setup),
+		cmocka_unit_test_setup(test_random, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -79,6 +79,26 @@ static void test_a20(void **state)
 	assert_int_equal(kbd_read_port92(&k), 2);
 }
 
+/* Anything a guest may do, under the sanitizers. */
+static void test_random(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < RANDOM_STEPS; i++) {
+		unsigned r = board_random();
+
+		if (r & 1)
+			kbd_write_command(&k, (u8)(r >> 8));
+		if (r & 2)
+			kbd_write_data(&k, (u8)(r >> 16));
+		if (r & 4)
+			kbd_read_data(&k);
+		kbd_read_status(&k);
+		kbd_write_port92(&k, (u8)(r >> 24));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -87,6 +107,7 @@ int main(void)
 		cmocka_unit_test_setup(test_reset, setup),
 		cmocka_unit_test_setup(test_no_keyboard, setup),
 		cmocka_unit_test_setup(test_a20, setup),
+		cmocka_unit_test_setup(test_random, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

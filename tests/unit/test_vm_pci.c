@@ -83,6 +83,24 @@ static void test_reset(void **state)
 	assert_int_equal(board.resets, 1);
 }
 
+/* Anything a guest may do, under the sanitizers. */
+static void test_random(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < RANDOM_STEPS; i++) {
+		unsigned r = board_random(), size = 1u << r % 3;
+		unsigned at = (r >> 8) % (8 - size + 1);
+
+		pci_write(&p, 0, 4, 0x80000000 | (board_random() & 0xffff));
+		if (r & 4)
+			pci_write(&p, at, size, board_random());
+		else
+			pci_read(&p, at, size);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -91,6 +109,7 @@ int main(void)
 		cmocka_unit_test_setup(test_bytes_and_words, setup),
 		cmocka_unit_test_setup(test_read_only_and_writable, setup),
 		cmocka_unit_test_setup(test_reset, setup),
+		cmocka_unit_test_setup(test_random, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -177,6 +177,27 @@ static void test_special_mask(void **state)
 	assert_int_equal(pic_ack(&p), 0x34);
 }
 
+/* Anything a guest may do, under the sanitizers. */
+static void test_random(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < RANDOM_STEPS; i++) {
+		unsigned r = board_random();
+
+		if (r & 0x100)
+			pic_write(&p, r & 1, r >> 1 & 1, (u8)(r >> 16));
+		else
+			pic_read(&p, r & 1, r >> 1 & 1);
+		pic_irq(&p, r >> 2 & 15, r >> 6 & 1);
+		if (!(r & 0x600))
+			pic_elcr_write(&p, r & 1, (u8)(r >> 24));
+		if (board.intr && (r & 0x800))
+			pic_ack(&p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -190,6 +211,7 @@ int main(void)
 		cmocka_unit_test_setup(test_rotate_specific, setup),
 		cmocka_unit_test_setup(test_poll, setup),
 		cmocka_unit_test_setup(test_special_mask, setup),
+		cmocka_unit_test_setup(test_random, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

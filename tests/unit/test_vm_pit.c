@@ -175,6 +175,28 @@ static void test_low_byte_only(void **state)
 	assert_true(board.timer[TIMER_PIT] > board.ns);
 }
 
+/* Anything a guest may do, under the sanitizers. */
+static void test_random(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < RANDOM_STEPS; i++) {
+		unsigned r = board_random();
+
+		if (r & 4)
+			pit_write(&p, r & 3, (u8)(r >> 16));
+		else
+			pit_read(&p, r & 3);
+		if (r & 8)
+			pit_portb_write(&p, (u8)(r >> 24));
+		pit_portb_read(&p);
+		board_pass(r >> 8 & 0xfffff);
+		if (board.timer[TIMER_PIT] && board.timer[TIMER_PIT] <= board.ns)
+			pit_timer(&p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -188,6 +210,7 @@ int main(void)
 		cmocka_unit_test_setup(test_channel2, setup),
 		cmocka_unit_test_setup(test_gate_holds, setup),
 		cmocka_unit_test_setup(test_low_byte_only, setup),
+		cmocka_unit_test_setup(test_random, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -90,6 +90,26 @@ static void test_every_access(void **state)
 		}
 }
 
+/* Anything a guest may do, under the sanitizers. */
+static void test_random(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < RANDOM_STEPS; i++) {
+		unsigned r = board_random(), size = 1u << r % 3;
+		unsigned at = (r >> 8) % (PM_LEN - size + 1);
+
+		if (r & 4)
+			pm_write(&p, at, size, board_random());
+		else
+			pm_read(&p, at, size);
+		board_pass((u64)board_random() * 16);
+		if (board.timer[TIMER_PM] && board.timer[TIMER_PM] <= board.ns)
+			pm_timer(&p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -99,6 +119,7 @@ int main(void)
 		cmocka_unit_test_setup(test_timer, setup),
 		cmocka_unit_test_setup(test_timer_overflow, setup),
 		cmocka_unit_test_setup(test_every_access, setup),
+		cmocka_unit_test_setup(test_random, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -182,6 +182,23 @@ static void test_memory(void **state)
 	assert_int_equal(get(0x80 | 0x40), 0xa5);	/* NMI mask ignored */
 }
 
+/* Anything a guest may do, under the sanitizers. */
+static void test_random(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < RANDOM_STEPS; i++) {
+		unsigned x = board_random();
+
+		set(x & 0x0f, x >> 16 & 0xff);
+		get(x >> 8 & 0x7f);
+		board_pass(x >> 4 & 0xffffff);
+		if (board.timer[TIMER_RTC] && board.timer[TIMER_RTC] <= board.ns)
+			rtc_timer(&r);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -194,6 +211,7 @@ int main(void)
 		cmocka_unit_test_setup(test_periodic, setup),
 		cmocka_unit_test_setup(test_polled_flags, setup),
 		cmocka_unit_test_setup(test_memory, setup),
+		cmocka_unit_test_setup(test_random, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

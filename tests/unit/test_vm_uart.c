@@ -174,6 +174,30 @@ static void test_divisor(void **state)
 	assert_int_equal(uart_read(&u, REG_IER), 0);
 }
 
+/* Anything a guest may do, under the sanitizers. */
+static void test_random(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < RANDOM_STEPS; i++) {
+		unsigned r = board_random();
+
+		if (r & 0x100)
+			uart_write(&u, r & 7, (u8)(r >> 16));
+		else
+			uart_read(&u, r & 7);
+		if (!(r & 0x600) && uart_rx_room(&u))
+			uart_rx(&u, (u8)r);
+		if (!(r & 0x1800)) {
+			board.serial_room = r >> 24 & 3;
+			uart_tx_room(&u);
+		}
+		assert_in_range(u.rx_count, 0, UART_FIFO);
+		assert_in_range(u.tx_count, 0, UART_FIFO);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -185,6 +209,7 @@ int main(void)
 		cmocka_unit_test_setup(test_out2_gates, setup),
 		cmocka_unit_test_setup(test_modem_delta, setup),
 		cmocka_unit_test_setup(test_divisor, setup),
+		cmocka_unit_test_setup(test_random, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,6 +47,19 @@ static inline void board_pass(u64 ns)
 	board.wall += ns;
 }
 
+/* For tests that do anything at all: the same sequence each time. */
+static inline unsigned board_random(void)
+{
+	static u64 x = 88172645463325252ull;
+
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	return (unsigned)(x >> 16);
+}
+
+#define RANDOM_STEPS	200000
+
 void board_irq(unsigned line, bool level)
 {
 	assert_true(line < 24);

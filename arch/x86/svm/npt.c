@@ -23,14 +23,7 @@ static u64 npt_table(u64 hpa)
 
 static u32 npt_prot(u64 e)
 {
-	if (!(e & PTE_P))
-		return 0;
 	return STAGE2_READ | (e & PTE_W ? STAGE2_WRITE : 0) | (e & PTE_NX ? 0 : STAGE2_EXEC);
-}
-
-static bool npt_is_leaf(u64 e, unsigned level)
-{
-	return level == 1 || (level <= 3 && (e & PTE_PS));
 }
 
 static bool npt_has_1g(void)
@@ -45,10 +38,10 @@ static unsigned npt_uniform(u64 hpa, unsigned level)
 
 extern const struct stage2_format npt_format;
 const struct stage2_format npt_format = {
+	.present = PTE_P,
 	.leaf = npt_leaf,
 	.table = npt_table,
 	.prot = npt_prot,
-	.is_leaf = npt_is_leaf,
 	.has_1g = npt_has_1g,
 	.uniform = npt_uniform,
 };

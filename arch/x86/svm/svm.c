@@ -38,7 +38,7 @@
 
 extern const struct stage2_format npt_format;
 
-void svm_vmrun(u64 guest_vmcb, u64 *gpr, u64 host_vmcb);
+void svm_vmrun(u64 guest_vmcb, u64 *gpr, u64 host_vmcb, u64 shadow);
 void svm_take_nmi(void);
 void svm_vmsave(u64 vmcb);
 void svm_clgi(void);
@@ -269,7 +269,7 @@ static void svm_enter(struct vcpu *v)
 	b->rflags = v->rflags;
 	b->clean = CLEAN_NONE;
 
-	svm_vmrun(v->svm.vmcb_pa, v->gpr, c->svm.host_vmcb.v);
+	svm_vmrun(v->svm.vmcb_pa, v->gpr, c->svm.host_vmcb.v, b->shadow & 1);
 
 	v->gpr[JOIST_RAX] = b->rax;
 	v->gpr[JOIST_RSP] = b->rsp;
@@ -302,6 +302,19 @@ static u64 *field(struct vmcb *b, enum vreg r)
 	case VREG_IDTR_BASE: return &b->idtr.base;
 	default: return NULL;
 	}
+}
+
+static void svm_mode_get(struct vcpu *v, struct cpu_mode *m)
+{
+	const struct vmcb *b = v->svm.vmcb;
+
+	m->cr0 = b->cr0;
+	m->cr3 = b->cr3;
+	m->cr4 = b->cr4;
+	m->efer = b->efer & ~EFER_SVME;
+	m->cs_base = b->cs.base;
+	m->cs_attr = (b->cs.attr & ATTR_LOW) | (b->cs.attr & 0xf00u) << 4;
+	m->cpl = b->cpl;
 }
 
 static u64 svm_reg_get(struct vcpu *v, enum vreg r)
@@ -391,20 +404,24 @@ static void svm_inject(struct vcpu *v, struct event ev)
 	}
 }
 
+/*
+ * A vector that TPR holds back waits for a write of CR8; one that only IF or a
+ * shadow holds back, for the window.  V_INTR_PRIO is not used: where it equals
+ * V_TPR, CPUs and emulators differ.
+ */
 static void guest_window(struct vmcb *b, bool intr, u32 priority)
 {
-	b->int_ctl &= ~(VINTR_IRQ | VINTR_PRIO | VINTR_IGN_TPR);
+	b->int_ctl &= ~(VINTR_IRQ | VINTR_IGN_TPR);
 	b->intercept3 &= ~(u32)INTERCEPT_VINTR;
 	b->intercept_cr_write = CR_WRITES;
 	if (!intr)
 		return;
-	/* A new TPR while a window is open is ours to look at: QEMU's SVM does
-	 * not survive it. */
+	/* QEMU's SVM does not survive a write of CR8 with a window open, either. */
 	b->intercept_cr_write |= BIT(8);
+	if (priority <= field_get(VINTR_TPR, b->int_ctl))
+		return;
 	b->intercept3 |= (u32)INTERCEPT_VINTR;
-	b->int_ctl |= VINTR_IRQ | field_put(VINTR_PRIO, priority & 15);
-	if (priority > 15)
-		b->int_ctl |= VINTR_IGN_TPR;
+	b->int_ctl |= VINTR_IRQ | VINTR_IGN_TPR;
 }
 
 static void svm_want_window(struct vcpu *v, bool intr, bool nmi, u32 priority)
@@ -416,6 +433,7 @@ static void svm_want_window(struct vcpu *v, bool intr, bool nmi, u32 priority)
 	/* Stopped at the IRET that ends the last NMI: step over it. */
 	if (nmi && v->svm.iret_rip && !v->svm.iret_step) {
 		v->svm.iret_step = true;
+		b->intercept_exc |= (u32)BIT(EXC_DB);
 		v->rflags |= RFLAGS_TF;
 	}
 }
@@ -492,6 +510,7 @@ const struct backend svm_backend = {
 	.load = svm_load,
 	.unload = svm_unload,
 	.enter = svm_enter,
+	.mode_get = svm_mode_get,
 	.reg_get = svm_reg_get,
 	.reg_set = svm_reg_set,
 	.seg_get = svm_seg_get,

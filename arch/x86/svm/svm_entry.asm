@@ -10,7 +10,7 @@ section .text
 bits 64
 
 ; void svm_vmrun(u64 guest_vmcb /* rdi */, u64 *gpr /* rsi */,
-;		 u64 host_vmcb /* rdx */)
+;		 u64 host_vmcb /* rdx */, u64 shadow /* rcx */)
 global svm_vmrun
 align 16
 svm_vmrun:
@@ -24,6 +24,7 @@ svm_vmrun:
 	push rsi			; [rsp+8]  gpr
 	push rdi			; [rsp]    guest VMCB
 	mov rax, rdi
+	test ecx, ecx			; the flags stay until the jump below
 	mov rcx, [rsi + 1 * 8]
 	mov rdx, [rsi + 2 * 8]
 	mov rbx, [rsi + 3 * 8]
@@ -38,12 +39,20 @@ svm_vmrun:
 	mov r14, [rsi + 14 * 8]
 	mov r15, [rsi + 15 * 8]
 	mov rsi, [rsi + 6 * 8]
-	vmload
 	; With V_INTR_MASKING it is the host's IF that lets a physical interrupt
 	; end guest mode (APM, "Virtual Interrupts").  GIF is 0: none comes before
-	; VMRUN or after the exit.
+	; VMRUN or after the exit.  QEMU ignores the VMCB's interrupt shadow and
+	; takes over the one of an STI before VMRUN: give it what should be there.
+	jnz .shadow
+	sti
+	vmload
+	vmrun
+	jmp .exit
+.shadow:
+	vmload
 	sti
 	vmrun
+.exit:
 	cli
 	vmsave				; RAX is what it was before VMRUN
 	mov rax, [rsp + 8]

@@ -86,6 +86,8 @@ static void decode_exception(struct vcpu *v, struct vmcb *b, u32 vector)
 	if (vector == EXC_DB && v->svm.iret_step) {
 		v->svm.iret_step = false;
 		iret_done(v);
+		if (v->control)
+			b->intercept_exc &= ~(u32)BIT(EXC_DB);
 		b->dr6 &= ~BIT(14);		/* BS: the step was ours */
 		v->x.kind = JOIST_STAT_NMI_WINDOW;
 	}

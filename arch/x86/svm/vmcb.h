@@ -41,7 +41,6 @@
 /* int_ctl, offset 060h */
 #define VINTR_TPR		BITS(7, 0)
 #define VINTR_IRQ		BIT(8)
-#define VINTR_PRIO		BITS(19, 16)
 #define VINTR_IGN_TPR		BIT(20)
 #define VINTR_MASKING		BIT(24)
 

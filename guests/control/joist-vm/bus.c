@@ -24,11 +24,14 @@ static unsigned bus_search(const struct bus *b, u64 addr)
 	return lo;
 }
 
-static const struct bus_window *bus_find(const struct bus *b, u64 addr)
+/* The first window that the access meets, or NULL. */
+static const struct bus_window *bus_find(const struct bus *b, u64 addr,
+					 unsigned size)
 {
 	unsigned i = bus_search(b, addr);
 
-	if (i == b->count || b->windows[i].base > addr)
+	if (i == b->count || (b->windows[i].base > addr &&
+			      b->windows[i].base - addr >= size))
 		return NULL;
 	return &b->windows[i];
 }
@@ -69,15 +72,18 @@ static u64 ones(unsigned size)
 /* Does the window take the access as it is? */
 static bool takes(const struct bus_window *w, u64 addr, unsigned size)
 {
-	return size <= w->width && size <= w->len - (addr - w->base);
+	return addr >= w->base && size <= w->width &&
+	       size <= w->len - (addr - w->base);
 }
 
 u64 bus_read(const struct bus *b, u64 addr, unsigned size)
 {
-	const struct bus_window *w = bus_find(b, addr);
+	const struct bus_window *w = bus_find(b, addr, size);
 	unsigned half = size / 2;
 
-	if (w && takes(w, addr, size))
+	if (!w)
+		return ones(size);
+	if (takes(w, addr, size))
 		return w->read(w->dev, addr - w->base, size) & ones(size);
 	if (size == 1)
 		return ones(1);
@@ -87,10 +93,12 @@ u64 bus_read(const struct bus *b, u64 addr, unsigned size)
 
 void bus_write(const struct bus *b, u64 addr, unsigned size, u64 value)
 {
-	const struct bus_window *w = bus_find(b, addr);
+	const struct bus_window *w = bus_find(b, addr, size);
 	unsigned half = size / 2;
 
-	if (w && takes(w, addr, size)) {
+	if (!w)
+		return;
+	if (takes(w, addr, size)) {
 		w->write(w->dev, addr - w->base, size, value & ones(size));
 	} else if (size > 1) {
 		bus_write(b, addr, half, value & ones(half));

@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -32,6 +31,8 @@
 
 #define NS		1000000000ull
 #define FLUSH_MS	5000	/* how long an end waits for the last output */
+/* Serial output is sent on this late, to be more than a byte. */
+#define SERIAL_DELAY_NS	1000000
 
 struct machine machine = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
@@ -136,25 +137,29 @@ u64 board_wall_ns(void)
 	return clock_ns(CLOCK_REALTIME);
 }
 
-void board_timer(enum board_timer timer, u64 when)
+static void set_timer(int fd, u64 when)
 {
 	struct itimerspec t = {
 		.it_value = { (time_t)(when / NS), (long)(when % NS) },
 	};
 
-	timerfd_settime(machine.timer[timer], TFD_TIMER_ABSTIME, &t, NULL);
+	timerfd_settime(fd, TFD_TIMER_ABSTIME, &t, NULL);
+}
+
+void board_timer(enum board_timer timer, u64 when)
+{
+	set_timer(machine.timer[timer], when);
 }
 
 bool board_serial_put(u8 byte)
 {
 	struct machine *m = &machine;
-	const u64 one = 1;
 
 	if (m->out_len == SERIAL_OUT)
 		return false;
 	m->out[(m->out_head + m->out_len) % SERIAL_OUT] = byte;
-	if (!m->out_len++ && write(m->wake, &one, sizeof(one)) < 0)
-		return true;	/* full counter: the main thread is awake */
+	if (!m->out_len++)
+		set_timer(m->out_timer, board_ns() + SERIAL_DELAY_NS);
 	return true;
 }
 
@@ -301,6 +306,7 @@ static void serial_in(struct machine *m)
 
 	if (!room) {
 		m->in_blocked = true;
+		watch_serial(m);
 		return;
 	}
 	n = read(m->fds.serial, buf, room);
@@ -312,6 +318,7 @@ static void serial_out(struct machine *m)
 {
 	serial_flush(m);
 	uart_tx_room(&m->dev.com1);
+	watch_serial(m);
 }
 
 static void serve_manager(struct machine *m)
@@ -343,12 +350,12 @@ static void serve_timer(struct machine *m, int fd)
 		rtc_timer(&m->dev.rtc);
 	else if (fd == m->timer[TIMER_PM])
 		pm_timer(&m->dev.pm);
+	else if (fd == m->out_timer)
+		serial_out(m);
 }
 
 static void serve_event(struct machine *m, const struct epoll_event *e)
 {
-	u64 count;
-
 	if (e->data.fd == m->fds.channel) {
 		serve_manager(m);
 	} else if (e->data.fd == m->fds.serial) {
@@ -358,12 +365,6 @@ static void serve_event(struct machine *m, const struct epoll_event *e)
 			serial_in(m);
 		if (e->events & EPOLLOUT)
 			serial_out(m);
-		watch_serial(m);
-	} else if (e->data.fd == m->wake) {
-		if (read(m->wake, &count, sizeof(count)) < 0)
-			return;
-		serial_out(m);
-		watch_serial(m);
 	} else {
 		serve_timer(m, e->data.fd);
 	}
@@ -386,24 +387,27 @@ static void main_loop(struct machine *m)
 	}
 }
 
+static int open_timer(struct machine *m)
+{
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+
+	if (fd < 0)
+		machine_end(END_ERROR, 0, "timerfd: %s", strerror(errno));
+	watch(m, EPOLL_CTL_ADD, fd, EPOLLIN);
+	return fd;
+}
+
 static void open_events(struct machine *m)
 {
 	unsigned i;
 
 	m->epoll = epoll_create1(EPOLL_CLOEXEC);
-	m->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (m->epoll < 0 || m->wake < 0)
+	if (m->epoll < 0)
 		machine_end(END_ERROR, 0, "epoll: %s", strerror(errno));
-	for (i = 0; i < TIMER_COUNT; i++) {
-		m->timer[i] = timerfd_create(CLOCK_MONOTONIC,
-					     TFD_CLOEXEC | TFD_NONBLOCK);
-		if (m->timer[i] < 0)
-			machine_end(END_ERROR, 0, "timerfd: %s",
-				    strerror(errno));
-		watch(m, EPOLL_CTL_ADD, m->timer[i], EPOLLIN);
-	}
+	for (i = 0; i < TIMER_COUNT; i++)
+		m->timer[i] = open_timer(m);
+	m->out_timer = open_timer(m);
 	fcntl(m->fds.serial, F_SETFL, O_NONBLOCK);
-	watch(m, EPOLL_CTL_ADD, m->wake, EPOLLIN);
 	watch(m, EPOLL_CTL_ADD, m->fds.channel, EPOLLIN);
 	watch(m, EPOLL_CTL_ADD, m->fds.serial, EPOLLIN);
 }

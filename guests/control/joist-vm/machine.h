@@ -49,7 +49,7 @@ struct machine {
 	unsigned parked;			/* [l] vCPUs that wait */
 
 	int epoll;				/* [c] */
-	int wake;				/* [c] eventfd: output waits */
+	int out_timer;				/* [c] timerfd: send output on */
 	int timer[TIMER_COUNT];			/* [c] timerfds */
 	u8 out[SERIAL_OUT];			/* [l] ring of serial output */
 	u32 out_head, out_len;			/* [l] */

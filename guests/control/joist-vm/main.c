@@ -5,9 +5,9 @@
  * Everything that can be wrong with it is found here, before a VM exists.
  */
 #define _GNU_SOURCE
-#include <argp.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,29 +28,41 @@ enum {
 	OPT_ATTACH, OPT_PROG,
 };
 
-static const struct argp_option options[] = {
-	{ "kernel", 'k', "FILE", 0, "Linux bzImage, or ELF with a PVH note or "
-	  "a Multiboot header", 0 },
-	{ "initrd", 'r', "FILE", 0, "initial ram disk, or the one module", 0 },
-	{ "append", 'a', "TEXT", 0, "kernel command line", 0 },
-	{ "memory", 'm', "SIZE", 0, "guest memory, as 512M or 4G (default "
-	  "512M)", 0 },
-	{ "cpus", 'c', "N", 0, "virtual CPUs (default 1)", 0 },
-	{ "debug-exit", OPT_DEBUG_EXIT, "PORT", 0, "a write of V to this I/O "
-	  "port ends the VM with exit code (V << 1) | 1", 0 },
-	{ "on-crash", OPT_ON_CRASH, "stop|restart", 0, "after a triple fault "
-	  "(default stop)", 0 },
-	{ "on-reboot", OPT_ON_REBOOT, "stop|restart", 0, "when the guest "
-	  "reboots (default restart)", 0 },
-	{ "daemon", OPT_DAEMON, NULL, 0, "return when the VM runs", 0 },
-	{ "attach", OPT_ATTACH, "FD", OPTION_HIDDEN, NULL, 0 },
-	{ "prog", OPT_PROG, "NAME", OPTION_HIDDEN, NULL, 0 },
+static const struct option options[] = {
+	{ "kernel", required_argument, NULL, 'k' },
+	{ "initrd", required_argument, NULL, 'r' },
+	{ "append", required_argument, NULL, 'a' },
+	{ "memory", required_argument, NULL, 'm' },
+	{ "cpus", required_argument, NULL, 'c' },
+	{ "debug-exit", required_argument, NULL, OPT_DEBUG_EXIT },
+	{ "on-crash", required_argument, NULL, OPT_ON_CRASH },
+	{ "on-reboot", required_argument, NULL, OPT_ON_REBOOT },
+	{ "daemon", no_argument, NULL, OPT_DAEMON },
+	{ "help", no_argument, NULL, 'h' },
+	/* Between joistctl and us. */
+	{ "attach", required_argument, NULL, OPT_ATTACH },
+	{ "prog", required_argument, NULL, OPT_PROG },
 	{ 0 },
 };
 
-static const char doc[] =
-"Create the VM NAME, boot a kernel in it and serve its devices.\v"
-"The exit code is 0 if the guest powered itself off, (V << 1) | 1 after a "
+static const char help[] =
+"usage: joist-vm NAME -k FILE [OPTION...]\n"
+"\n"
+"Create the VM NAME, boot a kernel in it and serve its devices.\n"
+"\n"
+"  -k, --kernel FILE     Linux bzImage, or ELF with a PVH note or a Multiboot\n"
+"                        header\n"
+"  -r, --initrd FILE     initial ram disk, or the one module\n"
+"  -a, --append TEXT     kernel command line\n"
+"  -m, --memory SIZE     guest memory, as 512M or 4G (default 512M)\n"
+"  -c, --cpus N          virtual CPUs (default 1)\n"
+"  --debug-exit PORT     a write of V to this I/O port ends the VM with exit\n"
+"                        code (V << 1) | 1\n"
+"  --on-crash=stop|restart    after a triple fault (default stop)\n"
+"  --on-reboot=stop|restart   when the guest reboots (default restart)\n"
+"  --daemon              return when the VM runs\n"
+"\n"
+"The exit code is 0 if the guest powered itself off, (V << 1) | 1 after a\n"
 "write to the debug exit port, and else:\n"
 "  2   refused or failed to start\n"
 "  4   the guest triple-faulted\n"
@@ -59,7 +71,7 @@ static const char doc[] =
 "  10  the guest rebooted, with --on-reboot=stop\n"
 "  12  the VM was destroyed from elsewhere\n"
 "  14  the device process died\n"
-"  64  wrong use of the command line";
+"  64  wrong use of the command line\n";
 
 struct args {
 	struct vm_config cfg;
@@ -109,9 +121,8 @@ static enum policy parse_policy(const char *what, const char *s)
 	die_usage("%s '%s': it is 'stop' or 'restart'", what, s);
 }
 
-static error_t parse(int key, char *arg, struct argp_state *state)
+static void parse_option(struct args *a, int key, char *arg)
 {
-	struct args *a = state->input;
 	struct vm_config *c = &a->cfg;
 
 	switch (key) {
@@ -148,20 +159,31 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_PROG:
 		err_prog = arg;
 		break;
-	case ARGP_KEY_ARG:
-		if (c->name)
-			die_usage("one name, please: '%s' or '%s'?", c->name,
-				  arg);
-		c->name = arg;
-		break;
-	case ARGP_KEY_END:
-		if (!c->name)
-			die_usage("which name is the VM to have?");
-		break;
-	default:
-		return ARGP_ERR_UNKNOWN;
 	}
-	return 0;
+}
+
+static void parse(struct args *a, int argc, char **argv)
+{
+	int key;
+
+	opterr = 0;
+	while ((key = getopt_long(argc, argv, "k:r:a:m:c:h", options,
+				  NULL)) >= 0) {
+		if (key == '?')
+			die_usage("option '%s': not known, or without its "
+				  "value", argv[optind - 1]);
+		if (key == 'h') {
+			fputs(help, stdout);
+			exit(EXIT_OK);
+		}
+		parse_option(a, key, optarg);
+	}
+	if (optind == argc)
+		die_usage("which name is the VM to have?");
+	if (optind + 1 < argc)
+		die_usage("one name, please: '%s' or '%s'?", argv[optind],
+			  argv[optind + 1]);
+	a->cfg.name = argv[optind];
 }
 
 static void open_file(struct file *f, const char *what)
@@ -253,8 +275,6 @@ static void daemonize(struct args *a)
 
 int main(int argc, char **argv)
 {
-	static const struct argp argp = { options, parse, "NAME", doc, NULL,
-					  NULL, NULL };
 	struct args a = {
 		.cfg = {
 			.cmdline = "",
@@ -267,7 +287,7 @@ int main(int argc, char **argv)
 		.run = { .attach = -1, .ready = -1 },
 	};
 
-	argp_parse(&argp, argc, argv, 0, NULL, &a);
+	parse(&a, argc, argv);
 	check(&a);
 	a.run.cfg = &a.cfg;
 	a.run.control = hv_open_control();

@@ -473,6 +473,8 @@ static void release(struct manager *m)
 	struct client *c;
 
 	prctl(PR_SET_PDEATHSIG, 0);
+	m->quiet = true;
+	drop_stdio();
 	for (c = m->clients; c < m->clients + CLIENTS; c++)
 		if (c->lossless)
 			client_close(c);

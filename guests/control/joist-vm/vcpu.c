@@ -206,15 +206,14 @@ static void *vcpu_thread(void *arg)
 {
 	struct machine *m = &machine;
 	unsigned vcpu = (unsigned)(uintptr_t)arg;
-	struct joist_run_args a;
+	int exit;
 
 	pthread_mutex_lock(&m->lock);
 	for (;;) {
 		park_if_paused(m);
 		pthread_mutex_unlock(&m->lock);
-		memset(&a, 0, sizeof(a));
-		a.head.vcpu = vcpu;
-		if (ioctl(m->fds.vm, JOIST_RUN, &a) < 0) {
+		exit = ioctl(m->fds.vm, JOIST_RUN, (unsigned long)vcpu);
+		if (exit < 0) {
 			int err = errno;
 
 			pthread_mutex_lock(&m->lock);
@@ -227,7 +226,7 @@ static void *vcpu_thread(void *arg)
 				    strerror(err));
 		}
 		pthread_mutex_lock(&m->lock);
-		serve(m, vcpu, a.exit);
+		serve(m, vcpu, (u32)exit);
 	}
 	return NULL;
 }

@@ -143,7 +143,7 @@ void vcpu_lock(struct vcpu *v, struct mutex *all);
 void vcpu_unlock(struct vcpu *v);
 void vcpu_kick(struct vcpu *v);
 void vcpus_wake(struct vm *vm, u64 mask);
-long vcpu_run_ioctl(struct vm *vm, struct joist_run_args __user *arg);
+long vcpu_run_ioctl(struct vm *vm, unsigned long id);
 
 /* mem.c */
 int mem_mmap(struct file *file, struct vm_area_struct *vma);

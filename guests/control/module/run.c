@@ -150,7 +150,9 @@ static bool task_is_asked(const struct vcpu *v)
 	return need_resched() || task_must_return(v);
 }
 
-/* One turn in the guest.  1: did not enter, look what is wanted. */
+#define NOT_ENTERED	2
+
+/* One turn in the guest.  NOT_ENTERED: the thread was asked for something. */
 static int vcpu_enter(struct vcpu *v)
 {
 	int ret;
@@ -166,7 +168,7 @@ static int vcpu_enter(struct vcpu *v)
 		/* The clearing above may have met a wake-up of now. */
 		WRITE_ONCE(v->wake, 1);
 		local_irq_enable();
-		return 1;
+		return NOT_ENTERED;
 	}
 	if (!(caps.features & JOIST_CAP_TIMER))
 		timer_arm(v);
@@ -263,7 +265,7 @@ static int vcpu_exit(struct vcpu *v)
 	}
 }
 
-static int vcpu_run(struct vcpu *v, struct joist_run_args *out)
+static int vcpu_run(struct vcpu *v)
 {
 	int ret;
 
@@ -271,36 +273,33 @@ static int vcpu_run(struct vcpu *v, struct joist_run_args *out)
 		return -EINTR;
 	v->since = jiffies;
 	do {
-		if (vcpu_is_asked(v) || task_is_asked(v)) {
+		ret = vcpu_enter(v);
+		if (ret == 0) {
+			ret = vcpu_exit(v);
+		} else if (ret == NOT_ENTERED) {
 			ret = vcpu_answer_locked(v);
 			if (ret)
 				return ret;
+			ret = 1;
 		}
-		ret = vcpu_enter(v);
-		if (ret == 0)
-			ret = vcpu_exit(v);
 	} while (ret > 0);
-	*out = v->args;
+	if (!ret)
+		ret = (int)v->args.exit;
 	mutex_unlock(&v->lock);
 	return ret == -ENOENT ? -ENXIO : ret;
 }
 
-long vcpu_run_ioctl(struct vm *vm, struct joist_run_args __user *user)
+long vcpu_run_ioctl(struct vm *vm, unsigned long id)
 {
-	struct joist_run_args args;
 	struct vcpu *v;
 	int ret;
 
-	if (copy_from_user(&args, user, sizeof(args)))
-		return -EFAULT;
-	if (args.head.vcpu >= vm->vcpus || args.reserved)
+	if (id >= vm->vcpus)
 		return -EINVAL;
-	v = vm->vcpu[args.head.vcpu];
+	v = vm->vcpu[id];
 	if (atomic_cmpxchg(&v->runner, 0, 1))
 		return -EBUSY;
-	ret = vcpu_run(v, &args);
+	ret = vcpu_run(v);
 	atomic_set_release(&v->runner, 0);
-	if (!ret && copy_to_user(user, &args, sizeof(args)))
-		ret = -EFAULT;
 	return ret;
 }

@@ -517,7 +517,7 @@ static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	long ret;
 
 	if (cmd == JOIST_RUN)
-		return vcpu_run_ioctl(vm, user);
+		return vcpu_run_ioctl(vm, arg);
 	for (c = calls; c->cmd != cmd; )
 		if (++c == calls + ARRAY_SIZE(calls))
 			return -ENOTTY;

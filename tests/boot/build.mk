@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# build.mk -- tests that boot the real image, and all tests together.
+#
+#	make test		everything, with what it needs installed first
+#	make test-svm		the self-test control VM on SVM, in QEMU
+#	make test-boot		Linux as control VM, refusals, virtual machines
+#
+# Variables: BOOT_JOBS=n emulators at once, BOOT_ARGS= for pytest, such as
+# BOOT_ARGS="-k refusal".  Logs of every boot are in build/test-logs.
+
+BOOT_JOBS	?= 2
+BOOT_ARGS	?=
+BOOT_PYTEST	= /usr/bin/python3 -m pytest -n $(BOOT_JOBS) --dist loadgroup \
+			-p no:cacheprovider -q -rfE --tb=short
+TEST_RUNNERS	:= test-unit test-svm test-boot
+
+# A machine without Debian's kernel has other prerequisites than one with it,
+# so make starts afresh after deps.
+.PHONY: test
+test: deps
+	@/usr/bin/python3 tests/boot/runall.py $(TEST_RUNNERS)
+
+.PHONY: test-images
+test-images: $(BUILD)/joist.iso $(BUILD)/vmlinux $(BUILD)/initrd.img \
+		$(BUILD)/ko_test.img $(BUILD)/selftest.elf
+	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory DEBUG=1 all
+
+.PHONY: test-svm
+test-svm: $(BUILD)/selftest.elf
+	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory DEBUG=1 all
+	@$(BOOT_PYTEST) $(BOOT_ARGS) tests/boot/test_selftest.py
+
+.PHONY: test-boot
+test-boot: test-images
+	@$(BOOT_PYTEST) $(BOOT_ARGS) --ignore=tests/boot/test_selftest.py \
+		tests/boot

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Run test targets of make one after another and add up their results.
+
+Each runner ends with a line that counts what passed and failed; one that
+fails without a failed case, or counts nothing, is a failed case itself.
+"""
+import os
+import re
+import subprocess
+import sys
+import time
+
+
+def count(line):
+    """(passed, failed) of a summary line, None of any other."""
+    if re.search(r"\b\d+ (passed|failed|errors?)\b", line) is None:
+        return None
+    found = {"passed": 0, "failed": 0, "error": 0}
+    for number, word in re.findall(r"\b(\d+) (passed|failed|error)", line):
+        found[word] = int(number)
+    return found["passed"], found["failed"] + found["error"]
+
+
+def run(target):
+    command = [os.environ.get("MAKE", "make"), "--no-print-directory", target]
+    last = (0, 0)
+    start = time.monotonic()
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          errors="replace") as child:
+        for line in child.stdout:
+            sys.stdout.write(line)
+            sys.stdout.flush()
+            last = count(line) or last
+    passed, failed = last
+    if not failed and (child.returncode != 0 or not passed):
+        failed = 1
+    print(f"-- {target}: {passed} passed, {failed} failed, "
+          f"{time.monotonic() - start:.0f} s", flush=True)
+    return passed, failed
+
+
+def main():
+    results = [run(target) for target in sys.argv[1:]]
+    passed = sum(r[0] for r in results)
+    failed = sum(r[1] for r in results)
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(1 if failed or not passed else 0)
+
+
+main()
