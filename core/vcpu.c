@@ -63,6 +63,7 @@ int vcpu_create(struct vm *vm, u32 id, struct vcpu **out)
 	if (err)
 		goto free_run;
 	vcpu_reset(v);
+	backend->release(v);
 	*out = v;
 	return 0;
 
@@ -145,6 +146,7 @@ bool vcpu_try_own(struct vcpu *v)
 
 void vcpu_disown(struct vcpu *v)
 {
+	backend->release(v);
 	__atomic_store_n(&v->busy, 0, __ATOMIC_RELEASE);
 }
 
@@ -335,6 +337,11 @@ static bool prepare(struct vcpu *v, u32 flags, bool own_timer)
 			return false;
 		}
 		event_absorb(v);
+		/* An NMI of the control VM's came while this guest ran. */
+		if (unlikely(current_cpu()->control->nmi_pending)) {
+			v->forward = JOIST_EXIT_INTR;
+			return false;
+		}
 		if (unlikely(v->dead)) {
 			v->forward = v->dead;
 			return false;

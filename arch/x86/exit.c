@@ -54,22 +54,6 @@ static enum verdict exit_hlt(struct vcpu *v)
 	return DONE;
 }
 
-static enum verdict exit_nmi(struct vcpu *v)
-{
-	struct cpu *c = current_cpu();
-	u32 sent = __atomic_load_n(&c->nmi_sent, __ATOMIC_ACQUIRE);
-
-	if (c->nmi_seen != sent) {
-		/* Ours: the loop sees why. */
-		c->nmi_seen = sent;
-		return RETRY;
-	}
-	c->control->nmi_pending = true;
-	if (v->control)
-		return RETRY;
-	return exit_intr(v);
-}
-
 static enum verdict exit_shutdown(struct vcpu *v)
 {
 	v->dead = v->forward = JOIST_EXIT_SHUTDOWN;
@@ -107,7 +91,7 @@ static const struct exit_row guest_rows[JOIST_STAT_COUNT] = {
 	[JOIST_STAT_STAGE2] = { exit_stage2 },
 	[JOIST_STAT_HYPERCALL] = { exit_hypercall, true },
 	[JOIST_STAT_INTR] = { exit_intr },
-	[JOIST_STAT_NMI] = { exit_nmi },
+	[JOIST_STAT_NMI] = { exit_again },
 	[JOIST_STAT_INTR_WINDOW] = { exit_again },
 	[JOIST_STAT_NMI_WINDOW] = { exit_again },
 	[JOIST_STAT_EXCEPTION] = { exit_exception },
@@ -155,10 +139,10 @@ static const struct exit_row control_rows[JOIST_STAT_COUNT] = {
 	[JOIST_STAT_CPUID] = { control_cpuid, true },
 	[JOIST_STAT_MSR_READ] = { control_rdmsr, true },
 	[JOIST_STAT_MSR_WRITE] = { control_wrmsr, true },
-	[JOIST_STAT_CR] = { exit_gp },
+	[JOIST_STAT_CR] = { exit_cr },
 	[JOIST_STAT_STAGE2] = { control_stage2 },
 	[JOIST_STAT_HYPERCALL] = { hypercall, true, HYPERCALL_LEN },
-	[JOIST_STAT_NMI] = { exit_nmi },
+	[JOIST_STAT_NMI] = { exit_again },
 	[JOIST_STAT_INTR] = { exit_again },
 	[JOIST_STAT_INTR_WINDOW] = { exit_again },
 	[JOIST_STAT_NMI_WINDOW] = { exit_again },
