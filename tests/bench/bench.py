@@ -28,7 +28,9 @@ ROWS = (
     ("touch", "first touch of a page", 2868, 1, 1),
     ("timer", "x2APIC one-shot timer + HLT, to the handler", 12796, 19516,
      5000),
-    ("ipi", "x2APIC self-IPI, to the handler", 9468, 12296, 900),
+    ("sleep", "  the same 1 ms away: the handler is late by", 7347, None,
+     5000),
+    ("ipi", "x2APIC self-IPI + HLT, to the handler", 9468, 12296, 900),
     ("vm", "VM with 64 MiB: create and destroy", 135000000, 30900000,
      10000000),
     ("boot", "added from power-on to the control VM's init", None, 3150000000,
@@ -69,7 +71,7 @@ def figures(joist, bare):
         sys.exit("bench: the measuring guest did not finish")
     out = {key: first_number(joist, key, "under Joist")
            for key in ("cpuid", "hypercall", "port", "mmio", "touch", "timer",
-                       "ipi", "vm")}
+                       "sleep", "ipi", "vm")}
     out["boot"] = (first_number(joist, "init", "under Joist") -
                    first_number(bare, "init", "without Joist"))
     # What is neither the control VM's nor the pool's has gone.
@@ -101,20 +103,38 @@ def table(got):
     return missed
 
 
+def peers(args, folder):
+    """KVM, in the bare control VM: the same guest, a minimal user space."""
+    args.initrd.append(args.kvm)
+    found = boot(args, 1, folder, args.timeout, args.verbose)
+    if DONE not in found:
+        sys.exit("bench: the measuring guest did not finish under KVM")
+    print(f"\n{'event, in instructions':46}{'KVM now':>14}{'in the table':>15}")
+    for key, name, kvm, _, _ in ROWS:
+        if key in found and kvm is not None:
+            print(f"{name:46}{int(found[key].split()[0]):>14,}{kvm:>15,}")
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     ap.add_argument("--elf", required=True)
     ap.add_argument("--control", required=True, help="bzImage")
     ap.add_argument("--vmlinux", required=True, help="the same, unpacked")
-    ap.add_argument("--initrd", required=True)
+    ap.add_argument("--initrd", required=True, action="append")
     ap.add_argument("--guest", required=True)
     ap.add_argument("--joist-vm", required=True)
     ap.add_argument("--timeout", type=int, default=900, help="seconds a boot")
     ap.add_argument("--jobs", type=int, default=2, help="boots at one time")
     ap.add_argument("--top", type=int, default=8, help="functions to name")
     ap.add_argument("--verbose", action="store_true")
+    ap.add_argument("--kvm", metavar="IMAGE",
+                    help="measure KVM instead; appended to the initramfs")
     args = ap.parse_args()
 
+    if args.kvm:
+        with tempfile.TemporaryDirectory(prefix="joist-bench-") as folder:
+            peers(args, folder)
+        return
     with tempfile.TemporaryDirectory(prefix="joist-bench-") as folder, \
             concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         print("bench: booting with and without Joist; this takes minutes",

@@ -44,15 +44,35 @@ $(BENCH_OUT)/initrd.img: $(BENCH)/init $(BENCH_OUT)/now $(BENCH_OUT)/bench-vm \
 		--file $(CTL_KO):/joist.ko \
 		$(foreach t,$(CTL_TOOLS),--program $(t):/usr/bin/$(notdir $(t)))
 
+# The same for KVM, appended: a minimal user space and the modules.
+$(BENCH_OUT)/bench-kvm: $(BENCH)/kvm.c
+	@mkdir -p $(@D)
+	gcc -O2 -Wall -Wextra -Werror -static -o $@ $<
+
+$(BENCH_OUT)/modules.list:
+	@mkdir -p $(@D)
+	printf '%s\n' kvm-amd kvm-intel > $@
+
+$(BENCH_OUT)/kvm.img: $(BENCH_OUT)/bench-kvm $(BENCH_OUT)/modules.list \
+		$(CTL_IMAGE)/mkinitrd.py
+	$(CTL_IMAGE)/mkinitrd.py $@ --bare --program $<:/usr/bin/bench-kvm \
+		--kernel-version $(KERNEL_VERSION) \
+		--modules $(BENCH_OUT)/modules.list
+
 # Where the figures come from; `make bench-trace EVENT="port mmio"` shows only
 # where instructions go.
 BENCH_FILES	= --elf $(ELF) --vmlinux $(BUILD)/vmlinux --initrd \
 			$(BENCH_OUT)/initrd.img --guest $(BENCH_OUT)/guest.elf \
 			--joist-vm $(BUILD)/tools/joist-vm
 
-.PHONY: bench bench-trace
+.PHONY: bench bench-peers bench-trace
 bench: $(ELF) $(BENCH_OUT)/initrd.img $(BUILD)/vmlinux
 	@$(BENCH)/bench.py --control $(CTL_VMLINUZ) $(BENCH_FILES)
+
+bench-peers: $(ELF) $(BENCH_OUT)/initrd.img $(BENCH_OUT)/kvm.img \
+		$(BUILD)/vmlinux
+	@$(BENCH)/bench.py --control $(CTL_VMLINUZ) $(BENCH_FILES) \
+		--kvm $(BENCH_OUT)/kvm.img
 
 bench-trace: $(ELF) $(BENCH_OUT)/initrd.img $(BUILD)/vmlinux
 	@$(BENCH)/trace.py --control $(BUILD)/vmlinux \

@@ -15,11 +15,12 @@ ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-HJKf]|\x1bc|\x1b\[\?7l|[\r\0]")
 
 def make_iso(path, files, entry=0, control_args=""):
     """files: elf, control and initrd; entry: which of the boot menu."""
-    subprocess.run(
-        [MKISO, path, "--bios-only", "--default", str(entry),
-         "--elf", files.elf, "--control", files.control,
-         "--control-args", f"{CONTROL_ARGS} {control_args}",
-         "--initrd", files.initrd], check=True)
+    command = [MKISO, path, "--bios-only", "--default", str(entry),
+               "--elf", files.elf, "--control", files.control,
+               "--control-args", f"{CONTROL_ARGS} {control_args}"]
+    for initrd in files.initrd:
+        command += ["--initrd", initrd]
+    subprocess.run(command, check=True)
 
 
 def start(iso, extra=()):

@@ -203,7 +203,7 @@ def main():
     ap = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     ap.add_argument("--elf", required=True)
     ap.add_argument("--control", required=True)
-    ap.add_argument("--initrd", required=True)
+    ap.add_argument("--initrd", required=True, action="append")
     ap.add_argument("--guest", required=True)
     ap.add_argument("--joist-vm", required=True)
     ap.add_argument("--timeout", type=int, default=900, help="seconds")
