@@ -64,6 +64,7 @@ help:
 #H make test-unit       pure logic on the host [UNIT_ONLY=name FUZZ_RUNS=n]
 #H make test-svm        every hypercall and exit, in QEMU
 #H make test-boot       Linux as control VM, guests, refusals, in QEMU
+#H make bench           what exits cost, in instructions, beside KVM and Xen
 #H make selftest module tools initrd    parts: build/selftest.elf and so on
 #H make clean           remove build/
 #H

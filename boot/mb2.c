@@ -227,6 +227,10 @@ static int tag_framebuffer(const struct tag *t, struct boot_info *bi,
 	m->height = load32(t->p + 24);
 	m->bpp = t->p[28];
 	m->type = t->p[29];
+	/* Bits of a pixel in planes, as in the VGA's 16-colour modes: the pitch is
+	 * one plane's, and nobody here draws on that. */
+	if (m->bpp && m->bpp < 8 && m->type != SCREEN_TEXT)
+		return 0;
 	line = (u64)m->width * ((m->bpp + 7) / 8);
 	if (!m->width || !m->height || !m->bpp || line > m->pitch ||
 	    m->addr >= MEM_LIMIT || screen_bytes(m) > MEM_LIMIT - m->addr)

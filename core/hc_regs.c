@@ -16,6 +16,8 @@
 
 #define ATTR_BITS	(BITS(16, 12) | BITS(7, 0))
 #define ATTR_UNUSABLE	BIT(16)
+#define ATTR_P		BIT(7)
+#define ATTR_KIND	(ATTR_P | BITS(4, 0))	/* S and type */
 #define ATTR_LONG	BIT(13)
 #define ATTR_DB		BIT(14)
 #define SHADOW_BITS	(JOIST_SHADOW_STI | JOIST_SHADOW_MOVSS | JOIST_NMI_BLOCKED | \
@@ -62,6 +64,9 @@ static void read_regs(struct vcpu *v, u32 mask, struct joist_regs *r)
 {
 	unsigned i;
 
+	/* First: an INIT that was posted changes all groups. */
+	if (mask & JOIST_REGS_EVENT)
+		event_absorb(v);
 	if (mask & JOIST_REGS_GPR) {
 		memcpy(r->gpr, v->gpr, sizeof(r->gpr));
 		r->rip = v->rip;
@@ -95,7 +100,6 @@ static void read_regs(struct vcpu *v, u32 mask, struct joist_regs *r)
 		r->tsc = vcpu_tsc(v);
 	}
 	if (mask & JOIST_REGS_EVENT) {
-		event_absorb(v);
 		r->activity = v->activity;
 		r->interruptibility = backend->shadow_get(v) |
 				      (v->nmi_pending ? JOIST_NMI_PENDING : 0);
@@ -112,14 +116,14 @@ static bool seg_ok(const struct joist_segment *s)
 
 static bool segs_ok(const struct joist_regs *r)
 {
+	u32 tr = r->seg[JOIST_TR].attr;
 	unsigned i;
 
 	for (i = 0; i < JOIST_SEGS; i++)
 		if (!seg_ok(&r->seg[i]))
 			return false;
-	/* A task register must be there: a busy TSS. */
-	if ((r->seg[JOIST_TR].attr & ATTR_UNUSABLE) ||
-	    ((r->seg[JOIST_TR].attr & 0xf) != 0xb && (r->seg[JOIST_TR].attr & 0xf) != 0x3))
+	/* A task register must be there: a busy TSS, present. */
+	if ((tr & ATTR_UNUSABLE) || ((tr & ATTR_KIND) != 0x8b && (tr & ATTR_KIND) != 0x83))
 		return false;
 	if (r->gdtr.limit > 0xffff || r->idtr.limit > 0xffff)
 		return false;
@@ -144,7 +148,7 @@ static bool mode_ok(struct vcpu *v, u32 mask, const struct joist_regs *r)
 	cs = r->seg[JOIST_CS];
 	/* Real mode may run in a data segment: type 3. */
 	cr0 = mask & JOIST_REGS_CR ? r->cr0 : backend->reg_get(v, VREG_CR0);
-	return !(cs.attr & ATTR_UNUSABLE) && (cs.attr & BIT(4)) &&
+	return !(cs.attr & ATTR_UNUSABLE) && (cs.attr & ATTR_P) && (cs.attr & BIT(4)) &&
 	       ((cs.attr & BIT(3)) || (!(cr0 & CR0_PE) && (cs.attr & 0xf) == 3));
 }
 
@@ -171,9 +175,10 @@ static bool crs_ok(struct vcpu *v, u32 mask, const struct joist_regs *r)
 	return lma || !(cr4 & CR4_PCIDE);
 }
 
-static bool msrs_ok(struct vcpu *v, const struct joist_regs *r)
+/* from: the LAPIC that APIC_BASE is written to. */
+static bool msrs_ok(const struct vlapic *from, const struct joist_regs *r)
 {
-	struct vlapic trial = v->lapic;
+	struct vlapic trial = *from;
 	const u64 *m = r->msr;
 
 	return canonical(m[JOIST_MSR_LSTAR]) && canonical(m[JOIST_MSR_CSTAR]) &&
@@ -188,20 +193,25 @@ static bool msrs_ok(struct vcpu *v, const struct joist_regs *r)
 
 static bool event_ok(const struct joist_regs *r)
 {
-	u32 type = (u32)field_get(BITS(10, 8), r->event);
+	u32 type = (u32)field_get(BITS(10, 8), r->event), vector = r->event & JOIST_EVENT_VECTOR;
+	u32 shadows = JOIST_SHADOW_STI | JOIST_SHADOW_MOVSS;
 
 	if (r->activity > JOIST_VCPU_WAIT_SIPI || r->activity == JOIST_VCPU_RUNNING ||
-	    (r->interruptibility & ~SHADOW_BITS))
+	    (r->interruptibility & ~SHADOW_BITS) || (r->interruptibility & shadows) == shadows)
 		return false;
 	if (!(r->event & JOIST_EVENT_VALID))
 		return !r->event;
 	if (r->event & ~(JOIST_EVENT_VALID | JOIST_EVENT_ERROR | 0x7ffu))
 		return false;
-	return type == 0 || (type == 2 && (r->event & 0xff) == 2) ||
-	       (type == 3 && (r->event & 0xff) < 32);
+	if ((r->event & JOIST_EVENT_ERROR) && (type != 3 || !(EXC_WITH_ERROR & BIT(vector & 63))))
+		return false;
+	/* An NMI is no exception: neither CPU delivers vector 2 as one. */
+	return type == 0 || (type == 2 && vector == EXC_NMI) ||
+	       (type == 3 && vector < 32 && vector != EXC_NMI);
 }
 
-static bool regs_ok(struct vcpu *v, u32 mask, const struct joist_regs *r)
+static bool regs_ok(struct vcpu *v, u32 mask, const struct joist_regs *r,
+		    const struct vlapic *from)
 {
 	if ((mask & JOIST_REGS_GPR) &&
 	    ((r->rflags & ~RFLAGS_ALL) || !(r->rflags & RFLAGS_ONE) || !canonical(r->rip)))
@@ -217,7 +227,7 @@ static bool regs_ok(struct vcpu *v, u32 mask, const struct joist_regs *r)
 		return false;
 	if ((mask & JOIST_REGS_DR) && (r->dr6 >> 32 || r->dr7 >> 32))
 		return false;
-	if ((mask & JOIST_REGS_MSR) && !msrs_ok(v, r))
+	if ((mask & JOIST_REGS_MSR) && !msrs_ok(from, r))
 		return false;
 	return !(mask & JOIST_REGS_EVENT) || event_ok(r);
 }
@@ -251,6 +261,9 @@ static void write_regs(struct vcpu *v, u32 mask, const struct joist_regs *r)
 	if (mask & JOIST_REGS_GPR) {
 		memcpy(v->gpr, r->gpr, sizeof(v->gpr));
 		v->rip = r->rip;
+		/* SDM, "Checks on Guest Non-Register State": not without IF. */
+		if (!(r->rflags & RFLAGS_IF))
+			backend->shadow_set(v, backend->shadow_get(v) & ~JOIST_SHADOW_STI);
 		v->rflags = r->rflags;
 		v->pending.kind = PENDING_NONE;
 	}
@@ -267,8 +280,6 @@ static void write_regs(struct vcpu *v, u32 mask, const struct joist_regs *r)
 		backend->reg_set(v, VREG_CR2, r->cr2);
 		backend->reg_set(v, VREG_CR3, r->cr3);
 		backend->reg_set(v, VREG_CR4, r->cr4);
-		vlapic_set_tpr(&v->lapic, (u32)r->cr8);
-		backend->tpr_set(v, (u32)r->cr8);
 		if (guest_features.xcr0)
 			v->gs.xcr0 = r->xcr0;
 	}
@@ -281,6 +292,11 @@ static void write_regs(struct vcpu *v, u32 mask, const struct joist_regs *r)
 	}
 	if (mask & JOIST_REGS_MSR)
 		write_msrs(v, r);
+	/* After APIC_BASE, which clears it when it switches the LAPIC off. */
+	if (mask & JOIST_REGS_CR) {
+		vlapic_set_tpr(&v->lapic, (u32)r->cr8);
+		backend->tpr_set(v, (u32)r->cr8);
+	}
 	if (mask & JOIST_REGS_EVENT) {
 		v->activity = r->activity;
 		backend->shadow_set(v, r->interruptibility & ~JOIST_NMI_PENDING);
@@ -295,9 +311,14 @@ static bool mask_ok(const struct joist_regs_args *a)
 	return !(a->mask & ~JOIST_REGS_ALL) && !a->reserved;
 }
 
-/* Groups that the caller leaves out, as they are after power-on. */
-static void fill_power_on(const struct vcpu *v, u32 mask, struct joist_regs *r)
+/* Groups that the caller leaves out, as they are after power-on: what the
+ * other groups are judged by. */
+static void fill_power_on(const struct vlapic *fresh, u32 mask, struct joist_regs *r)
 {
+	if (!(mask & JOIST_REGS_GPR)) {
+		r->rip = 0xfff0;
+		r->rflags = RFLAGS_ONE;
+	}
 	if (!(mask & JOIST_REGS_CR)) {
 		r->cr0 = CR0_CD | CR0_NW | CR0_ET;
 		r->cr2 = r->cr3 = r->cr4 = r->cr8 = 0;
@@ -306,21 +327,25 @@ static void fill_power_on(const struct vcpu *v, u32 mask, struct joist_regs *r)
 	if (!(mask & JOIST_REGS_MSR)) {
 		memset(r->msr, 0, sizeof(r->msr));
 		r->msr[JOIST_MSR_PAT] = PAT_RESET;
-		r->msr[JOIST_MSR_APIC_BASE] = v->lapic.base;
+		r->msr[JOIST_MSR_APIC_BASE] = fresh->base;
 	}
 }
 
 int hc_resetcpu(struct hc_context *c, void *args)
 {
 	struct joist_regs_args *a = args;
+	struct vcpu *v = c->vcpu;
+	struct vlapic fresh;
 
 	if (!mask_ok(a))
 		return fail(-EINVAL);
-	fill_power_on(c->vcpu, a->mask, &a->regs);
-	if (a->mask && !regs_ok(c->vcpu, a->mask | JOIST_REGS_CR | JOIST_REGS_MSR, &a->regs))
+	vlapic_reset(&fresh, v->id, v->id == 0);
+	fill_power_on(&fresh, a->mask, &a->regs);
+	if (a->mask && !regs_ok(v, a->mask | JOIST_REGS_GPR | JOIST_REGS_CR | JOIST_REGS_MSR,
+				&a->regs, &fresh))
 		return fail(-EINVAL);
-	vcpu_reset(c->vcpu);
-	write_regs(c->vcpu, a->mask, &a->regs);
+	vcpu_reset(v);
+	write_regs(v, a->mask, &a->regs);
 	return 0;
 }
 
@@ -339,7 +364,7 @@ int hc_writeregs(struct hc_context *c, void *args)
 {
 	struct joist_regs_args *a = args;
 
-	if (!mask_ok(a) || !regs_ok(c->vcpu, a->mask, &a->regs))
+	if (!mask_ok(a) || !regs_ok(c->vcpu, a->mask, &a->regs, &c->vcpu->lapic))
 		return fail(-EINVAL);
 	write_regs(c->vcpu, a->mask, &a->regs);
 	return 0;

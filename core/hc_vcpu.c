@@ -3,6 +3,7 @@
  * hc_vcpu.c -- calls that run a vCPU, interrupt it, or set its parameters.
  */
 #include "arch/x86/msr.h"
+#include "arch/x86/regs.h"
 #include "core/hypercall.h"
 #include "core/log.h"
 
@@ -55,14 +56,11 @@ static int intr_direct(struct vcpu *v, u32 info, u32 error)
 	return err ? fail(err) : 0;
 }
 
-/* SDM, "Protected-Mode Exceptions and Interrupts": which push an error code. */
-#define ERROR_VECTORS	(BIT(8) | BITS(14, 10) | BIT(17) | BIT(21))
-
 static int intr_exception(struct vcpu *v, const struct joist_intr *a)
 {
 	bool error = a->flags & JOIST_INTR_ERROR;
 
-	if (a->vector > 31 || a->vector == 2 || (error && !(ERROR_VECTORS & BIT(a->vector))))
+	if (a->vector > 31 || a->vector == 2 || (error && !(EXC_WITH_ERROR & BIT(a->vector))))
 		return fail(-EINVAL);
 	return intr_direct(v, a->vector | JOIST_EVENT_TYPE(3) |
 			   (error ? JOIST_EVENT_ERROR : 0), a->error);

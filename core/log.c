@@ -21,6 +21,7 @@ static u64 ring_end;			/* bytes ever written */
 static enum loglevel max_level = LOG_INFO;
 static void (*sinks[SINKS])(char c);
 static bool quiet;
+static void (*before_refuse)(void);
 
 struct out {
 	char *p;
@@ -160,13 +161,21 @@ void log_level_set(enum loglevel level)
 
 void log_sink_add(void (*putc)(char c))
 {
+	u64 pos = ring_end > RING_SIZE ? ring_end - RING_SIZE : 0;
 	unsigned i;
 
-	for (i = 0; i < SINKS; i++)
-		if (!sinks[i]) {
-			sinks[i] = putc;
-			return;
-		}
+	for (i = 0; i < SINKS && sinks[i]; i++)
+		;
+	if (i == SINKS)
+		return;
+	for (; pos < ring_end && !quiet; pos++)
+		putc(ring[pos % RING_SIZE]);
+	sinks[i] = putc;
+}
+
+void log_before_refuse(void (*f)(void))
+{
+	before_refuse = f;
 }
 
 void log_sinks_quiet(bool q)
@@ -231,6 +240,8 @@ void refuse(const char *fmt, ...)
 {
 	va_list ap;
 
+	if (before_refuse)
+		before_refuse();
 	va_start(ap, fmt);
 	quiet = false;
 	line(LOG_ERROR, fmt, ap);

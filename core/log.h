@@ -18,8 +18,11 @@ void log_print(enum loglevel level, const char *fmt, ...) __printf(2, 3);
 #define log_debug(...)	log_print(LOG_DEBUG, __VA_ARGS__)
 
 void log_level_set(enum loglevel level);
-/* Where lines go besides the ring, one call a character. */
+/* Where lines go besides the ring, one call a character; what the ring holds
+ * already goes there at once. */
 void log_sink_add(void (*putc)(char c));
+/* A last chance to bring up a console; NULL: none is needed any more. */
+void log_before_refuse(void (*f)(void));
 /* The control VM owns the devices from now on: nothing but panics go there. */
 void log_sinks_quiet(bool quiet);
 /* Copies up to size bytes from byte number *pos on; advances *pos. */

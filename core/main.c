@@ -70,7 +70,7 @@ static const struct acpi_reader firmware = {
 
 static void choose_backend(void)
 {
-	static const struct backend *const all[] = { &svm_backend };
+	static const struct backend *const all[] = { &svm_backend, &vmx_backend };
 	const char *why = NULL;
 	unsigned i;
 
@@ -79,7 +79,8 @@ static void choose_backend(void)
 			backend = all[i];
 			return;
 		}
-	refuse("this machine cannot serve: %s", why);
+	refuse("this machine cannot serve: %s",
+	       why ? why : "this CPU has neither Intel VMX nor AMD SVM");
 }
 
 /* A page below 1 MiB where the other cores wake up. */
@@ -105,10 +106,11 @@ static void start_cores(void)
 
 static void enable(struct cpu *c)
 {
-	const char *why;
+	const char *why = NULL;
 
 	if (!backend->cpu_enable(c, &why))
-		refuse("core %u (APIC id %u) cannot serve: %s", c->id, c->apic_id, why);
+		refuse("core %u (APIC id %u) cannot serve: %s", c->id, c->apic_id,
+		       why ? why : "it lacks what the first one has");
 }
 
 void ap_main(struct cpu *c)
@@ -181,6 +183,7 @@ void boot_main(u32 magic, u64 mbi, u64 image_base)
 
 	paging_early(image_base);
 	parse_boot_info(magic, mbi);
+	console_early_screen(&params, &boot_info);
 	choose_backend();
 	memory_split(&boot_info, &params, image_base, image_end);
 	paging_init(&boot_info);

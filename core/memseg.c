@@ -159,15 +159,22 @@ static struct memseg *complete_seg(struct vm *vm, u32 seg)
 	return s && s->size && s->done == s->size ? s : NULL;
 }
 
-/* Frees up to a step's worth from the end; -EAGAIN while there is more. */
+/*
+ * Frees up to a step's worth from the end; -EAGAIN while there is more.  A step
+ * begins at a 2 MiB border: to split a large page would need memory, and there
+ * may be none.
+ */
 static int free_step(struct vm *vm, struct memseg *s)
 {
-	u64 n = MIN(s->done, FREE_STEP);
-	int err = free_range(vm, s->gpa + s->done - n, n);
+	u64 end = s->gpa + s->done, begin = s->gpa;
+	int err;
 
+	if (s->done > FREE_STEP)
+		begin = ALIGN_UP(end - FREE_STEP, PAGE_SIZE_2M);
+	err = free_range(vm, begin, end - begin);
 	if (err)
 		return err;
-	s->done -= n;
+	s->done = begin - s->gpa;
 	if (s->done)
 		return -EAGAIN;
 	s->size = 0;

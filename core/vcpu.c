@@ -63,6 +63,7 @@ int vcpu_create(struct vm *vm, u32 id, struct vcpu **out)
 	if (err)
 		goto free_run;
 	vcpu_reset(v);
+	backend->release(v);
 	*out = v;
 	return 0;
 
@@ -103,6 +104,7 @@ static void reset_common(struct vcpu *v)
 	backend->reg_set(v, VREG_PAT, v->gs.pat);
 	backend->tpr_set(v, 0);
 	backend->want_window(v, false, false, 0);
+	v->window = false;
 	v->activity = v->id ? JOIST_VCPU_WAIT_SIPI : JOIST_VCPU_IDLE;
 }
 
@@ -144,6 +146,7 @@ bool vcpu_try_own(struct vcpu *v)
 
 void vcpu_disown(struct vcpu *v)
 {
+	backend->release(v);
 	__atomic_store_n(&v->busy, 0, __ATOMIC_RELEASE);
 }
 
@@ -216,6 +219,15 @@ static bool wakes(struct vcpu *v)
 	       ((v->run->flags & JOIST_RUN_EXTINT) && vlapic_accepts_extint(&v->lapic));
 }
 
+/* Most entries want none, and had none. */
+static void window(struct vcpu *v, bool intr, bool nmi, u32 priority)
+{
+	if (likely(!(intr || nmi || v->window)))
+		return;
+	v->window = intr || nmi;
+	backend->want_window(v, intr, nmi, priority);
+}
+
 /*
  * Chooses what goes in at this entry.  Order: what was being delivered, an
  * exception, NMI, interrupt (SDM, "Priority Among Concurrent Events").  False:
@@ -229,7 +241,7 @@ static bool prepare_events(struct vcpu *v, u32 flags)
 	extint = (flags & JOIST_RUN_EXTINT) && vlapic_accepts_extint(&v->lapic);
 	if (likely(waiting < 0 && !v->reinject.info && !v->exception.info && !v->nmi_pending &&
 		   !extint)) {
-		backend->want_window(v, false, false, 0);
+		window(v, false, false, 0);
 		return true;
 	}
 	if (v->reinject.info) {
@@ -253,8 +265,8 @@ static bool prepare_events(struct vcpu *v, u32 flags)
 	}
 	/* Also for a vector that only TPR holds back: the guest may lower it
 	 * without an exit. */
-	backend->want_window(v, waiting >= 0 || extint, v->nmi_pending,
-			     extint ? ABOVE_TPR : (u32)waiting >> 4);
+	window(v, waiting >= 0 || extint, v->nmi_pending,
+	       extint ? ABOVE_TPR : (u32)waiting >> 4);
 	return true;
 }
 
@@ -325,6 +337,11 @@ static bool prepare(struct vcpu *v, u32 flags, bool own_timer)
 			return false;
 		}
 		event_absorb(v);
+		/* An NMI of the control VM's came while this guest ran. */
+		if (unlikely(current_cpu()->control->nmi_pending)) {
+			v->forward = JOIST_EXIT_INTR;
+			return false;
+		}
 		if (unlikely(v->dead)) {
 			v->forward = v->dead;
 			return false;

@@ -87,6 +87,7 @@ struct vcpu {
 	struct event reinject;	/* [v] delivery was cut short by an exit */
 	struct event exception;	/* [v] to be delivered next */
 	bool nmi_pending;	/* [v] */
+	bool window;		/* [v] a window was asked for at the last entry */
 	bool dr_live;		/* [v] the guest has used its debug registers */
 	u32 dead;		/* [v] JOIST_EXIT_SHUTDOWN or _ERROR until reset */
 	struct pending pending;	/* [v] */

@@ -32,10 +32,30 @@ void console_init_serial(const struct params *p)
 		log_sink_add(serial_putc);
 }
 
+static const struct screen_mode *early_mode;
+
+/* Memory is mapped at its own address below 4 GiB until paging_init(). */
+static void early_screen(void)
+{
+	log_before_refuse(NULL);
+	if (early_mode->addr + screen_bytes(early_mode) <= 4 * GiB &&
+	    !screen_init(early_mode, (volatile void *)early_mode->addr))
+		log_sink_add(screen_putc);
+}
+
+void console_early_screen(const struct params *p, const struct boot_info *bi)
+{
+	if (!p->screen || !bi->has_screen)
+		return;
+	early_mode = &bi->screen;
+	log_before_refuse(early_screen);
+}
+
 void console_init_screen(const struct params *p, const struct boot_info *bi)
 {
 	volatile void *base;
 
+	log_before_refuse(NULL);
 	if (!p->screen || !bi->has_screen)
 		return;
 	base = map_window(bi->screen.addr, screen_bytes(&bi->screen), MAP_DEVICE);

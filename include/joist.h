@@ -7,7 +7,8 @@
  * aligned.  A field marked (in) is read by the hypervisor, (out) written by
  * it; reserved fields must be zero on the way in.
  *
- * A hypercall is VMMCALL (AMD) or VMCALL (Intel) at CPL 0 of the control VM:
+ * A hypercall is VMMCALL (AMD) or VMCALL (Intel), three bytes without a prefix,
+ * at CPL 0 of the control VM:
  *	RAX  in: call number, HC_*   out: 0 or a positive value, or -errno
  *	RDI  in: GPA of the argument block (8-byte aligned, not crossing
  *	         a 4 KiB page, in memory the control VM owns)

@@ -35,9 +35,22 @@ struct svm_vcpu {
 struct vmx_vcpu {
 	void *vmcs;
 	u64 vmcs_pa;
-	u32 last_cpu;		/* 1 + core whose VMCS cache may hold it */
+	u8 *vapic;		/* virtual-APIC page; guests only */
+	u64 eptp;
+	u64 rip, rsp, rflags;	/* what the VMCS holds */
+	u32 pin, proc, threshold;	/* the same */
+	u64 timer;		/* the same */
+	u32 priority;		/* of the interrupt a window is wanted for */
+	u32 cpu;		/* 1 + core it ran on last */
+	u32 vpid_generation;	/* of that core */
 	bool launched;
-	u64 pad[8];
+	bool loaded;		/* between load and unload */
+	bool want_intr, want_nmi;
+	bool flush, flush_ept;	/* translations before the next entry */
+	bool pdptes_stale;
+	bool nmi_blocked;	/* an NMI was injected, its IRET not yet seen */
+	u64 msr[VMX_SWAPPED];	/* while it is not loaded */
+	u64 cr2, dr6;		/* the same */
 };
 
 /* Registers that live in a VMCB or a VMCS, or in MSRs while it runs. */
@@ -100,7 +113,8 @@ struct backend {
 	u32 vendor;		/* JOIST_VENDOR_* */
 	const struct stage2_format *stage2;
 
-	/* Boot core: can this machine serve?  *why says what is missing. */
+	/* Boot core: can this machine serve?  *why says what is missing; it stays
+	 * as it is if the CPU is another vendor's. */
 	bool (*probe)(const char **why);
 	/* BACKEND_*; valid after cpu_enable(). */
 	u32 (*features)(void);
@@ -113,6 +127,8 @@ struct backend {
 	/* Registers at their power-on values, as the manuals' tables give them. */
 	void (*vcpu_reset)(struct vcpu *v);
 
+	/* Nobody owns v from now on: any core may be its next owner's. */
+	void (*release)(struct vcpu *v);
 	/*
 	 * Guest v is about to be run on this core, is done for now.  Between
 	 * the two the control VM's values of what the vendor does not switch

@@ -8,6 +8,7 @@
 #include "arch/x86/regs.h"
 #include "boot/memory.h"
 #include "core/log.h"
+#include "core/vm.h"
 
 #define IST_NMI		1
 #define IST_FAULT	2		/* #DF, #PF, #MC: the stack may be gone */
@@ -28,6 +29,8 @@ struct extable {
 };
 
 extern const char trap_stubs[];
+/* Between its last look at `request` and guest mode VMX can take an NMI. */
+extern const char entry_window[], entry_window_end[], entry_abandon[];
 extern const struct extable __extable_start[], __extable_end[];
 
 struct cpu *cpus[MAX_CPUS] __ro_after_init;
@@ -129,15 +132,36 @@ static bool fixup(struct trap_frame *f)
 	return false;
 }
 
+/*
+ * An NMI that nobody here sent is the control VM's: whoever enters a guest next
+ * on this core looks at nmi_pending.  With SVM NMIs come only where
+ * svm_take_nmi() lets them in; with VMX they can come anywhere.
+ */
+static void take_nmi(struct cpu *c, struct trap_frame *f)
+{
+	u32 sent = __atomic_load_n(&c->nmi_sent, __ATOMIC_ACQUIRE);
+
+	if (__atomic_load_n(&c->request, __ATOMIC_RELAXED) & REQ_STOP)
+		for (;;)
+			hlt();
+	if (c->nmi_seen != sent) {
+		c->nmi_seen = sent;
+	} else if (c->control) {
+		c->control->nmi_pending = true;
+		__atomic_fetch_or(&c->request, REQ_NMI, __ATOMIC_SEQ_CST);
+	}
+	if (f->rip - (u64)entry_window < (u64)(entry_window_end - entry_window)) {
+		f->rip = (u64)entry_abandon;
+		f->rflags &= ~RFLAGS_IF;
+	}
+}
+
 void trap_handle(struct trap_frame *f)
 {
 	struct cpu *c = current_cpu();
 
 	if (f->vector == EXC_NMI) {
-		c->nmi_taken++;
-		if (__atomic_load_n(&c->request, __ATOMIC_RELAXED) & REQ_STOP)
-			for (;;)
-				hlt();
+		take_nmi(c, f);
 		return;
 	}
 	if (f->vector == EXC_SX)

@@ -22,10 +22,14 @@ struct svm_cpu {
 	u32 flush;		/* TLB_CONTROL for the next VMRUN */
 };
 
+#define VMX_SWAPPED	5		/* MSRs that VMX does not switch */
 struct vmx_cpu {
 	hpa_t vmxon;
-	void *current_vmcs;
-	u64 pad[4];
+	struct vcpu *current;		/* whose VMCS is current, NULL for none */
+	u32 vpid_next;
+	u32 vpid_generation;
+	u64 control_msr[VMX_SWAPPED];	/* the control VM's, while a guest is loaded */
+	u64 control_cr2, control_dr6;
 };
 
 /*
@@ -47,7 +51,6 @@ struct cpu {
 	u32 in_guest;			/* [a] */
 	u32 nmi_sent;			/* [a] NMIs that Joist sent here */
 	u32 nmi_seen;			/* [p] */
-	u32 nmi_taken;			/* [p] counted by the NMI trap */
 	u32 online;			/* [a] */
 
 	void *args __aligned(64);	/* [p] 4 KiB: hypercall arguments */
@@ -75,6 +78,7 @@ struct cpu {
 #define REQ_FLUSH_CONTROL	BIT(0)	/* flush the control VM's stage-2 TLB */
 #define REQ_EXIT		BIT(1)	/* look at the running vCPU's events */
 #define REQ_STOP		BIT(2)	/* panic elsewhere: stop */
+#define REQ_NMI			BIT(3)	/* the control VM has an NMI */
 
 extern struct cpu *cpus[MAX_CPUS];
 extern u32 cpu_count;

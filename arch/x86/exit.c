@@ -11,9 +11,12 @@
 #include "core/hypercall.h"
 #include "core/log.h"
 
+#define HYPERCALL_LEN	3	/* joist.h: no prefix */
+
 struct exit_row {
 	enum verdict (*handle)(struct vcpu *v);
 	bool steps;		/* may be DONE: the length is needed */
+	u8 len;			/* the length, where the interface fixes it */
 };
 
 enum verdict exit_gp(struct vcpu *v)
@@ -49,22 +52,6 @@ static enum verdict exit_hlt(struct vcpu *v)
 {
 	v->activity = JOIST_VCPU_HALTED;
 	return DONE;
-}
-
-static enum verdict exit_nmi(struct vcpu *v)
-{
-	struct cpu *c = current_cpu();
-	u32 sent = __atomic_load_n(&c->nmi_sent, __ATOMIC_ACQUIRE);
-
-	if (c->nmi_seen != sent) {
-		/* Ours: the loop sees why. */
-		c->nmi_seen = sent;
-		return RETRY;
-	}
-	c->control->nmi_pending = true;
-	if (v->control)
-		return RETRY;
-	return exit_intr(v);
 }
 
 static enum verdict exit_shutdown(struct vcpu *v)
@@ -104,7 +91,7 @@ static const struct exit_row guest_rows[JOIST_STAT_COUNT] = {
 	[JOIST_STAT_STAGE2] = { exit_stage2 },
 	[JOIST_STAT_HYPERCALL] = { exit_hypercall, true },
 	[JOIST_STAT_INTR] = { exit_intr },
-	[JOIST_STAT_NMI] = { exit_nmi },
+	[JOIST_STAT_NMI] = { exit_again },
 	[JOIST_STAT_INTR_WINDOW] = { exit_again },
 	[JOIST_STAT_NMI_WINDOW] = { exit_again },
 	[JOIST_STAT_EXCEPTION] = { exit_exception },
@@ -152,10 +139,10 @@ static const struct exit_row control_rows[JOIST_STAT_COUNT] = {
 	[JOIST_STAT_CPUID] = { control_cpuid, true },
 	[JOIST_STAT_MSR_READ] = { control_rdmsr, true },
 	[JOIST_STAT_MSR_WRITE] = { control_wrmsr, true },
-	[JOIST_STAT_CR] = { exit_gp },
+	[JOIST_STAT_CR] = { exit_cr },
 	[JOIST_STAT_STAGE2] = { control_stage2 },
-	[JOIST_STAT_HYPERCALL] = { hypercall, true },
-	[JOIST_STAT_NMI] = { exit_nmi },
+	[JOIST_STAT_HYPERCALL] = { hypercall, true, HYPERCALL_LEN },
+	[JOIST_STAT_NMI] = { exit_again },
 	[JOIST_STAT_INTR] = { exit_again },
 	[JOIST_STAT_INTR_WINDOW] = { exit_again },
 	[JOIST_STAT_NMI_WINDOW] = { exit_again },
@@ -201,6 +188,22 @@ enum verdict exit_error(struct vcpu *v, u32 code)
 	return FORWARD;
 }
 
+/* How long the instruction is, where the CPU does not tell. */
+static bool find_length(struct vcpu *v, const struct exit_row *row)
+{
+	struct insn in;
+
+	if (row->len) {
+		v->x.insn_len = row->len;
+		return true;
+	}
+	/* Another vCPU may have taken the code away: then fault there. */
+	if (guest_insn(v, &in))
+		return false;
+	v->x.insn_len = in.len;
+	return true;
+}
+
 enum verdict exit_dispatch(struct vcpu *v)
 {
 	const struct exit_row *row = (v->control ? control_rows : guest_rows) + v->x.kind;
@@ -209,14 +212,8 @@ enum verdict exit_dispatch(struct vcpu *v)
 	v->exits[v->x.kind]++;
 	if (unlikely(!row->handle))
 		return v->control ? control_dead(v) : exit_other(v);
-	if (row->steps && !v->x.insn_len) {
-		struct insn in;
-
-		/* Another vCPU may have taken the code away: then fault there. */
-		if (guest_insn(v, &in))
-			return RETRY;
-		v->x.insn_len = in.len;
-	}
+	if (row->steps && !v->x.insn_len && !find_length(v, row))
+		return RETRY;
 	verdict = row->handle(v);
 	if (verdict == DONE) {
 		exit_step(v, v->x.insn_len);

@@ -284,6 +284,7 @@ enum verdict control_cpuid(struct vcpu *v)
 		r = cpuid(leaf, sub);
 		if (leaf == 1) {
 			r.ecx &= ~(u32)LEAF1_ECX_VMX_SMX;
+			r.ecx |= (u32)LEAF1_ECX_HYPERVISOR;
 			mirror_cr4(v, 1, &r);
 		} else if (leaf == 7 && sub == 0) {
 			mirror_cr4(v, 7, &r);

@@ -71,6 +71,9 @@ static enum verdict write_cr4_guest(struct vcpu *v, u64 val)
 	u64 old = backend->reg_get(v, VREG_CR4);
 	bool lma = backend->reg_get(v, VREG_EFER) & EFER_LMA;
 
+	/* The control VM exits only if it sets what it may not have: VMXE, SMXE. */
+	if (v->control)
+		return exit_gp(v);
 	if ((val & ~guest_features.cr4) || (lma && !(val & CR4_PAE)))
 		return exit_gp(v);
 	if ((val & ~old & CR4_PCIDE) &&

@@ -247,12 +247,12 @@ enum insn_mode guest_mode(struct vcpu *v)
  * trusted, and stage-2 changes drop the cache (fetch_forget). */
 static bool cached(const struct fetch_cache *f, u64 page, const struct cpu_mode *m)
 {
-	u32 i;
+	u32 i = f->depth;
 
 	if (f->page != page || f->m.cr3 != m->cr3 || f->m.cr0 != m->cr0 ||
 	    f->m.cr4 != m->cr4 || f->m.efer != m->efer || f->m.cpl != m->cpl)
 		return false;
-	for (i = 0; i < f->depth; i++)
+	while (i--)
 		if (__atomic_load_n(f->entry[i], __ATOMIC_RELAXED) != f->value[i])
 			return false;
 	return true;

@@ -79,6 +79,9 @@ enum exception {
 	EXC_AC = 17, EXC_MC = 18, EXC_XM = 19, EXC_SX = 30,
 };
 
+/* SDM, "Protected-Mode Exceptions and Interrupts": which push an error code. */
+#define EXC_WITH_ERROR	(BIT(8) | BITS(14, 10) | BIT(17) | BIT(21))
+
 #define PF_PRESENT	BIT(0)
 #define PF_WRITE	BIT(1)
 #define PF_USER		BIT(2)

@@ -14,7 +14,7 @@ UNIT_ONLY	?= *
 FUZZ_RUNS	?= 20000
 FUZZ_SEED	?= 1
 UNIT_FLAGS	:= -std=gnu11 -g -O1 -Wall -Wextra -Werror -I. -Iinclude \
-		   -fno-sanitize-recover=all
+		   -fno-sanitize-recover=all -fno-pie -no-pie
 UNIT_TESTS	:= $(patsubst tests/unit/%.c,$(UNIT_OUT)/%, \
 		     $(wildcard tests/unit/test_$(UNIT_ONLY).c))
 UNIT_FUZZERS	:= $(patsubst tests/unit/%.c,$(UNIT_OUT)/%, \

@@ -35,8 +35,19 @@ static void fake_seg_get(struct vcpu *v, enum joist_seg s, struct joist_segment 
 	*seg = guest_cs;
 }
 
+static void fake_mode_get(struct vcpu *v, struct cpu_mode *m)
+{
+	*m = (struct cpu_mode){
+		.cr0 = guest_regs[VREG_CR0], .cr3 = guest_regs[VREG_CR3],
+		.cr4 = guest_regs[VREG_CR4], .efer = guest_regs[VREG_EFER],
+		.cs_base = guest_cs.base, .cs_attr = guest_cs.attr,
+		.cpl = (u32)guest_regs[VREG_CPL],
+	};
+}
+
 static const struct backend fake_backend = {
 	.name = "test", .reg_get = fake_reg_get, .seg_get = fake_seg_get,
+	.mode_get = fake_mode_get,
 };
 const struct backend *backend = &fake_backend;
 

@@ -269,13 +269,24 @@ static void test_control_memory(void **state)
 	assert_null(guest_ptr(&guest, GPA(pa.v | 1ull << 63), &len));
 }
 
+/* NOPs differ by address: which bytes are read tells where from. */
+static void expect_code_at(u64 gpa)
+{
+	u8 bytes[INSN_MAX_LEN];
+
+	memset(guest_ram + gpa, 0x40 + gpa % 61, INSN_MAX_LEN);
+	assert_int_equal(guest_insn_bytes(&guest, bytes), INSN_MAX_LEN);
+	assert_memory_equal(bytes, guest_ram + gpa, INSN_MAX_LEN);
+	memset(guest_ram + gpa, 0, INSN_MAX_LEN);
+}
+
 static void test_modes(void **state)
 {
 	guest_cs = (struct joist_segment){ .base = 0xf0000, .attr = 0x9b };
 	set_mode(0, 0, 0, 0);
-	guest.rip = 0xfff0;
+	guest.rip = 0xff00;
 	assert_int_equal(guest_mode(&guest), INSN_16);
-	assert_int_equal(guest_linear_rip(&guest), 0xffff0);
+	expect_code_at(0xfff00);
 	guest_regs[VREG_CR0] = CR0_PE;
 	assert_int_equal(guest_mode(&guest), INSN_16);
 	guest_cs.attr |= ATTR_DB;
@@ -288,13 +299,57 @@ static void test_modes(void **state)
 	assert_int_equal(guest_mode(&guest), INSN_16);
 	guest_regs[VREG_EFER] = EFER_LMA;
 	assert_int_equal(guest_mode(&guest), INSN_64);
-	guest.rip = 0xffffffff81000000;
-	assert_int_equal(guest_linear_rip(&guest), 0xffffffff81000000);
-	/* Compatibility mode: base counts, 4 GiB wrap. */
+	/* In 64-bit code the base does not count ... */
+	guest.rip = 0x12300;
+	expect_code_at(0x12300);
+	/* ... in compatibility mode it does, and 4 GiB wrap. */
 	guest_cs = (struct joist_segment){ .base = 0xfffff000, .attr = 0x9b | ATTR_DB };
-	guest.rip = 0x2000;
+	guest.rip = 0x2100;
 	assert_int_equal(guest_mode(&guest), INSN_32);
-	assert_int_equal(guest_linear_rip(&guest), 0x1000);
+	expect_code_at(0x1100);
+}
+
+/* What is remembered of the last fetch never shows. */
+static void test_fetch_cache_is_unseen(void **state)
+{
+	u8 with[INSN_MAX_LEN], without[INSN_MAX_LEN];
+	const struct paging_mode *m = NULL;
+	unsigned i, n, k, hits = 0;
+
+	for (i = 0; i < GUEST_RAM; i += 8)
+		put(i, rnd(), 8);
+	for (i = 0; i < 60000; i++) {
+		if (i % 3000 == 0) {
+			m = &paging_modes[i / 3000 % ARRAY_SIZE(paging_modes)];
+			fill_tables(m);
+			set_mode(m->cr0, TABLE_BASE, m->cr4, m->efer);
+		}
+		switch (rnd_below(12)) {
+		case 0:		/* an entry that may be on the way */
+			put(TABLE_BASE + rnd_below(TABLE_AREA / 8) * 8, an_entry(m), m->entry);
+			break;
+		case 1:
+			for (k = 0; k < guest.fetch.depth && guest.fetch.page; k++)
+				if (rnd_below(3) == 0)
+					*(u64 *)guest.fetch.entry[k] = an_entry(m);
+			break;
+		case 2: guest_regs[VREG_CPL] = rnd_below(2) * 3; break;
+		case 3: guest_regs[VREG_CR4] ^= CR4_SMEP; break;
+		case 4: guest_regs[VREG_EFER] ^= m->entry == 8 ? EFER_NXE : 0; break;
+		case 5: guest_regs[VREG_CR3] = TABLE_BASE + rnd_below(TABLES) * PAGE_SIZE; break;
+		case 6: guest.rip = rnd(); break;
+		case 7: guest.rip += rnd_below(PAGE_SIZE); break;
+		}
+		guest_cs.attr = 0x9b | (m->levels > 3 ? ATTR_LONG : ATTR_DB);
+		hits += guest.fetch.page == (ALIGN_DOWN(guest.rip, PAGE_SIZE) | 1);
+		memset(with, 0, sizeof(with));
+		memset(without, 0, sizeof(without));
+		n = guest_insn_bytes(&guest, with);
+		fetch_forget(&guest);
+		assert_int_equal(guest_insn_bytes(&guest, without), n);
+		assert_memory_equal(with, without, INSN_MAX_LEN);
+	}
+	assert_true(hits > 1000);
 }
 
 /* An instruction over the border of two pages that lie apart. */
@@ -351,6 +406,7 @@ int main(void)
 		cmocka_unit_test_setup(test_read_write, start),
 		cmocka_unit_test_setup(test_control_memory, start),
 		cmocka_unit_test_setup(test_modes, start),
+		cmocka_unit_test_setup(test_fetch_cache_is_unseen, start),
 		cmocka_unit_test_setup(test_fetch_over_pages, start),
 	};
 

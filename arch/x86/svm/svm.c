@@ -54,10 +54,8 @@ static bool svm_probe(const char **why)
 	u64 vm_cr;
 
 	if (cpuid(0x80000000, 0).eax < CPUID_SVM ||
-	    !(cpuid(0x80000001, 0).ecx & BIT(2))) {
-		*why = "this CPU has no AMD SVM";
+	    !(cpuid(0x80000001, 0).ecx & BIT(2)))
 		return false;
-	}
 	if (rdmsr_safe(MSR_VM_CR, &vm_cr) && (vm_cr & VM_CR_SVMDIS)) {
 		*why = "the firmware has switched SVM off (VM_CR.SVMDIS); enable virtualization in its setup";
 		return false;
@@ -225,6 +223,10 @@ static void svm_vcpu_reset(struct vcpu *v)
 	v->svm.asid_cpu = 0;
 	if (!v->control)
 		b->int_ctl = VINTR_MASKING;
+}
+
+static void svm_release(struct vcpu *v)
+{
 }
 
 /* What VMLOAD does not switch; the control VM's values are kept meanwhile. */
@@ -435,9 +437,13 @@ static void svm_want_window(struct vcpu *v, bool intr, bool nmi, u32 priority)
 		v->rflags |= RFLAGS_TF;
 	}
 }
+
+/* One bit for both kinds: with interrupts off it cannot be STI's. */
 static u32 svm_shadow_get(struct vcpu *v)
 {
-	return (v->svm.vmcb->shadow & 1 ? JOIST_SHADOW_STI : 0) |
+	u32 kind = v->rflags & RFLAGS_IF ? JOIST_SHADOW_STI : JOIST_SHADOW_MOVSS;
+
+	return (v->svm.vmcb->shadow & 1 ? kind : 0) |
 	       (v->svm.nmi_blocked ? JOIST_NMI_BLOCKED : 0);
 }
 
@@ -504,6 +510,7 @@ const struct backend svm_backend = {
 	.vcpu_init = svm_vcpu_init,
 	.vcpu_fini = svm_vcpu_fini,
 	.vcpu_reset = svm_vcpu_reset,
+	.release = svm_release,
 	.load = svm_load,
 	.unload = svm_unload,
 	.enter = svm_enter,

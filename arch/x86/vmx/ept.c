@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ept.c -- the format of extended page tables, their memory types, flushes.
+ *
+ * In VMX non-root operation with EPT the MTRRs have no say (SDM, "EPT and
+ * Memory Typing"): the type of an access comes from the EPT entry and the
+ * guest's PAT.  So every entry carries what the firmware's MTRRs say of the
+ * frame, and a large page ends where the type changes.
+ */
+#include "arch/x86/insn.h"
+#include "arch/x86/regs.h"
+#include "arch/x86/stage2.h"
+#include "arch/x86/vmx/vmcs.h"
+#include "core/log.h"
+#include "arch/x86/paging.h"
+
+#define EPT_R		BIT(0)
+#define EPT_W		BIT(1)
+#define EPT_X		BIT(2)
+#define EPT_TYPE	BITS(5, 3)
+#define EPT_PS		BIT(7)
+
+#define EPTP_WB		6
+#define EPTP_WALK_4	(3 << 3)	/* levels - 1 */
+
+#define INVEPT_SINGLE	1
+#define INVEPT_ALL	2
+
+#define TYPE_UC		0
+#define TYPE_WT		4
+#define TYPE_WB		6
+
+#define MTRR_MAX_VAR	32
+#define MTRR_CAP_VCNT	BITS(7, 0)
+#define MTRR_CAP_FIX	BIT(8)
+#define MTRR_DEF_TYPE	BITS(7, 0)
+#define MTRR_DEF_FIX	BIT(10)
+#define MTRR_DEF_ON	BIT(11)
+#define MTRR_MASK_VALID	BIT(11)
+#define FIXED_END	MiB
+
+/* The fixed-range MTRRs: 88 ranges of 64, 16 and 4 KiB. */
+static u8 fixed[88] __ro_after_init;
+static bool fixed_on __ro_after_init;
+static u8 default_type __ro_after_init;
+static struct {
+	u64 base, mask;
+	u8 type;
+} var[MTRR_MAX_VAR] __ro_after_init;
+static u32 var_count __ro_after_init;
+
+static void read_fixed(void)
+{
+	static const u16 msrs[] = {
+		MSR_MTRR_FIX64K, MSR_MTRR_FIX16K_A, MSR_MTRR_FIX16K_B,
+		0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f,
+	};
+	unsigned i, j;
+
+	for (i = 0; i < ARRAY_SIZE(msrs); i++) {
+		u64 val = rdmsr(msrs[i]);
+
+		for (j = 0; j < 8; j++)
+			fixed[8 * i + j] = (u8)(val >> 8 * j);
+	}
+}
+
+/* SDM, "Memory Type Range Registers".  With them off all memory is UC. */
+void ept_read_mtrrs(void)
+{
+	u64 cap = rdmsr(MSR_MTRR_CAP), def = rdmsr(MSR_MTRR_DEF_TYPE), base, mask;
+	u32 i, n = (u32)MIN(field_get(MTRR_CAP_VCNT, cap), (u64)MTRR_MAX_VAR);
+
+	if (!(def & MTRR_DEF_ON)) {
+		default_type = TYPE_UC;
+		log_warn("the firmware left the MTRRs off: memory is not cached");
+		return;
+	}
+	default_type = (u8)field_get(MTRR_DEF_TYPE, def);
+	fixed_on = (cap & MTRR_CAP_FIX) && (def & MTRR_DEF_FIX);
+	if (fixed_on)
+		read_fixed();
+	for (i = 0; i < n; i++) {
+		base = rdmsr(MSR_MTRR_PHYS0 + 2 * i);
+		mask = rdmsr(MSR_MTRR_PHYS0 + 2 * i + 1);
+		if (!(mask & MTRR_MASK_VALID))
+			continue;
+		var[var_count].type = (u8)base;
+		var[var_count].base = ALIGN_DOWN(base, PAGE_SIZE);
+		var[var_count].mask = ALIGN_DOWN(mask, PAGE_SIZE);
+		var_count++;
+	}
+}
+
+static u8 fixed_type(u64 hpa)
+{
+	if (hpa < 0x80000)
+		return fixed[hpa >> 16];
+	if (hpa < 0xc0000)
+		return fixed[8 + ((hpa - 0x80000) >> 14)];
+	return fixed[24 + ((hpa - 0xc0000) >> 12)];
+}
+
+/* Where variable ranges overlap: SDM, "MTRR Precedences". */
+static u8 memory_type(u64 hpa)
+{
+	bool found = false;
+	u8 type = TYPE_WB;
+	u32 i;
+
+	if (fixed_on && hpa < FIXED_END)
+		return fixed_type(hpa);
+	for (i = 0; i < var_count; i++) {
+		if ((hpa ^ var[i].base) & var[i].mask)
+			continue;
+		if (found && var[i].type != type && type != TYPE_UC)
+			type = var[i].type == TYPE_UC ? TYPE_UC : TYPE_WT;
+		else if (!found)
+			type = var[i].type;
+		found = true;
+	}
+	return found ? type : default_type;
+}
+
+/* Whether no border of a range lies inside [hpa, hpa + size). */
+static bool one_type(u64 hpa, u64 size)
+{
+	u32 i;
+
+	if (fixed_on && hpa < FIXED_END)
+		return false;
+	/* A mask bit below the size parts the block; base decides above it. */
+	for (i = 0; i < var_count; i++)
+		if ((var[i].mask & (size - 1)) &&
+		    !((hpa ^ var[i].base) & var[i].mask & ~(size - 1)))
+			return false;
+	return true;
+}
+
+static unsigned ept_uniform(u64 hpa, unsigned level)
+{
+	while (level > 1) {
+		u64 size = PAGE_SIZE << 9 * (level - 1);
+
+		if (one_type(ALIGN_DOWN(hpa, size), size))
+			break;
+		level--;
+	}
+	return level;
+}
+
+static u64 ept_leaf(u64 hpa, unsigned level, u32 prot)
+{
+	return hpa | field_put(EPT_TYPE, memory_type(hpa)) | (level > 1 ? EPT_PS : 0) |
+	       (prot & STAGE2_READ ? EPT_R : 0) | (prot & STAGE2_WRITE ? EPT_W : 0) |
+	       (prot & STAGE2_EXEC ? EPT_X : 0);
+}
+
+static u64 ept_table(u64 hpa)
+{
+	return hpa | EPT_R | EPT_W | EPT_X;
+}
+
+static u32 ept_prot(u64 e)
+{
+	return (e & EPT_R ? STAGE2_READ : 0) | (e & EPT_W ? STAGE2_WRITE : 0) |
+	       (e & EPT_X ? STAGE2_EXEC : 0);
+}
+
+static bool ept_is_leaf(u64 e, unsigned level)
+{
+	return level == 1 || (level <= 3 && (e & EPT_PS));
+}
+
+static bool ept_has_1g(void)
+{
+	return vmx_caps.ept_1g;
+}
+
+const struct stage2_format ept_format = {
+	.leaf = ept_leaf,
+	.table = ept_table,
+	.prot = ept_prot,
+	.is_leaf = ept_is_leaf,
+	.has_1g = ept_has_1g,
+	.uniform = ept_uniform,
+};
+
+u64 ept_pointer(const struct stage2 *s)
+{
+	return ptr_hpa(s->root).v | EPTP_WB | EPTP_WALK_4;
+}
+
+static void invept(u64 type, u64 eptp)
+{
+	struct {
+		u64 eptp, reserved;
+	} desc = { eptp, 0 };
+	bool refused;
+
+	__asm__ volatile("invept %1, %2" : "=@ccbe"(refused) : "m"(desc), "r"(type) : "memory");
+	if (refused)
+		panic("INVEPT was refused");
+}
+
+void ept_flush(u64 eptp)
+{
+	invept(vmx_caps.invept_single ? INVEPT_SINGLE : INVEPT_ALL, eptp);
+}
+
+void ept_flush_all(void)
+{
+	invept(INVEPT_ALL, 0);
+}

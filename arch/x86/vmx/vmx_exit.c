@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vmx_exit.c -- a VMCS's exit information in neutral terms.
+ */
+#include "arch/x86/backend.h"
+#include "arch/x86/regs.h"
+#include "arch/x86/vmx/vmcs.h"
+#include "core/log.h"
+#include "core/vm.h"
+
+#define EVENT_BITS	(JOIST_EVENT_VALID | JOIST_EVENT_ERROR | EVENT_TYPE | JOIST_EVENT_VECTOR)
+
+/* Exits whose only content is their kind; whether an instruction's length
+ * comes with them: SDM, "Information for VM Exits Due to Instruction Execution". */
+#define HAS_LEN	0x80
+static const u8 plain[64] = {
+#define P(code, kind) [VMX_EXIT_##code] = JOIST_STAT_##kind + 1
+#define I(code, kind) [VMX_EXIT_##code] = (JOIST_STAT_##kind + 1) | HAS_LEN
+	P(INTR, INTR), P(TRIPLE_FAULT, SHUTDOWN), P(INIT, INIT), P(SIPI, SIPI),
+	P(INTR_WINDOW, INTR_WINDOW), P(NMI_WINDOW, NMI_WINDOW),
+	P(TASK_SWITCH, TASK_SWITCH), P(TPR, TPR),
+	I(CPUID, CPUID), I(GETSEC, VIRT_INSN), I(HLT, HLT), I(INVD, WBINVD),
+	I(INVLPG, INVLPG), I(RDPMC, RDPMC), I(RSM, VIRT_INSN), I(VMCALL, HYPERCALL),
+	I(VMCLEAR, VIRT_INSN), I(VMLAUNCH, VIRT_INSN), I(VMPTRLD, VIRT_INSN),
+	I(VMPTRST, VIRT_INSN), I(VMREAD, VIRT_INSN), I(VMRESUME, VIRT_INSN),
+	I(VMWRITE, VIRT_INSN), I(VMXOFF, VIRT_INSN), I(VMXON, VIRT_INSN),
+	I(CR, CR), I(DR, DR), I(RDMSR, MSR_READ), I(WRMSR, MSR_WRITE),
+	I(MWAIT, MWAIT), I(MONITOR, MWAIT), I(PAUSE, PAUSE), I(INVEPT, VIRT_INSN),
+	I(INVVPID, VIRT_INSN), I(WBINVD, WBINVD), I(XSETBV, XSETBV),
+	I(VMFUNC, VIRT_INSN),
+#undef P
+#undef I
+};
+
+void vmx_take_nmi(void);
+
+/*
+ * An event whose delivery the exit cut short goes in again.  Software
+ * interrupts and exceptions are simply executed again: RIP still points at
+ * their instruction.
+ */
+static void note_vectoring(struct vcpu *v, u32 info)
+{
+	u32 type = (u32)field_get(EVENT_TYPE, info);
+
+	if (type != EVENT_INTR && type != EVENT_NMI && type != EVENT_EXCEPTION)
+		return;
+	v->reinject.info = (u32)(info & EVENT_BITS);
+	v->reinject.error = info & JOIST_EVENT_ERROR ? (u32)vmcs_read(VMCS_VECTORING_ERROR) : 0;
+}
+
+/* The IRET that ended NMI blocking did not complete: SDM, "Resuming Guest
+ * Software after Handling an Exception". */
+static void block_nmi_again(struct vcpu *v)
+{
+	v->vmx.nmi_blocked = true;
+	vmcs_write(VMCS_GUEST_SHADOW, vmcs_read(VMCS_GUEST_SHADOW) | SHADOW_NMI);
+}
+
+/* The exit came before the #DB changed DR6 and DR7: SDM, "Exit Qualification
+ * for Debug Exceptions". */
+static void debug_registers(struct vcpu *v)
+{
+	u64 happened = vmcs_read(VMCS_QUALIFICATION) & (BITS(14, 13) | BITS(3, 0));
+	u64 dr7 = vmcs_read(VMCS_GUEST_DR7);
+
+	backend->reg_set(v, VREG_DR6, (backend->reg_get(v, VREG_DR6) & ~BITS(3, 0)) | happened);
+	if (dr7 & DR7_GD)
+		vmcs_write(VMCS_GUEST_DR7, dr7 & ~DR7_GD);
+}
+
+static void decode_exception(struct vcpu *v, bool vectoring)
+{
+	u32 info = (u32)vmcs_read(VMCS_EXIT_EVENT);
+
+	v->x.raw[2] = info;
+	if (field_get(EVENT_TYPE, info) == EVENT_NMI) {
+		vmx_take_nmi();
+		v->x.kind = JOIST_STAT_NMI;
+		return;
+	}
+	v->x.kind = JOIST_STAT_EXCEPTION;
+	v->x.vector = info & JOIST_EVENT_VECTOR;
+	v->x.error = info & JOIST_EVENT_ERROR ? (u32)vmcs_read(VMCS_EXIT_EVENT_ERROR) : 0;
+	if ((info & EVENT_NMI_UNBLOCKED) && !vectoring && v->x.vector != EXC_DF)
+		block_nmi_again(v);
+	if (v->x.vector == EXC_DB)
+		debug_registers(v);
+	/* INT1's #DB is a trap: it is handed on from behind the instruction. */
+	if (field_get(EVENT_TYPE, info) == EVENT_INT1)
+		v->rip += vmcs_read(VMCS_EXIT_INSN_LEN);
+}
+
+static void decode_io(struct vcpu *v)
+{
+	u64 qual = vmcs_read(VMCS_QUALIFICATION);
+
+	v->x.kind = JOIST_STAT_IO;
+	v->x.io.port = (u16)field_get(IO_QUAL_PORT, qual);
+	v->x.io.size = (u8)(field_get(IO_QUAL_SIZE, qual) + 1);
+	v->x.io.in = qual & IO_QUAL_IN;
+	v->x.io.string = qual & IO_QUAL_STRING;
+	v->x.io.rep = qual & IO_QUAL_REP;
+	v->x.insn_len = (u8)vmcs_read(VMCS_EXIT_INSN_LEN);
+}
+
+static void decode_ept(struct vcpu *v, bool vectoring)
+{
+	u64 qual = vmcs_read(VMCS_QUALIFICATION);
+
+	v->x.raw[1] = qual;
+	v->x.kind = JOIST_STAT_STAGE2;
+	v->x.s2.gpa = vmcs_read(VMCS_GUEST_PHYSICAL);
+	v->x.s2.write = qual & EPT_QUAL_WRITE;
+	v->x.s2.exec = qual & EPT_QUAL_FETCH;
+	v->x.s2.present = qual & EPT_QUAL_ALLOWED;
+	v->x.s2.in_walk = (qual & (EPT_QUAL_LINEAR | EPT_QUAL_FINAL)) !=
+			  (EPT_QUAL_LINEAR | EPT_QUAL_FINAL);
+	if ((qual & EPT_QUAL_NMI_UNBLOCKED) && !vectoring)
+		block_nmi_again(v);
+}
+
+/* The guest was not entered; what should have been injected waits. */
+static void not_entered(struct vcpu *v)
+{
+	u32 info = (u32)vmcs_read(VMCS_ENTRY_EVENT);
+
+	if (!(info & JOIST_EVENT_VALID))
+		return;
+	v->reinject.info = info;
+	v->reinject.error = info & JOIST_EVENT_ERROR ?
+			    (u32)vmcs_read(VMCS_ENTRY_EVENT_ERROR) : 0;
+	vmcs_write(VMCS_ENTRY_EVENT, 0);
+}
+
+static void entry_failed(struct vcpu *v, bool refused)
+{
+	static struct ratelimit limit;
+
+	v->x.kind = JOIST_STAT_ENTRY_FAIL;
+	v->x.raw[1] = refused ? vmcs_read(VMCS_INSN_ERROR) : vmcs_read(VMCS_QUALIFICATION);
+	vmcs_write(VMCS_ENTRY_EVENT, 0);
+	/* A guest's state comes from the control VM, and can be bad at will. */
+	if (!v->control && !ratelimit_ok(&limit, 2))
+		return;
+	if (refused)
+		vmcs_explain_refusal(v);
+	else
+		vmcs_explain_state(v);
+}
+
+void vmx_exit_decode(struct vcpu *v, enum vmx_came_back how)
+{
+	u32 reason, vectoring;
+
+	v->x.insn_len = 0;
+	if (unlikely(how != VMX_EXITED)) {
+		v->x.raw[0] = ~0ull;
+		if (how == VMX_FAILED) {
+			entry_failed(v, true);
+			return;
+		}
+		v->x.kind = JOIST_STAT_NMI;
+		not_entered(v);
+		return;
+	}
+	v->vmx.launched = true;
+	reason = (u32)vmcs_read(VMCS_EXIT_REASON);
+	v->x.raw[0] = reason;
+	v->x.raw[1] = v->x.raw[2] = 0;
+	if (unlikely(reason & VMX_EXIT_ENTRY_FAILED)) {
+		v->vmx.launched = false;
+		v->x.raw[3] = 0;
+		entry_failed(v, false);
+		return;
+	}
+	if (unlikely(v->vmx.nmi_blocked))
+		v->vmx.nmi_blocked = vmcs_read(VMCS_GUEST_SHADOW) & SHADOW_NMI;
+	vectoring = (u32)vmcs_read(VMCS_VECTORING);
+	v->x.raw[3] = vectoring;
+	if (unlikely(vectoring & JOIST_EVENT_VALID))
+		note_vectoring(v, vectoring);
+
+	if (likely(reason < sizeof(plain) && plain[reason])) {
+		v->x.kind = (plain[reason] & ~(u32)HAS_LEN) - 1;
+		if (plain[reason] & HAS_LEN)
+			v->x.insn_len = (u8)vmcs_read(VMCS_EXIT_INSN_LEN);
+		return;
+	}
+	switch (reason) {
+	case VMX_EXIT_EXCEPTION:
+		decode_exception(v, vectoring & JOIST_EVENT_VALID);
+		break;
+	case VMX_EXIT_IO:
+		decode_io(v);
+		break;
+	case VMX_EXIT_EPT_VIOLATION:
+		decode_ept(v, vectoring & JOIST_EVENT_VALID);
+		break;
+	case VMX_EXIT_TIMER:
+		/* With IF clear: see vmx_timer_set(). */
+		v->x.kind = v->rflags & RFLAGS_IF ? JOIST_STAT_TIMER : JOIST_STAT_INTR;
+		break;
+	default:
+		v->x.raw[1] = vmcs_read(VMCS_QUALIFICATION);
+		v->x.raw[2] = vmcs_read(VMCS_GUEST_PHYSICAL);
+		v->x.kind = JOIST_STAT_OTHER;
+	}
+}

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Machines that cannot serve, boot media that are broken, boot tunables."""
+import glob
+import importlib.util
+import os
+import re
+import time
+
+import pytest
+
+import machine as m
+
+STOPS = r"^joist: Joist stops here\.\n"
+GLYPH_W, GLYPH_H = 8, 16
+
+
+def load_font():
+    path = os.path.join(m.TOP, "drivers", "font.py")
+    spec = importlib.util.spec_from_file_location("font", path)
+    font = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(font)
+    return font.glyphs(font.read("/usr/share/consolefonts/"
+                                 "spleen-8x16.psfu.gz"))
+
+
+def screen_text(machine, tmp_path):
+    """What is written on the screen in Joist's own font."""
+    path = str(tmp_path / "screen.ppm")
+    machine.qmp("screendump", filename=path)
+    with open(path, "rb") as f:
+        assert f.readline() == b"P6\n"
+        width, height = (int(x) for x in f.readline().split())
+        f.readline()
+        pixels = f.read()
+    letters = {glyph: chr(code) for code, glyph in load_font().items()
+               if 32 <= code < 127}
+    lines = []
+    for top in range(0, height - GLYPH_H + 1, GLYPH_H):
+        line = ""
+        for left in range(0, width - GLYPH_W + 1, GLYPH_W):
+            rows = []
+            for y in range(top, top + GLYPH_H):
+                at = (y * width + left) * 3
+                bits = pixels[at:at + GLYPH_W * 3:3]
+                rows.append(sum(0x80 >> x for x in range(GLYPH_W)
+                                if bits[x] >= 0x80))
+            line += letters.get(bytes(rows), "?")
+        lines.append(line)
+    return lines
+
+
+def squeeze(text):
+    return re.sub(r"\s+", "", text)
+
+
+def wait_halted(machine):
+    """Until the first core is halted, and interrupts are off."""
+    end = time.monotonic() + m.LIMIT
+    while True:
+        text = machine.qmp("human-monitor-command",
+                           **{"command-line": "info registers"})
+        flags = int(re.search(r"[ER]FL=([0-9a-f]+)", text).group(1), 16)
+        if "HLT=1" in text and not flags & 0x200:
+            return
+        assert time.monotonic() < end, "the machine does not halt"
+        time.sleep(0.05)
+
+
+def truncated(size):
+    def make(tmp_path):
+        kernel = max(glob.glob("/boot/vmlinuz-*-amd64"), key=os.path.getsize)
+        path = str(tmp_path / "truncated")
+        with open(kernel, "rb") as f, open(path, "wb") as g:
+            g.write(f.read(size))
+        return path
+    return make
+
+
+def contents(data):
+    def make(tmp_path):
+        path = str(tmp_path / "control")
+        with open(path, "wb") as f:
+            f.write(data)
+        return path
+    return make
+
+
+def head_of_vmlinux(tmp_path):
+    path = str(tmp_path / "vmlinux")
+    with open(m.VMLINUX, "rb") as f, open(path, "wb") as g:
+        g.write(f.read(4 << 20))
+    return path
+
+
+SERVE = "this machine cannot serve: "
+KERNEL = "the control kernel cannot be used: "
+REFUSALS = {
+    "no-svm": (dict(cpu="qemu64,-svm"),
+               SERVE + r"this CPU has no (AMD SVM|.*VMX.*)"),
+    "no-npt": (dict(cpu="max,-npt"), SERVE + r".*nested paging.*"),
+    # SeaBIOS would bring tables of its own.
+    "no-acpi": (dict(extra=["-machine", "acpi=off"], firmware="uefi"), SERVE + r".*ACPI.*"),
+    "no-control": (dict(control=None), r"there is no control kernel: .*"),
+    "empty-kernel": (dict(control=contents(b"")), r".*control.*"),
+    "text-kernel": (dict(control=contents(b"hello, world\n" * 1000)),
+                    KERNEL + r".*neither a Linux bzImage nor an ELF.*"),
+    "half-bzimage": (dict(control=truncated(1 << 20)),
+                     KERNEL + r"the Linux kernel is truncated.*"),
+    "bzimage-header": (dict(control=truncated(0x210)),
+                       KERNEL + r"the Linux kernel is truncated.*"),
+    "half-vmlinux": (dict(control=head_of_vmlinux),
+                     KERNEL + r".*outside the file.*"),
+    "control-mem": (dict(tunables="control_mem=100G"),
+                    r"control_mem: 102400 MiB .*"),
+    "control-mem-all": (dict(tunables="control_mem=1024M"),
+                        r"control_mem: 1024 MiB .*"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_refusal(start, tmp_path, name):
+    """One sentence on serial and screen, and the machine stops."""
+    what, sentence = REFUSALS[name]
+    what = dict({"control": m.SELFTEST}, **what)
+    if callable(what["control"]):
+        what["control"] = what["control"](tmp_path)
+    machine = start("refuse-" + name, cpus=what.pop("cpus", 2), **what)
+    said = machine.expect(r"^joist: E: (.*)\n").group(1)
+    assert re.fullmatch(sentence, said)
+    machine.expect(STOPS)
+    wait_halted(machine)
+    assert "selftest:" not in machine.console.text
+    screen = "".join(squeeze(line) for line in screen_text(machine, tmp_path))
+    assert squeeze(said) in screen
+
+
+def selftest(start, name, tunables, args="cases=abi/version exit=0xf4", **kw):
+    """Boot the self-test with these tunables; its end and the console."""
+    kw.setdefault("elf", m.RELEASE)
+    machine = start("tunable-" + name, control=m.SELFTEST, args=args,
+                    tunables=tunables, extra=[
+                        "-no-reboot", "-device",
+                        "isa-debug-exit,iobase=0xf4,iosize=4"], **kw)
+    assert machine.wait_exit() == 1
+    assert re.search(r"^ok abi/version$", machine.console.text, re.M)
+    return machine
+
+
+@pytest.mark.parametrize("word,why", [
+    ("frobnicate=1", "no such boot tunable"),
+    ("frobnicate", "no such boot tunable"),
+    ("control_mem=99999999999G", "more memory than a machine can have"),
+    ("control_mem=lots", "not a size .*"),
+    ("control_mem=1K", "less than .*"),
+    ("maxcpu=0", "not a number from 1 to .*"),
+    ("maxcpu=-1", "not a number.*"),
+    ("loglvl=loud", "not one of .*"),
+    ("panic=soon", "not halt.*"),
+    ("console=com9", "not a list of .*"),
+])
+def test_tunable_ignored(start, word, why):
+    """A bad one is named and ignored."""
+    name = re.sub(r"\W", "-", word)
+    text = selftest(start, "bad-" + name, word, cpus=1).console.text
+    said = re.search(r"^joist: W: boot tunable '(.*)' ignored: (.*)$", text, re.M)
+    assert said and said.group(1) == word and re.fullmatch(why, said.group(2))
+
+
+def test_no_complaint(start):
+    """What is right is not complained about."""
+    machine = selftest(start, "good", "maxcpu=2 loglvl=debug panic=5 "
+                       "console=com1:9600,screen control_mem=400M", cpus=4,
+                       elf=m.DEBUG)
+    assert "ignored" not in machine.console.text
+    assert re.search(r"^joist: RAM: control VM 40[01] MiB, pool",
+                     machine.console.text, re.M)
+    assert re.search(r"^joist: .*, 2 cores,", machine.console.text, re.M)
+    assert re.search(r"^selftest: .* 2 of 2 cores", machine.console.text, re.M)
+
+
+def test_loglvl_error(start):
+    assert "joist:" not in selftest(start, "loglvl-error",
+                                    "loglvl=error").console.text
+
+
+def test_console_none(start):
+    machine = selftest(start, "console-none", "console=none")
+    assert "joist:" not in machine.console.text + machine.agent.text
+
+
+def test_console_com2(start):
+    machine = selftest(start, "console-com2", "console=com2")
+    assert "joist:" not in machine.console.text
+    assert re.search(r"^joist: Joist \d", machine.agent.text, re.M)

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * test_event.c -- events on their way into a vCPU: none is lost, whoever
+ * posts them and whenever, and a sleeper is told of exactly once it sleeps.
+ */
+#include "tests/unit/host_vcpu.h"
+
+#include <pthread.h>
+
+#include "core/hc_vcpu.c"
+
+#undef fail
+#include <cmocka.h>
+
+#define VCPUS		4
+
+struct vm *control_vm;
+static struct vm the_vm;
+static struct vcpu *vcpu;
+
+int control_show(u64 hpa, u64 len)
+{
+	return 0;
+}
+
+void control_hide(u64 hpa, u64 len)
+{
+}
+
+static int start(void **state)
+{
+	u32 i;
+
+	host_pool(0, 16 * MiB);
+	host_features();
+	memset(&the_vm, 0, sizeof(the_vm));
+	the_vm.owner = OWNER_GUEST;
+	the_vm.vcpu_count = VCPUS;
+	if (stage2_init(&the_vm.s2, backend->stage2))
+		return -1;
+	for (i = 0; i < VCPUS; i++) {
+		struct vlapic_action a;
+
+		if (vcpu_create(&the_vm, i, &the_vm.vcpu[i]) ||
+		    vlapic_write(&the_vm.vcpu[i]->lapic, VLAPIC_SVR, false, 0x1ff, 0, &a))
+			return -1;
+	}
+	vcpu = the_vm.vcpu[0];
+	asked_exit = 0;
+	return 0;
+}
+
+static bool irr(const struct vcpu *v, u32 vector)
+{
+	struct joist_lapic a = {};
+
+	vlapic_export(&v->lapic, 0, &a);
+	return a.regs[0x20 + vector / 32] >> vector % 32 & 1;
+}
+
+static bool tmr(const struct vcpu *v, u32 vector)
+{
+	struct joist_lapic a = {};
+
+	vlapic_export(&v->lapic, 0, &a);
+	return a.regs[0x18 + vector / 32] >> vector % 32 & 1;
+}
+
+static void test_each_vector_arrives(void **state)
+{
+	u32 i;
+
+	for (i = 16; i < 256; i++)
+		assert_false(event_post_vector(vcpu, i, i % 3 == 0));
+	for (i = 16; i < 256; i++)
+		assert_false(irr(vcpu, i));
+	event_absorb(vcpu);
+	for (i = 16; i < 256; i++) {
+		assert_true(irr(vcpu, i));
+		assert_int_equal(tmr(vcpu, i), i % 3 == 0);
+	}
+	assert_int_equal(vcpu->posted.what, 0);
+	for (i = 0; i < 4; i++)
+		assert_true(!vcpu->posted.irr[i] && !vcpu->posted.tmr[i]);
+	/* Edge after level: the trigger mode is that of the last one. */
+	event_post_vector(vcpu, 48, false);
+	event_absorb(vcpu);
+	assert_false(tmr(vcpu, 48));
+}
+
+/* In RUN: its core is asked.  Asleep: the caller is told.  Else: neither. */
+static void test_who_is_told(void **state)
+{
+	assert_false(event_post(vcpu, POST_NMI));
+	assert_int_equal(asked_exit, 0);
+	vcpu->sleeping = 1;
+	assert_true(event_post(vcpu, POST_NMI));
+	assert_true(event_post_vector(vcpu, 33, false));
+	assert_int_equal(asked_exit, 0);
+	vcpu->on_cpu = 1;
+	assert_false(event_post(vcpu, POST_NMI));
+	assert_int_equal(asked_exit, 1);
+	vcpu->on_cpu = vcpu->sleeping = 0;
+	event_absorb(vcpu);
+	assert_true(vcpu->nmi_pending);
+	assert_true(irr(vcpu, 33));
+}
+
+static void test_init_and_sipi(void **state)
+{
+	struct vcpu *v = the_vm.vcpu[2];
+	struct joist_segment cs;
+	struct vlapic_msg m = { .mode = APIC_STARTUP, .assert = true, .dest = 2, .vector = 0x9a };
+
+	assert_int_equal(v->activity, JOIST_VCPU_WAIT_SIPI);
+	event_send(&the_vm, 0, &m);
+	event_absorb(v);
+	assert_int_equal(v->activity, JOIST_VCPU_IDLE);
+	assert_int_equal(v->rip, 0);
+	backend->seg_get(v, JOIST_CS, &cs);
+	assert_int_equal(cs.selector, 0x9a00);
+	assert_int_equal(cs.base, 0x9a000);
+	/* A second one finds it running: dropped. */
+	v->rip = 0x1234;
+	m.vector = 0x10;
+	event_send(&the_vm, 0, &m);
+	event_absorb(v);
+	assert_int_equal(v->rip, 0x1234);
+	/* INIT and SIPI in one look: INIT first. */
+	v->gpr[JOIST_RBX] = 5;
+	event_post(v, POST_SIPI);
+	event_post(v, POST_INIT);
+	event_absorb(v);
+	assert_int_equal(v->activity, JOIST_VCPU_IDLE);
+	assert_int_equal(v->gpr[JOIST_RBX], 0);
+	backend->seg_get(v, JOIST_CS, &cs);
+	assert_int_equal(cs.base, 0x10000);
+	/* The boot CPU does not wait: SDM, "MP Initialization". */
+	vcpu->rip = 0x5555;
+	event_post(vcpu, POST_INIT);
+	event_absorb(vcpu);
+	assert_int_equal(vcpu->activity, JOIST_VCPU_IDLE);
+	assert_int_equal(vcpu->rip, 0xfff0);
+}
+
+static void test_send_reaches_its_targets(void **state)
+{
+	struct vlapic_msg m = { .mode = APIC_FIXED, .assert = true, .vector = 0x40 };
+	u32 i;
+
+	for (i = 0; i < VCPUS; i++)
+		the_vm.vcpu[i]->sleeping = i != 1;
+	m.dest = 2;
+	assert_int_equal(event_send(&the_vm, ~0u, &m), 1 << 2);
+	m.dest = 1;
+	assert_int_equal(event_send(&the_vm, ~0u, &m), 0);
+	m.dest = 7;
+	assert_int_equal(event_send(&the_vm, ~0u, &m), 0);
+	m.dest = 0xff;
+	m.vector = 0x41;
+	assert_int_equal(event_send(&the_vm, ~0u, &m), 0xd);
+	for (i = 0; i < VCPUS; i++) {
+		event_absorb(the_vm.vcpu[i]);
+		assert_int_equal(irr(the_vm.vcpu[i], 0x40), i == 1 || i == 2);
+		assert_true(irr(the_vm.vcpu[i], 0x41));
+	}
+}
+
+/* SDM, "Conditions for Generating a Double Fault". */
+static void test_double_faults(void **state)
+{
+	static const u32 contrib[] = { EXC_DE, EXC_TS, EXC_NP, EXC_SS, EXC_GP };
+	static const u32 benign[] = { EXC_DB, EXC_BP, EXC_UD, EXC_NM, EXC_AC };
+	u32 first, second, i, k;
+
+	for (i = 0; i < 6; i++)
+		for (k = 0; k < 6 + ARRAY_SIZE(benign); k++) {
+			first = i < 5 ? contrib[i] : EXC_PF;
+			second = k < 5 ? contrib[k] : k == 5 ? EXC_PF : benign[k - 6];
+			vcpu->exception.info = 0;
+			event_exception_error(vcpu, first, 1);
+			event_exception_error(vcpu, second, 2);
+			/* A page fault after a contributory one is taken as it is. */
+			if (k >= 6 || (i < 5 && k == 5)) {
+				assert_int_equal(vcpu->exception.info & 0xff, second);
+				assert_int_equal(vcpu->exception.error, 2);
+				continue;
+			}
+			assert_int_equal(vcpu->exception.info, EXC_DF | JOIST_EVENT_ERROR |
+					 JOIST_EVENT_TYPE(3) | JOIST_EVENT_VALID);
+			assert_int_equal(vcpu->exception.error, 0);
+			assert_int_equal(vcpu->dead, 0);
+			event_exception(vcpu, EXC_GP);
+			assert_int_equal(vcpu->dead, JOIST_EXIT_SHUTDOWN);
+			vcpu->dead = 0;
+		}
+	for (i = 0; i < ARRAY_SIZE(benign); i++) {
+		vcpu->exception.info = 0;
+		event_exception(vcpu, benign[i]);
+		event_exception_error(vcpu, EXC_GP, 3);
+		assert_int_equal(vcpu->exception.info & 0xff, EXC_GP);
+	}
+}
+
+static int intr(u32 type, u32 vector, u32 flags, u32 error, u64 *wake)
+{
+	struct hc_context c = { .vm = &the_vm, .vcpu = vcpu };
+	struct joist_intr a = { .type = type, .vector = vector, .flags = flags, .error = error,
+				.wake = ~0ull };
+	int err = hc_intr(&c, &a);
+
+	*wake = a.wake;
+	return err;
+}
+
+static void test_hc_intr(void **state)
+{
+	u64 wake;
+	u32 v;
+
+	vcpu->sleeping = 1;
+	for (v = 0; v < 300; v++) {
+		bool ok = v >= 16 && v < 256;
+
+		assert_int_equal(intr(JOIST_INTR_FIXED, v, 0, 0, &wake), ok ? 0 : -EINVAL);
+		assert_int_equal(wake, ok);
+		assert_int_equal(intr(JOIST_INTR_LEVEL, v, 0, 0, &wake), ok ? 0 : -EINVAL);
+	}
+	assert_int_equal(intr(JOIST_INTR_NMI, 0, 0, 0, &wake), 0);
+	assert_int_equal(wake, 1);
+	assert_int_equal(intr(JOIST_INTR_TYPES, 32, 0, 0, &wake), -EINVAL);
+	assert_int_equal(intr(~0u, 32, 0, 0, &wake), -EINVAL);
+	assert_int_equal(intr(JOIST_INTR_FIXED, 32, 1, 0, &wake), -EINVAL);
+	assert_int_equal(intr(JOIST_INTR_FIXED, 32, 0, 1, &wake), -EINVAL);
+	assert_int_equal(intr(JOIST_INTR_EXCEPTION, 13, 2, 0, &wake), -EINVAL);
+	for (v = 0; v < 300; v++) {
+		bool plain = v < 32 && v != 2;
+		bool error = v == 8 || (v >= 10 && v <= 14) || v == 17 || v == 21;
+
+		vcpu->exception.info = 0;
+		assert_int_equal(intr(JOIST_INTR_EXCEPTION, v, 0, 0, &wake), plain ? 0 : -EINVAL);
+		/* One at a time. */
+		if (plain)
+			assert_int_equal(intr(JOIST_INTR_EXCEPTION, v, 0, 0, &wake), -EBUSY);
+		vcpu->exception.info = 0;
+		assert_int_equal(intr(JOIST_INTR_EXCEPTION, v, JOIST_INTR_ERROR, 7, &wake),
+				 error ? 0 : -EINVAL);
+	}
+	vcpu->exception.info = 0;
+	/* Not while it runs. */
+	vcpu->busy = 1;
+	assert_int_equal(intr(JOIST_INTR_EXCEPTION, 6, 0, 0, &wake), -EBUSY);
+	vcpu->busy = 0;
+	/* The 8259's vector only when it was asked for. */
+	assert_int_equal(intr(JOIST_INTR_EXTINT, 8, 0, 0, &wake), -EBUSY);
+	vcpu->forward = JOIST_EXIT_EXTINT;
+	assert_int_equal(intr(JOIST_INTR_EXTINT, 256, 0, 0, &wake), -EINVAL);
+	assert_int_equal(intr(JOIST_INTR_EXTINT, 8, 0, 0, &wake), 0);
+	assert_int_equal(vcpu->exception.info, JOIST_EVENT_VALID | 8);
+	assert_int_equal(vcpu->busy, 0);
+}
+
+static void test_intr_msi(void **state)
+{
+	struct hc_context c = { .vm = &the_vm, .vcpu = vcpu };
+	struct joist_intr a = { .type = JOIST_INTR_MSI, .msi_address = 0xfee03000,
+				.msi_data = 0x55 };
+
+	the_vm.vcpu[3]->sleeping = 1;
+	assert_int_equal(hc_intr(&c, &a), 0);
+	assert_int_equal(a.wake, 1 << 3);
+	event_absorb(the_vm.vcpu[3]);
+	assert_true(irr(the_vm.vcpu[3], 0x55));
+	assert_false(tmr(the_vm.vcpu[3], 0x55));
+	a = (struct joist_intr){ .type = JOIST_INTR_MSI, .msi_address = 0xfed03000,
+				 .msi_data = 0x55 };
+	assert_int_equal(hc_intr(&c, &a), -EINVAL);
+	a = (struct joist_intr){ .type = JOIST_INTR_FIXED, .vector = 0x30, .msi_data = 1 };
+	assert_int_equal(hc_intr(&c, &a), -EINVAL);
+}
+
+static int param(hc_handler f, u32 which, u64 *val)
+{
+	struct hc_context c = { .vm = &the_vm, .vcpu = vcpu };
+	struct joist_vmparam_args a = { .param = which, .value = *val };
+	int err = f(&c, &a);
+
+	*val = a.value;
+	return err;
+}
+
+static void test_vmparams(void **state)
+{
+	static const struct { u32 which; u64 val; int err; } writes[] = {
+		{ JOIST_PARAM_PVCLOCK_VERSION, 2, -EPERM },
+		{ JOIST_PARAM_TSC_KHZ, 2000000, -EPERM },
+		{ JOIST_PARAM_PVCLOCK_GPA, 0x1001, 0 },
+		{ JOIST_PARAM_PVCLOCK_GPA, 0, 0 },
+		{ JOIST_PARAM_PVCLOCK_GPA, 0x1003, -EINVAL },
+		{ JOIST_PARAM_PVCLOCK_GPA, BIT(40) | 1, -EINVAL },
+		{ JOIST_PARAM_PVCLOCK_GPA, ~0ull, -EINVAL },
+		{ JOIST_PARAM_WALL_CLOCK, ~0ull, 0 },
+		{ JOIST_PARAM_WALL_CLOCK_GPA, 0x2000, 0 },
+		{ JOIST_PARAM_WALL_CLOCK_GPA, 0x2001, -EINVAL },
+		{ JOIST_PARAM_WALL_CLOCK_GPA, BIT(40), -EINVAL },
+		{ JOIST_PARAM_TSC_OFFSET, 0x123456789, 0 },
+		{ JOIST_PARAMS, 0, -EINVAL },
+		{ ~0u, 0, -EINVAL },
+	};
+	unsigned i;
+	u64 val;
+
+	for (i = 0; i < ARRAY_SIZE(writes); i++) {
+		u64 before = 0, after = 0;
+
+		param(hc_readvmparams, writes[i].which, &before);
+		val = writes[i].val;
+		assert_int_equal(param(hc_writevmparams, writes[i].which, &val), writes[i].err);
+		param(hc_readvmparams, writes[i].which, &after);
+		assert_int_equal(after, writes[i].err ? before : writes[i].val);
+	}
+	val = 0;
+	assert_int_equal(param(hc_readvmparams, JOIST_PARAMS, &val), -EINVAL);
+	assert_int_equal(param(hc_readvmparams, JOIST_PARAM_TSC_KHZ, &val), 0);
+	assert_int_equal(val, tsc_khz);
+}
+
+/* Posters on other cores against the owner, for real. */
+#define ROUNDS		100000
+
+static void *post_many(void *arg)
+{
+	u32 vector = (u32)(u64)arg, i;
+
+	for (i = 0; i < ROUNDS; i++) {
+		event_post_vector(vcpu, vector, vector & 1);
+		/* The owner's answer: without it the next would merge. */
+		while (__atomic_load_n(&vcpu->gpr[vector - 32], __ATOMIC_ACQUIRE) == i)
+			sched_yield();
+	}
+	return NULL;
+}
+
+static void test_no_post_is_lost(void **state)
+{
+	pthread_t t[2];
+	u32 i, total = 0;
+
+	memset(vcpu->gpr, 0, sizeof(vcpu->gpr));
+	for (i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&t[i], NULL, post_many, (void *)(u64)(32 + i)), 0);
+	while (total < 2 * ROUNDS) {
+		int vector;
+
+		event_absorb(vcpu);
+		vector = vlapic_ack(&vcpu->lapic);
+		if (vector < 0) {
+			sched_yield();
+			continue;
+		}
+		assert_in_range(vector, 32, 33);
+		/* Level-triggered is what was posted so. */
+		assert_int_equal(vlapic_eoi(&vcpu->lapic), vector & 1 ? vector : -1);
+		total++;
+		__atomic_fetch_add(&vcpu->gpr[vector - 32], 1, __ATOMIC_RELEASE);
+	}
+	for (i = 0; i < 2; i++) {
+		pthread_join(t[i], NULL);
+		assert_int_equal(vcpu->gpr[i], ROUNDS);
+	}
+	assert_int_equal(vcpu->posted.irr[0], 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_each_vector_arrives, start),
+		cmocka_unit_test_setup(test_who_is_told, start),
+		cmocka_unit_test_setup(test_init_and_sipi, start),
+		cmocka_unit_test_setup(test_send_reaches_its_targets, start),
+		cmocka_unit_test_setup(test_double_faults, start),
+		cmocka_unit_test_setup(test_hc_intr, start),
+		cmocka_unit_test_setup(test_intr_msi, start),
+		cmocka_unit_test_setup(test_vmparams, start),
+		cmocka_unit_test_setup(test_no_post_is_lost, start),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

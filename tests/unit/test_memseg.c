@@ -1,0 +1,531 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * test_memseg.c -- memory segments from creation to the end of their VM: each
+ * page has one owner, is shown to the control VM only while it is mapped, and
+ * the pool is in the end what it was, also when it runs dry on the way.
+ */
+#include "tests/unit/host_vcpu.h"
+
+#include "core/forbidden.c"
+#include "core/hc_memseg.c"
+#include "core/memseg.c"
+#include "core/verify.c"
+#include "core/vm.c"
+
+#undef fail
+#include <cmocka.h>
+
+#define TOP		(1536 * MiB)
+#define CONTROL_END	(64 * MiB)
+
+static struct vm control;
+static struct vm *vm;
+static u64 pool_at_start;
+static u32 forgotten;
+
+void fetch_forget(struct vcpu *v)
+{
+	forgotten++;
+}
+
+static struct vm *new_vm(const char *name)
+{
+	struct joist_create a = { .vcpus = 2 };
+	u32 id;
+
+	strcpy(a.name, name);
+	return vm_create(&a, &id) ? NULL : vm_get(id);
+}
+
+static int start(void **state)
+{
+	host_pool(CONTROL_END, TOP);
+	host_features();
+	page_set_owner(HPA(0), CONTROL_END >> PAGE_SHIFT, OWNER_NONE, OWNER_CONTROL);
+	memset(slots, 0, sizeof(slots));
+	memset(&vms_lock, 0, sizeof(vms_lock));
+	vms_lock.rank = LOCK_VMS;
+	memset(&control_s2_lock, 0, sizeof(control_s2_lock));
+	control_s2_lock.rank = LOCK_CONTROL_S2;
+	memset(window, 0, sizeof(window));
+	forbidden_windows = 0;
+	memset(&control, 0, sizeof(control));
+	control_vm = &control;
+	control.owner = OWNER_CONTROL;
+	if (stage2_init(&control.s2, backend->stage2))
+		return -1;
+	ones = ptr_hpa(real_page_alloc_hyp()).v;
+	control_stage2_init();
+	asked_flush = 0;
+	pool_at_start = pool_free();
+	vm = new_vm("guest");
+	return vm ? 0 : -1;
+}
+
+static void consistent(void)
+{
+	if (verify_all())
+		fail_msg("%s", host_said);
+	assert_int_equal(the_cpu.locks_held, 0);
+}
+
+static int alloc_steps(struct vm *v, u32 seg, u64 gpa, u64 size, unsigned *steps)
+{
+	struct joist_memseg a = { .seg = seg, .gpa = gpa, .size = size };
+	int err;
+
+	for (*steps = 1; (err = memseg_alloc(v, &a)) == -EAGAIN; ++*steps)
+		assert_true(a.offset && a.offset < size && *steps < 1000);
+	if (!err)
+		assert_int_equal(a.offset, size);
+	return err;
+}
+
+static int alloc(u32 seg, u64 gpa, u64 size)
+{
+	unsigned steps;
+
+	return alloc_steps(vm, seg, gpa, size, &steps);
+}
+
+static int free_steps(struct vm *v, u32 seg)
+{
+	int err;
+
+	while ((err = memseg_free(v, seg)) == -EAGAIN)
+		;
+	return err;
+}
+
+static void destroy(struct vm *v)
+{
+	int err;
+
+	while ((err = vm_destroy(v)) == -EAGAIN)
+		;
+	assert_int_equal(err, 0);
+}
+
+/* Every page is there, zero, the VM's, and nobody else's place. */
+static void check_pages(const struct vm *v, u64 gpa, u64 size)
+{
+	u64 off, hpa, len, k;
+
+	for (off = 0; off < size; off += PAGE_SIZE) {
+		assert_int_equal(stage2_walk(&v->s2, gpa + off, &hpa, &len), STAGE2_RWX);
+		assert_int_equal(page_owner(HPA(hpa)), v->owner);
+		if (off % (61 * PAGE_SIZE) == 0)
+			for (k = 0; k < PAGE_SIZE / 8; k++)
+				assert_int_equal(((u64 *)hpa_ptr(HPA(hpa)))[k], 0);
+	}
+	assert_int_equal(stage2_walk(&v->s2, gpa + size, &hpa, &len), 0);
+	assert_true(!gpa || !stage2_walk(&v->s2, gpa - 1, &hpa, &len));
+}
+
+static void dirty(const struct vm *v, u64 gpa, u64 size)
+{
+	u64 off, hpa, len;
+
+	for (off = 0; off < size; off += 61 * PAGE_SIZE)
+		if (stage2_walk(&v->s2, gpa + off, &hpa, &len))
+			memset(hpa_ptr(HPA(hpa)), 0xa5, PAGE_SIZE);
+}
+
+static const struct { u64 gpa, size; } shapes[] = {
+	{ 0, PAGE_SIZE }, { 0, 2 * MiB }, { 0, 640 * KiB }, { MiB, 255 * MiB },
+	{ 0x1000, 600 * MiB }, { 4 * GiB, 300 * MiB }, { 3 * GiB - 0x3000, 0x6000 },
+	{ 0xfee01000, MiB }, { 0xfee00000 - MiB, MiB }, { (1ull << 40) - MiB, MiB },
+	{ 512 * GiB - 0x5000, 4 * MiB + 0xa000 },
+};
+
+static void test_alloc_and_free(void **state)
+{
+	u64 before = pool_free();
+	unsigned i, steps, round;
+
+	for (round = 0; round < 2; round++)
+		for (i = 0; i < ARRAY_SIZE(shapes); i++) {
+			u64 gpa = shapes[i].gpa, size = shapes[i].size;
+
+			assert_int_equal(alloc_steps(vm, i % 8, gpa, size, &steps), 0);
+			/* No step does more than its share. */
+			assert_true(steps >= size / (STEP + 2 * MiB));
+			assert_int_equal(pool_free(), before - size -
+					 (vm->s2.tables - 1) * PAGE_SIZE);
+			check_pages(vm, gpa, size);
+			dirty(vm, gpa, size);
+			consistent();
+			assert_int_equal(free_steps(vm, i % 8), 0);
+			assert_int_equal(vm->s2.tables, 1);
+			assert_int_equal(pool_free(), before);
+			consistent();
+		}
+}
+
+static void test_large_pages(void **state)
+{
+	u64 hpa, len, off;
+
+	assert_int_equal(alloc(0, 2 * MiB, 64 * MiB), 0);
+	for (off = 0; off < 64 * MiB; off += 2 * MiB) {
+		assert_true(stage2_walk(&vm->s2, 2 * MiB + off, &hpa, &len));
+		assert_int_equal(len, 2 * MiB);
+	}
+	assert_int_equal(vm->s2.tables, 3);
+}
+
+struct bad_alloc {
+	const char *name;
+	struct joist_memseg a;
+	int err;
+};
+
+static const struct bad_alloc bad_allocs[] = {
+	{ "size 0", { .gpa = 0x1000 }, -EINVAL },
+	{ "size not whole pages", { .size = 0x1001 }, -EINVAL },
+	{ "size a byte", { .size = 1 }, -EINVAL },
+	{ "gpa not aligned", { .gpa = 0x800, .size = 0x1000 }, -EINVAL },
+	{ "segment 8", { .seg = 8, .size = 0x1000 }, -EINVAL },
+	{ "segment of run pages", { .seg = JOIST_SEG_RUN, .size = 0x1000 }, -EINVAL },
+	{ "flags", { .flags = 1, .size = 0x1000 }, -EINVAL },
+	{ "hpa", { .size = 0x1000, .hpa = 0x1000 }, -EINVAL },
+	{ "len", { .size = 0x1000, .len = 1 }, -EINVAL },
+	{ "offset at first", { .size = 0x2000, .offset = 0x1000 }, -EINVAL },
+	{ "beyond the limit", { .gpa = 1ull << 40, .size = 0x1000 }, -EINVAL },
+	{ "over the limit", { .gpa = (1ull << 40) - 0x1000, .size = 0x2000 }, -EINVAL },
+	{ "wraps", { .gpa = ~0xfffull, .size = 0x2000 }, -EINVAL },
+	{ "all there is", { .size = ~0xfffull }, -EINVAL },
+	{ "LAPIC page", { .gpa = 0xfee00000, .size = 0x1000 }, -EINVAL },
+	{ "over the LAPIC page", { .gpa = 0xf0000000, .size = 0x10000000 }, -EINVAL },
+	{ "segment taken", { .seg = 2, .gpa = 64 * MiB, .size = 0x1000 }, -EEXIST },
+	{ "range taken", { .gpa = 16 * MiB, .size = 0x1000 }, -EEXIST },
+	{ "over a range from below", { .gpa = 15 * MiB, .size = 2 * MiB }, -EEXIST },
+	{ "over a range from above", { .gpa = 17 * MiB, .size = 2 * MiB }, -EEXIST },
+	{ "around a range", { .gpa = MiB, .size = 64 * MiB }, -EEXIST },
+	{ "more than the pool", { .gpa = 4 * GiB, .size = 64 * GiB }, -ENOMEM },
+};
+
+static void test_bad_allocs(void **state)
+{
+	static struct vm before;
+	u64 pool, gpa = 16 * MiB, size = 2 * MiB;
+	unsigned i;
+	int err;
+
+	assert_int_equal(alloc(2, gpa, size), 0);
+	pool = pool_free();
+	before = *vm;
+	for (i = 0; i < ARRAY_SIZE(bad_allocs); i++) {
+		struct joist_memseg a = bad_allocs[i].a;
+
+		while ((err = memseg_alloc(vm, &a)) == -EAGAIN)
+			;
+		if (err != bad_allocs[i].err)
+			fail_msg("%s: %d", bad_allocs[i].name, err);
+		assert_int_equal(pool_free(), pool);
+		/* A slot that was used and is free again may differ inside. */
+		assert_int_equal(vm->seg[0].size, 0);
+		assert_int_equal(vm->s2.tables, before.s2.tables);
+		assert_memory_equal(&vm->seg[2], &before.seg[2], sizeof(struct memseg));
+	}
+	/* Next to it on both sides is fine. */
+	assert_int_equal(alloc(0, gpa - PAGE_SIZE, PAGE_SIZE), 0);
+	assert_int_equal(alloc(1, gpa + size, PAGE_SIZE), 0);
+	consistent();
+}
+
+/* A call in the middle of an allocation that is not its next step. */
+static void test_half_allocated(void **state)
+{
+	struct joist_memseg a = { .seg = 1, .gpa = GiB, .size = 100 * MiB }, b;
+
+	assert_int_equal(memseg_alloc(vm, &a), -EAGAIN);
+	b = a; b.offset = 0;
+	assert_int_equal(memseg_alloc(vm, &b), -EEXIST);
+	b = a; b.size += PAGE_SIZE;
+	assert_int_equal(memseg_alloc(vm, &b), -EEXIST);
+	b = a; b.gpa += PAGE_SIZE;
+	assert_int_equal(memseg_alloc(vm, &b), -EEXIST);
+	b = (struct joist_memseg){ .seg = 2, .gpa = GiB + 99 * MiB, .size = PAGE_SIZE };
+	assert_int_equal(memseg_alloc(vm, &b), -EEXIST);
+	/* It is neither to be mapped nor asked about, but to be freed. */
+	assert_int_equal(memseg_map(vm, 1), -ENOENT);
+	b = (struct joist_memseg){ .seg = 1 };
+	assert_int_equal(memseg_query(vm, &b), -ENOENT);
+	assert_int_equal(free_steps(vm, 1), 0);
+	assert_int_equal(vm->s2.tables, 1);
+	assert_int_equal(free_steps(vm, 1), -ENOENT);
+	consistent();
+}
+
+static u64 shown(u64 gpa, u64 size)
+{
+	u64 off, hpa, len, h, n, sum = 0;
+
+	for (off = 0; off < size; off += PAGE_SIZE) {
+		u32 prot;
+
+		assert_true(stage2_walk(&vm->s2, gpa + off, &hpa, &len));
+		prot = stage2_walk(&control.s2, hpa, &h, &n);
+		if (!prot) {
+			assert_false(page_is_mapped(HPA(hpa)));
+			continue;
+		}
+		assert_int_equal(prot, STAGE2_READ | STAGE2_WRITE);
+		assert_int_equal(h, hpa);
+		assert_true(page_is_mapped(HPA(hpa)));
+		sum += PAGE_SIZE;
+	}
+	return sum;
+}
+
+static void test_map_and_unmap(void **state)
+{
+	u64 gpa = 0x5000, size = 40 * MiB, tables = control.s2.tables;
+	unsigned i, flushes;
+
+	assert_int_equal(alloc(3, gpa, size), 0);
+	assert_int_equal(shown(gpa, size), 0);
+	assert_int_equal(memseg_unmap(vm, 3), -ENOENT);
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(memseg_map(vm, 3), 0);
+		assert_int_equal(memseg_map(vm, 3), -EEXIST);
+		assert_int_equal(shown(gpa, size), size);
+		assert_int_equal(memseg_free(vm, 3), -EBUSY);
+		consistent();
+		flushes = asked_flush;
+		assert_int_equal(memseg_unmap(vm, 3), 0);
+		assert_true(asked_flush > flushes);
+		assert_int_equal(shown(gpa, size), 0);
+		assert_int_equal(control.s2.tables, tables);
+		assert_int_equal(control.s2.garbage, 0);
+		consistent();
+	}
+	assert_int_equal(memseg_map(vm, 4), -ENOENT);
+	assert_int_equal(memseg_map(vm, 8), -ENOENT);
+	assert_int_equal(memseg_map(vm, ~0u), -ENOENT);
+	assert_int_equal(memseg_unmap(vm, ~0u), -ENOENT);
+	assert_int_equal(memseg_free(vm, ~0u), -ENOENT);
+}
+
+/* Each allocation of an ALLOC and of a MAP in turn fails. */
+static void test_without_memory(void **state)
+{
+	u64 gpa = 2 * MiB - 0x3000, size = 4 * MiB + 0x5000, before = pool_free(), k;
+	u64 tables = control.s2.tables;
+	int err = -ENOMEM;
+
+	for (k = 0; err; k++) {
+		alloc_budget = k;
+		err = alloc(0, gpa, size);
+		alloc_budget = ~0ull;
+		assert_true(k < 100 && (!err || err == -ENOMEM));
+		if (err) {
+			assert_int_equal(pool_free(), before);
+			assert_int_equal(vm->s2.tables, 1);
+		}
+		consistent();
+	}
+	assert_true(k > 10);
+	before = pool_free();
+	for (k = 0, err = -ENOMEM; err; k++) {
+		alloc_budget = k;
+		err = memseg_map(vm, 0);
+		alloc_budget = ~0ull;
+		assert_true(k < 20 && (!err || err == -ENOMEM));
+		if (err) {
+			assert_int_equal(pool_free(), before);
+			assert_int_equal(control.s2.tables, tables);
+			assert_int_equal(shown(gpa, size), 0);
+		}
+		consistent();
+	}
+	assert_int_equal(memseg_unmap(vm, 0), 0);
+}
+
+/* Nothing that frees needs memory: a dry pool must fill again. */
+static void test_free_with_an_empty_pool(void **state)
+{
+	u64 before = pool_free();
+	unsigned i;
+
+	for (i = 0; i < ARRAY_SIZE(shapes); i++) {
+		assert_int_equal(alloc(i % 8, shapes[i].gpa, shapes[i].size), 0);
+		assert_int_equal(memseg_map(vm, i % 8), 0);
+		alloc_budget = 0;
+		assert_int_equal(memseg_unmap(vm, i % 8), 0);
+		if (free_steps(vm, i % 8))
+			fail_msg("%lx of %lx cannot be freed", shapes[i].size, shapes[i].gpa);
+		alloc_budget = ~0ull;
+		assert_int_equal(pool_free(), before);
+		consistent();
+	}
+	for (i = 0; i < ARRAY_SIZE(shapes); i++) {
+		assert_int_equal(alloc(i % 8, shapes[i].gpa, shapes[i].size), 0);
+		assert_int_equal(memseg_map(vm, i % 8), 0);
+		alloc_budget = 0;
+		destroy(vm);
+		alloc_budget = ~0ull;
+		assert_int_equal(pool_free(), pool_at_start);
+		vm = new_vm("next");
+		assert_non_null(vm);
+		consistent();
+	}
+}
+
+static void test_query(void **state)
+{
+	u64 gpa = 0x5000, size = 10 * MiB, off, hpa, len;
+	struct joist_memseg a;
+	struct hc_context c = { .vm = vm };
+
+	assert_int_equal(alloc(3, gpa, size), 0);
+	for (off = 0; off < size; off += 0x3800) {
+		a = (struct joist_memseg){ .seg = 3, .offset = off };
+		assert_int_equal(hc_memseg_query(&c, &a), 0);
+		assert_true(a.gpa == gpa && a.size == size && a.flags == 0);
+		assert_true(stage2_walk(&vm->s2, gpa + off, &hpa, &len));
+		assert_int_equal(a.hpa, hpa);
+		assert_true(a.len && a.len <= size - off);
+		/* Contiguous to its very end. */
+		assert_true(stage2_walk(&vm->s2, gpa + off + a.len - 1, &hpa, &len));
+		assert_int_equal(hpa, a.hpa + a.len - 1);
+	}
+	a = (struct joist_memseg){ .seg = 3, .offset = size };
+	assert_int_equal(hc_memseg_query(&c, &a), -EINVAL);
+	a = (struct joist_memseg){ .seg = 3, .offset = ~0ull };
+	assert_int_equal(hc_memseg_query(&c, &a), -EINVAL);
+	a = (struct joist_memseg){ .seg = 3, .len = 1 };
+	assert_int_equal(hc_memseg_query(&c, &a), -EINVAL);
+	a = (struct joist_memseg){ .seg = 9 };
+	assert_int_equal(hc_memseg_query(&c, &a), -ENOENT);
+	a = (struct joist_memseg){ .seg = JOIST_SEG_RUN, .offset = PAGE_SIZE };
+	assert_int_equal(hc_memseg_query(&c, &a), 0);
+	assert_int_equal(a.hpa, ptr_hpa(vm->vcpu[1]->run).v);
+	assert_true(page_is_mapped(HPA(a.hpa)));
+	a = (struct joist_memseg){ .seg = JOIST_SEG_RUN, .offset = 2 * PAGE_SIZE };
+	assert_int_equal(hc_memseg_query(&c, &a), -EINVAL);
+	a = (struct joist_memseg){ .seg = JOIST_SEG_RUN, .offset = 8 };
+	assert_int_equal(hc_memseg_query(&c, &a), -EINVAL);
+	a = (struct joist_memseg){ .seg = 3, .offset = 1 };
+	assert_int_equal(hc_memseg_free(&c, &a), -EINVAL);
+	a = (struct joist_memseg){ .seg = 3, .gpa = gpa };
+	assert_int_equal(hc_memseg_map(&c, &a), -EINVAL);
+	a = (struct joist_memseg){ .seg = 3, .size = 1 };
+	assert_int_equal(hc_memseg_unmap(&c, &a), -EINVAL);
+}
+
+/* The control VM's own map: all that is its, and nothing else. */
+static void test_control_map(void **state)
+{
+	u64 pa, hpa, len;
+
+	for (pa = 0; pa < 4 * GiB; pa += 37 * PAGE_SIZE) {
+		u32 prot = stage2_walk(&control.s2, pa, &hpa, &len);
+
+		if (forbidden(pa) && !page_is_mapped(HPA(pa))) {
+			assert_int_equal(prot, 0);
+			continue;
+		}
+		assert_true(prot & STAGE2_WRITE);
+		assert_int_equal(hpa, pa);
+	}
+	assert_true(forbidden(ptr_hpa(vm->s2.root).v));
+	assert_true(forbidden(CONTROL_END));
+	assert_false(forbidden(CONTROL_END - 1));
+	assert_false(forbidden(TOP));
+}
+
+/* Reads of what is not its own show ones, and that ends when it is shown. */
+static void test_ones(void **state)
+{
+	u64 hpa, len, h, n, i, tables = control.s2.tables, before = pool_free();
+
+	assert_int_equal(alloc(0, 0, 8 * MiB), 0);
+	for (i = 0; i < 3 * WINDOWS; i++) {
+		assert_true(stage2_walk(&vm->s2, i * 37 * PAGE_SIZE, &hpa, &len));
+		assert_int_equal(forbidden_map_ones(hpa + 8), 0);
+		assert_int_equal(stage2_walk(&control.s2, hpa, &h, &n), STAGE2_READ);
+		assert_int_equal(h, ones);
+		/* Once more is no error. */
+		assert_int_equal(forbidden_map_ones(hpa), 0);
+		consistent();
+	}
+	assert_true(forbidden_windows <= WINDOWS);
+	assert_int_equal(memseg_map(vm, 0), 0);
+	assert_int_equal(shown(0, 8 * MiB), 8 * MiB);
+	consistent();
+	assert_int_equal(memseg_unmap(vm, 0), 0);
+	forbidden_unmap_all();
+	assert_int_equal(forbidden_windows, 0);
+	assert_int_equal(free_steps(vm, 0), 0);
+	assert_int_equal(control.s2.tables, tables);
+	assert_int_equal(pool_free(), before);
+	consistent();
+}
+
+/* Two VMs come and go in all orders; the pool is what it was. */
+static void test_random_lives(void **state)
+{
+	struct vm *other = new_vm("other"), *all[2] = { vm, other };
+	unsigned i;
+
+	for (i = 0; i < 400; i++) {
+		struct vm *v = all[rnd_below(2)];
+		u32 seg = (u32)rnd_below(JOIST_MAX_MEMSEGS);
+		u64 gpa = seg * GiB + rnd_below(600) * PAGE_SIZE;
+		u64 size = PAGE_SIZE * (1 + rnd_below(rnd() & 1 ? 3000 : 20));
+		struct memseg *s = &v->seg[seg];
+		unsigned steps;
+		int err;
+
+		/* 3 GiB on is where the LAPIC is. */
+		if (seg == 3)
+			continue;
+		alloc_budget = rnd_below(5) ? ~0ull : rnd_below(40);
+		switch (rnd_below(4)) {
+		case 0:
+			err = alloc_steps(v, seg, gpa, size, &steps);
+			assert_true(!err || err == -ENOMEM || err == -EEXIST);
+			break;
+		case 1:
+			err = memseg_map(v, seg);
+			assert_true(!err || err == -ENOMEM || !s->size || s->mapped);
+			break;
+		case 2:
+			assert_int_equal(memseg_unmap(v, seg), s->size && s->mapped ? 0 : -ENOENT);
+			break;
+		case 3:
+			err = s->size ? s->mapped ? -EBUSY : 0 : -ENOENT;
+			assert_int_equal(free_steps(v, seg), err);
+			break;
+		}
+		alloc_budget = ~0ull;
+		if (i % 20 == 0)
+			consistent();
+	}
+	destroy(vm);
+	consistent();
+	destroy(other);
+	assert_int_equal(pool_free(), pool_at_start);
+	consistent();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_alloc_and_free, start),
+		cmocka_unit_test_setup(test_large_pages, start),
+		cmocka_unit_test_setup(test_bad_allocs, start),
+		cmocka_unit_test_setup(test_half_allocated, start),
+		cmocka_unit_test_setup(test_map_and_unmap, start),
+		cmocka_unit_test_setup(test_without_memory, start),
+		cmocka_unit_test_setup(test_free_with_an_empty_pool, start),
+		cmocka_unit_test_setup(test_query, start),
+		cmocka_unit_test_setup(test_control_map, start),
+		cmocka_unit_test_setup(test_ones, start),
+		cmocka_unit_test_setup(test_random_lives, start),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
