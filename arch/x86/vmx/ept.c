@@ -167,21 +167,16 @@ static u32 ept_prot(u64 e)
 	       (e & EPT_X ? STAGE2_EXEC : 0);
 }
 
-static bool ept_is_leaf(u64 e, unsigned level)
-{
-	return level == 1 || (level <= 3 && (e & EPT_PS));
-}
-
 static bool ept_has_1g(void)
 {
 	return vmx_caps.ept_1g;
 }
 
 const struct stage2_format ept_format = {
+	.present = EPT_R | EPT_W | EPT_X,
 	.leaf = ept_leaf,
 	.table = ept_table,
 	.prot = ept_prot,
-	.is_leaf = ept_is_leaf,
 	.has_1g = ept_has_1g,
 	.uniform = ept_uniform,
 };

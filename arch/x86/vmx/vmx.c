@@ -764,6 +764,20 @@ static u64 vmx_reg_get(struct vcpu *v, enum vreg r)
 	}
 }
 
+static void vmx_mode_get(struct vcpu *v, struct cpu_mode *m)
+{
+	vmx_use(v);
+	*m = (struct cpu_mode){
+		.cr0 = vmcs_read(VMCS_GUEST_CR0),
+		.cr3 = vmcs_read(VMCS_GUEST_CR3),
+		.cr4 = vmcs_read(VMCS_GUEST_CR4),
+		.efer = vmcs_read(VMCS_GUEST_EFER),
+		.cs_base = vmcs_read(VMCS_GUEST_CS_BASE),
+		.cs_attr = (u32)vmcs_read(VMCS_GUEST_CS_ATTR),
+		.cpl = (u32)field_get(BITS(6, 5), vmcs_read(VMCS_GUEST_SS_ATTR)),
+	};
+}
+
 static void set_cr0(struct vcpu *v, u64 val)
 {
 	vmcs_write(VMCS_CR0_READ, val);
@@ -1021,6 +1035,7 @@ const struct backend vmx_backend = {
 	.load = vmx_load,
 	.unload = vmx_unload,
 	.enter = vmx_enter,
+	.mode_get = vmx_mode_get,
 	.reg_get = vmx_reg_get,
 	.reg_set = vmx_reg_set,
 	.seg_get = vmx_seg_get,
