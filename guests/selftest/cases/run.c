@@ -295,7 +295,8 @@ static void run_pending(void)
 	CHECK_EQ(run_once(&vm, 0, &a), JOIST_EXIT_INTR, "exit");
 	CHECK_EQ(run_once(&vm, 0, &a), JOIST_EXIT_INTR, "second exit");
 	regs_read(&vm, 0, JOIST_REGS_ALL, &r2);
-	CHECK(r2.gpr[JOIST_RAX] - r1.gpr[JOIST_RAX] <= 16,
+	/* A CPU lets it do nothing at all, an emulator perhaps a little. */
+	CHECK(r2.gpr[JOIST_RAX] - r1.gpr[JOIST_RAX] <= us(5000),
 	      "the guest ran %lu rounds with an interrupt pending",
 	      r2.gpr[JOIST_RAX] - r1.gpr[JOIST_RAX]);
 	irq_window();

@@ -568,16 +568,18 @@ PAYLOAD(privileged_user)
 #undef U
 }
 
-/* All ports, IN and OUT, one byte each; and the widths at the edges. */
+/* All ports, by IN or OUT in turns; and the widths at the edges. */
 PAYLOAD(ports)
 {
 	u32 p;
 
-	for (p = 0; p < 0x10000; p += 1 + (u32)SHARE->arg[0]) {
+	for (p = 0; p < 0x10000; p++) {
 		if (p == DONE_PORT || p == SYNC_PORT)
 			continue;
-		inb((u16)p);
-		outb((u16)p, (u8)p);
+		if (p % 3)
+			inb((u16)p);
+		else
+			outb((u16)p, (u8)p);
 	}
 	inl(0xfffc);
 	outl(0xfffc, 1);
