@@ -46,7 +46,7 @@ ERROR_CODES	equ 0x60227d00	; exceptions that push one: 8, 10 to 14, ...
 	mov eax, -1
 	mov ecx, -1
 	mov edx, -1
-	mov ebx, 0xfee00000
+	mov ebx, image_end + 0x9000
 	; VMCALL, VMLAUNCH, MONITOR, MWAIT, XSETBV, VMRUN, STGI, INVLPGA, ...
 %assign modrm 0xc0
 %rep 0x20
