@@ -65,6 +65,8 @@ help:
 #H make test-svm        every hypercall and exit, in QEMU
 #H make test-boot       Linux as control VM, guests, refusals, in QEMU
 #H make bench           what exits cost, in instructions, beside KVM and Xen
+#H make bench-trace     where the instructions go [EVENT="port mmio"]
+#H make bench-peers     KVM's figures again, with the same guest
 #H make selftest module tools initrd    parts: build/selftest.elf and so on
 #H make clean           remove build/
 #H

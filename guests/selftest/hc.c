@@ -96,11 +96,7 @@ bool hc_init(void)
 	u32 r[4];
 	s64 ret;
 
-	cpuid(1, 0, r);
-	if (r[2] & BIT(31))
-		cpuid(JOIST_CPUID_BASE, 0, r);
-	else
-		memset(r, 0, sizeof(r));
+	cpuid(JOIST_CPUID_BASE, 0, r);
 	if (r[0] < JOIST_CPUID_BASE + 1 || r[0] > JOIST_CPUID_BASE + 0xff ||
 	    r[1] != JOIST_CPUID_EBX || r[2] != JOIST_CPUID_ECX ||
 	    r[3] != JOIST_CPUID_EDX) {

@@ -125,7 +125,7 @@ def main():
     ap.add_argument("--joist-vm", required=True)
     ap.add_argument("--timeout", type=int, default=900, help="seconds a boot")
     ap.add_argument("--jobs", type=int, default=2, help="boots at one time")
-    ap.add_argument("--top", type=int, default=8, help="functions to name")
+    ap.add_argument("--top", type=int, default=16, help="functions to name")
     ap.add_argument("--verbose", action="store_true")
     ap.add_argument("--kvm", metavar="IMAGE",
                     help="measure KVM instead; appended to the initramfs")

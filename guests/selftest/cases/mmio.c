@@ -2,11 +2,11 @@
 /*
  * mmio.c -- accesses to guest addresses without memory.
  *
- * The self-test is the device: a page at 0xd0000000 that behaves like RAM.
+ * The self-test is the device: a page at mmio_base that behaves like RAM.
  */
 #include "guests/selftest/cases/case.h"
 
-#define MMIO_BASE	0xd0000000ull
+static u64 mmio_base = 0xd0000000;
 
 static struct vm vm;
 static u8 page[4096];
@@ -15,10 +15,10 @@ static u32 reads, writes;
 static bool ram_device(struct vm *v, u32 vcpu, u32 exit)
 {
 	volatile struct joist_run *run = v->run[vcpu];
-	u64 off = run->mmio.gpa - MMIO_BASE, data = 0;
+	u64 off = run->mmio.gpa - mmio_base, data = 0;
 	u32 size = run->mmio.size;
 
-	if (exit != JOIST_EXIT_MMIO || run->mmio.gpa < MMIO_BASE ||
+	if (exit != JOIST_EXIT_MMIO || run->mmio.gpa < mmio_base ||
 	    off >= sizeof(page))
 		return false;
 	CHECK(size == 1 || size == 2 || size == 4 || size == 8,
@@ -219,6 +219,129 @@ static void mmio_segments(void)
 	}
 }
 
+/* Addresses above 4 GiB, up to the last a guest can have. */
+static void mmio_high(void)
+{
+	static const u64 gpas[] = {
+		4 * GiB, 4 * GiB + 0x123000, 64 * GiB, 512 * GiB, 1ull << 43,
+	};
+	struct gshare *s;
+	u32 i;
+
+	vm_new(&vm, "high", 1, GUEST_RAM);
+	s = vm_share(&vm);
+	vm.on_exit = ram_device;
+	for (i = 0; i <= ARRAY_SIZE(gpas); i++) {
+		u64 gpa = i < ARRAY_SIZE(gpas) ? gpas[i] :
+			  caps.max_gpa - PAGE_SIZE;
+
+		if (gpa >= caps.max_gpa)
+			continue;
+		mmio_base = gpa;
+		memset(page, 0, sizeof(page));
+		reads = writes = 0;
+		s->arg[0] = gpa;
+		vm_payload(&vm, 0, PL_gpa_high);
+		run_done(&vm, 0);
+		CHECK(reads == 1 && writes == 1, "0x%lx: %u reads, %u writes",
+		      gpa, reads, writes);
+	}
+	mmio_base = 0xd0000000;
+}
+
+#define BLOB(name)	extern const u8 blob_##name[], blob_##name##_end[]
+BLOB(real_io);
+BLOB(paging32);
+BLOB(task32);
+
+static char outs[4][64];
+static u32 outs_len[4];
+static u8 ins;
+
+/* The page of RAM, and ports 0x320 .. 0x333 with string I/O. */
+static bool small_machine(struct vm *v, u32 vcpu, u32 exit)
+{
+	volatile struct joist_run *run = v->run[vcpu];
+	u32 i, n, p = run->io.port & 3;
+
+	if (exit != JOIST_EXIT_IO || (run->io.port & ~0x13) != 0x320)
+		return ram_device(v, vcpu, exit);
+	n = run->io.count * run->io.size;
+	CHECK(run->io.string == 1 && n && n <= JOIST_IO_BUF, "string %u count "
+	      "%u size %u", run->io.string, run->io.count, run->io.size);
+	for (i = 0; i < n; i++) {
+		if (run->io.in)
+			run->buf[i] = ins++;
+		else if (outs_len[p] < sizeof(outs[p]) - 1)
+			outs[p][outs_len[p]++] = (char)run->buf[i];
+	}
+	return true;
+}
+
+static void blob(const char *name, u32 bits, const u8 *start, const u8 *end,
+		 const u32 *want, u32 n)
+{
+	u32 i;
+
+	memset(page, 0, sizeof(page));
+	memset(outs, 0, sizeof(outs));
+	memset(outs_len, 0, sizeof(outs_len));
+	ins = 0;
+	vm_new(&vm, name, 1, GUEST_RAM);
+	vm.on_exit = small_machine;
+	vm_blob(&vm, 0, bits, start, end);
+	run_done(&vm, 0);
+	for (i = 0; i < n && i < vm.syncs; i++)
+		CHECK(vm.sync[i] == want[i], "value %u is 0x%lx, want 0x%x", i,
+		      vm.sync[i], want[i]);
+	CHECK(vm.syncs == n, "%u values, want %u", vm.syncs, n);
+}
+
+static void mmio_real16(void)
+{
+	static const u32 want[] = {
+		10, 0, 0x03020100, 0x07060504, 1, 8, 0x07420741, 0x0742, 1,
+	};
+
+	mmio_base = 0xb8000;
+	blob("real-io", 16, blob_real_io, blob_real_io_end, want,
+	     ARRAY_SIZE(want));
+	mmio_base = 0xd0000000;
+	CHECK(!strcmp(outs[1], "0123456789"), "REP OUTSB gives '%s'", outs[1]);
+	CHECK(!strcmp(outs[2], "0123456789ab"), "A32 REP OUTSD gives '%s'",
+	      outs[2]);
+	CHECK(outs_len[3] == 2, "REP OUTSB over 64 KiB gives %u bytes",
+	      outs_len[3]);
+	CHECK(!memcmp(page, "\x41\x07\x42\x07\x42\x07\x42\x07", 8),
+	      "video memory is 0x%lx", *(u64 *)page);
+}
+
+static void mmio_paging32(void)
+{
+	static const u32 want[] = { 0x22, 0x55667788, 0xffffbbcc };
+
+	blob("paging32", 32, blob_paging32, blob_paging32_end, want,
+	     ARRAY_SIZE(want));
+	CHECK(!strcmp(outs[1], "wxyz"), "REP OUTSB gives '%s'", outs[1]);
+	CHECK(!strcmp(outs[2], "wxyz"), "REP OUTSB gives '%s'", outs[2]);
+}
+
+static void mmio_task(void)
+{
+	u32 exit;
+
+	vm_new(&vm, "task", 1, GUEST_RAM);
+	vm_blob(&vm, 0, 32, blob_task32, blob_task32_end);
+	exit = run_user(&vm, 0);
+	if (exit == JOIST_EXIT_ERROR)
+		skip("task switches are not emulated (ERROR code %u)",
+		     vm.run[0]->error.code);
+	CHECK(exit == JOIST_EXIT_IO && vm.run[0]->io.data == 0x7a5c,
+	      "exit %s, data 0x%lx", exit_name(exit), vm.run[0]->io.data);
+	want_sync(&vm, 0, 0x20);
+	run_done(&vm, 0);
+}
+
 const struct tcase cases_mmio[] = {
 	{ "mmio/instructions", mmio_ops, 0 },
 	{ "mmio/more-instructions", mmio_more, 0 },
@@ -227,5 +350,9 @@ const struct tcase cases_mmio[] = {
 	{ "mmio/errors", mmio_errors, 0 },
 	{ "mmio/sweep", mmio_sweep, 0 },
 	{ "mmio/segments", mmio_segments, 0 },
+	{ "mmio/high", mmio_high, 0 },
+	{ "mmio/real-mode", mmio_real16, 0 },
+	{ "mmio/32-bit-paging", mmio_paging32, 0 },
+	{ "mmio/task-switch", mmio_task, 0 },
 	{ 0 },
 };

@@ -458,8 +458,13 @@ static void regs_switch(void)
 static void regs_leak(void)
 {
 	u64 out[2];
-	u32 i;
+	u32 i, r[4];
+	bool tsc_aux;
 
+	cpuid(0x80000001, 0, r);
+	tsc_aux = r[3] & BIT(27);
+	if (tsc_aux)
+		wrmsr(MSR_TSC_AUX, 0x1234);
 	for (i = 0; i < 3; i++) {
 		asm volatile("xorps %%xmm0, %%xmm0; movaps %%xmm0, %%xmm5;"
 			     "movaps %%xmm0, %%xmm15" : : );
@@ -467,8 +472,12 @@ static void regs_leak(void)
 		try_write_dr3(0);
 		vm_new(&vm, "leak", 1, GUEST_RAM);
 		vm_share(&vm)->arg[0] = 1;
+		vm_share(&vm)->arg[2] = tsc_aux;
 		vm_payload(&vm, 0, PL_leak);
 		want_sync(&vm, 0, 1);
+		if (tsc_aux)
+			CHECK_EQ(rdmsr(MSR_TSC_AUX), 0x1234, "TSC_AUX of this "
+				 "VM");
 		asm volatile("movups %%xmm5, (%0)" : : "r"(out) : "memory");
 		CHECK_EQ(out[0] | out[1], 0, "XMM5 of this VM");
 		CHECK_EQ(read_dr0() | read_dr3(), 0, "DR0, DR3 of this VM");
@@ -483,6 +492,44 @@ static void regs_leak(void)
 	}
 }
 
+/* Upper halves of YMM registers; guests with XCR0 of their own. */
+static void regs_avx(void)
+{
+	u64 mine[4] = { 5, 6, 7, 8 }, now[4];
+	u32 i;
+
+	vm_new(&vm, "avx", 1, GUEST_RAM);
+	vm_new(&other, "avx-2", 1, GUEST_RAM);
+	vm_share(&vm)->arg[0] = 0xaaaaaaaaaaaaaaaa;
+	vm_share(&other)->arg[0] = 0x0bbbbbbbbbbbbbbb;
+	vm_share(&vm)->arg[1] = vm_share(&other)->arg[1] = 10;
+	vm_payload(&vm, 0, PL_avx);
+	vm_payload(&other, 0, PL_avx);
+	if (!(read_cr4() & CR4_OSXSAVE) || !(xgetbv(0) & 4))
+		skip("no AVX");
+	asm volatile("vmovups (%0), %%ymm0; vmovups (%0), %%ymm7"
+		     : : "r"(mine));
+	for (i = 0; i < 10; i++) {
+		want_sync(&vm, 0, i);
+		asm volatile("vmovups %%ymm0, (%0)" : : "r"(now) : "memory");
+		CHECK(!memcmp(now, mine, 32), "YMM0 of this VM is 0x%lx 0x%lx "
+		      "0x%lx 0x%lx", now[0], now[1], now[2], now[3]);
+		asm volatile("vmovups %%ymm7, (%0)" : : "r"(now) : "memory");
+		CHECK(!memcmp(now, mine, 32), "YMM7 of this VM");
+		/* Our own XCR0 may be smaller than a guest's. */
+		if (i == 4)
+			CHECK_EQ(try_xsetbv(0, 1), NOFAULT, "XCR0");
+		want_sync(&other, 0, i);
+		if (i == 4) {
+			CHECK_EQ(xgetbv(0), 1, "XCR0 of this VM");
+			CHECK_EQ(try_xsetbv(0, 7), NOFAULT, "XCR0");
+		}
+	}
+	run_done(&vm, 0);
+	run_done(&other, 0);
+	asm volatile("vzeroall");
+}
+
 const struct tcase cases_regs[] = {
 	{ "regs/round-trip", regs_round_trip, 0 },
 	{ "regs/masks", regs_masks, 0 },
@@ -491,5 +538,6 @@ const struct tcase cases_regs[] = {
 	{ "regs/xstate", regs_xstate, 0 },
 	{ "regs/switch", regs_switch, 0 },
 	{ "regs/leak", regs_leak, 0 },
+	{ "regs/avx", regs_avx, 0 },
 	{ 0 },
 };

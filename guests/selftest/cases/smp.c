@@ -40,6 +40,15 @@ CASE4(ring_one, PL_smp_ring, 3, 1, 100)
 CASE4(ring, PL_smp_ring, 4, 4, 500)
 CASE4(dest_one, PL_smp_dest, 4, 1, 0)
 CASE4(dest, PL_smp_dest, 4, 4, 0)
+#define CASE2(name, which, vcpus, cores, events)			\
+static void smp_##name##_x1(void)					\
+{									\
+	payload(#name, which, false, vcpus, cores, events);		\
+}
+CASE2(clock_one, PL_smp_clock, 3, 1, 200)
+CASE2(clock, PL_smp_clock, 4, 4, 500)
+CASE4(init_one, PL_smp_init, 2, 1, 12)
+CASE4(init, PL_smp_init, 2, 2, 12)
 CASE4(random_one, PL_smp_random, 3, 1, 100)
 CASE4(random_more, PL_smp_random, 6, 2, 100)
 
@@ -376,6 +385,12 @@ const struct tcase cases_smp[] = {
 	{ "smp/destinations-one-core-x2apic", smp_dest_one_x2, 0 },
 	{ "smp/destinations", smp_dest_x1, 4 },
 	{ "smp/destinations-x2apic", smp_dest_x2, 4 },
+	{ "smp/clock-one-core", smp_clock_one_x1, 0 },
+	{ "smp/clock", smp_clock_x1, 4 },
+	{ "smp/init-one-core", smp_init_one_x1, 0 },
+	{ "smp/init-one-core-x2apic", smp_init_one_x2, 0 },
+	{ "smp/init", smp_init_x1, 2 },
+	{ "smp/init-x2apic", smp_init_x2, 2 },
 	{ "smp/random-one-core", smp_random_one_x1, 0 },
 	{ "smp/random-one-core-x2apic", smp_random_one_x2, 0 },
 	{ "smp/random-6-vcpus-2-cores", smp_random_more_x1, 2 },

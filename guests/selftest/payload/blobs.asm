@@ -87,6 +87,197 @@ END:
 	ud2
 	BLOB_END
 
+; Real mode: string I/O with 16 and 32-bit addresses, and the memory of a VGA
+; card, where nothing is mapped.
+	BLOB	real_io, 16
+	xor	ax, ax
+	mov	ds, ax
+	mov	es, ax
+	mov	ss, ax
+	mov	si, P(.text)
+	mov	cx, 10
+	mov	dx, 0x321
+	rep outsb
+	movzx	eax, si
+	sub	eax, P(.text)
+	out	SYNC, eax		; 10
+	mov	esi, P(.text)
+	mov	ecx, 3
+	mov	dx, 0x322
+	a32 rep outsd
+	mov	eax, ecx
+	out	SYNC, eax		; 0
+	mov	di, P(.buf)
+	mov	cx, 4
+	mov	dx, 0x331
+	rep insw
+	mov	eax, [P(.buf)]
+	out	SYNC, eax		; 0x03020100
+	mov	eax, [P(.buf) + 4]
+	out	SYNC, eax		; 0x07060504
+	; SI wraps at 64 KiB.
+	mov	ax, 0x0fff
+	mov	ds, ax			; DS:0xffff is 0x1ffef
+	mov	si, 0xffff
+	mov	cx, 2
+	mov	dx, 0x323
+	rep outsb
+	movzx	eax, si
+	out	SYNC, eax		; 1
+	; B8000: MOV, STOS, LODS, a compare.
+	mov	ax, 0xb800
+	mov	es, ax
+	mov	ds, ax
+	mov	word [0], 0x0741
+	mov	di, 2
+	mov	ax, 0x0742
+	mov	cx, 3
+	cld
+	rep stosw
+	movzx	eax, di
+	out	SYNC, eax		; 8
+	mov	eax, [0]
+	out	SYNC, eax		; 0x07420741
+	mov	si, 6
+	lodsw
+	movzx	eax, ax
+	out	SYNC, eax		; 0x0742
+	cmp	byte [2], 0x42
+	sete	al
+	movzx	eax, al
+	out	SYNC, eax		; 1
+	mov	al, 0
+	out	DONE, al
+.hang:	hlt
+	jmp	.hang
+.text:	db	"0123456789abcdef"
+	align	4
+.buf:	dd	0, 0
+	BLOB_END
+
+; 32-bit paging with 4 MiB pages, then PAE with 2 MiB pages; MMIO in both.
+; Tables in the first 32 KiB, which the 64-bit payloads' tables leave to us.
+	BLOB	paging32, 32
+	mov	edi, 0x1000
+	mov	eax, 0x83
+.pd:	mov	[edi], eax
+	add	eax, 0x400000
+	add	edi, 4
+	cmp	edi, 0x2000
+	jb	.pd
+	mov	eax, cr4
+	or	eax, 0x10		; PSE
+	mov	cr4, eax
+	mov	eax, 0x1000
+	mov	cr3, eax
+	mov	eax, cr0
+	or	eax, 0x80000000
+	mov	cr0, eax
+	jmp	.on
+.on:	mov	dword [0xd0000010], 0x11223344
+	movzx	eax, byte [0xd0000012]
+	out	SYNC, eax		; 0x22
+	mov	edi, 0xd0000020
+	mov	ecx, 2
+	mov	eax, 0x55667788
+	rep stosd
+	mov	eax, [0xd0000024]
+	out	SYNC, eax		; 0x55667788
+	mov	esi, P(.data)
+	mov	ecx, 4
+	mov	edx, 0x321
+	rep outsb
+	; Paging off, PAE tables, on again.
+	mov	eax, cr0
+	and	eax, 0x7fffffff
+	mov	cr0, eax
+	mov	edi, 0x1000
+	mov	eax, 0x2001
+	xor	edx, edx
+.pdpt:	mov	[edi], eax
+	mov	[edi + 4], edx
+	add	eax, 0x1000
+	add	edi, 8
+	cmp	edi, 0x1020
+	jb	.pdpt
+	mov	edi, 0x2000
+	mov	eax, 0x83
+.pae:	mov	[edi], eax
+	mov	[edi + 4], edx
+	add	eax, 0x200000
+	add	edi, 8
+	cmp	edi, 0x6000
+	jb	.pae
+	mov	eax, cr4
+	or	eax, 0x20		; PAE
+	mov	cr4, eax
+	mov	eax, 0x1000
+	mov	cr3, eax
+	mov	eax, cr0
+	or	eax, 0x80000000
+	mov	cr0, eax
+	jmp	.on2
+.on2:	mov	dword [0xd0000030], 0x99aabbcc
+	movsx	eax, word [0xd0000030]
+	out	SYNC, eax		; 0xffffbbcc
+	mov	esi, P(.data)
+	mov	ecx, 4
+	mov	edx, 0x322
+	rep outsb
+	mov	al, 0
+	out	DONE, al
+.hang:	hlt
+	jmp	.hang
+.data:	db	"wxyz"
+	BLOB_END
+
+; A hardware task switch by a far jump to a TSS.
+	BLOB	task32, 32
+	lgdt	[P(.gdtr)]
+	mov	eax, P(.tss1)
+	mov	[P(.d1) + 2], ax
+	shr	eax, 16
+	mov	[P(.d1) + 4], al
+	mov	eax, P(.tss2)
+	mov	[P(.d2) + 2], ax
+	shr	eax, 16
+	mov	[P(.d2) + 4], al
+	mov	eax, 0x10
+	mov	ds, eax
+	mov	es, eax
+	mov	ss, eax
+	mov	eax, 0x18
+	ltr	ax
+	jmp	0x20:0
+.task:	mov	eax, ebx
+	out	SYNC, eax		; 0x7a5c
+	str	ax
+	movzx	eax, ax
+	out	SYNC, eax		; 0x20
+	mov	al, 0
+	out	DONE, al
+.hang:	hlt
+	jmp	.hang
+	align	8
+.gdt:	dq	0
+	dq	0x00cf9b000000ffff
+	dq	0x00cf93000000ffff
+.d1:	dq	0x0000890000000067
+.d2:	dq	0x0000890000000067
+.gdtr:	dw	39
+	dd	P(.gdt)
+	align	4
+.tss1:	times 26 dd 0
+.tss2:	dd	0, 0, 0, 0, 0, 0, 0	; link, stacks
+	dd	0			; CR3
+	dd	P(.task)		; EIP
+	dd	2			; EFLAGS
+	dd	0, 0, 0, 0x7a5c		; EAX ECX EDX EBX
+	dd	0x9f00, 0, 0, 0		; ESP EBP ESI EDI
+	dd	0x10, 8, 0x10, 0x10, 0, 0
+	dd	0, 104 << 16
+	BLOB_END
+
 ; At the reset vector, F000:FFF0: the last 16 bytes below 4 GiB.
 	section	.rodata
 	bits	16

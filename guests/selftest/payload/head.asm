@@ -17,7 +17,7 @@ _start:
 ; A vCPU started by SIPI to vector GUEST_SIPI / 4096: real mode, CS base
 ; there, IP 0.  The payload copies this code there.
 	bits	16
-	global	sipi_code, sipi_code_end
+	global	sipi_code, sipi_code_end, sipi_next
 SIPI	equ	0x9000
 sipi_code:
 	cli

@@ -154,6 +154,8 @@ PAYLOAD(leak)
 	X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
 	X(13) X(14) X(15)
 #undef X
+	if (SHARE->arg[2])
+		CHECK_EQ(rdmsr(MSR_TSC_AUX), 0, "TSC_AUX");
 	CHECK_EQ(read_dr0() | read_dr1() | read_dr2() | read_dr3(), 0,
 		 "DR0 .. DR3");
 	CHECK_EQ(read_dr7(), 0x400, "DR7");
@@ -187,6 +189,37 @@ tables:
 	wrmsr(MSR_SYSENTER_EIP, 0x5ec0e7);
 	wrmsr(MSR_FS_BASE, 0x5ec0e7);
 	wrmsr(MSR_PAT, 0x0606060606060606);
+	if (SHARE->arg[2])
+		wrmsr(MSR_TSC_AUX, 0x5ec0e7);
 	sync(1);
 	try_write_dr0(0x5ec0e8);
+}
+
+/* The upper halves of the YMM registers, under an XCR0 of our own. */
+PAYLOAD(avx)
+{
+	u64 in[4] = { 1, 2, SHARE->arg[0], SHARE->arg[0] * 3 }, out[4];
+	u32 r[4], i;
+
+	cpuid(1, 0, r);
+	SHARE->val[0] = (r[2] >> 28) & 1;
+	if (!SHARE->val[0])
+		return;
+	write_cr4(read_cr4() | CR4_OSXSAVE);
+	CHECK_EQ(try_xsetbv(0, 7), NOFAULT, "XCR0");
+	asm volatile("vmovups (%0), %%ymm0; vmovups (%0), %%ymm13"
+		     : : "r"(in));
+	for (i = 0; i < SHARE->arg[1]; i++) {
+		sync(i);
+		CHECK_EQ(xgetbv(0), 7, "XCR0");
+		asm volatile("vmovups %%ymm0, (%0)" : : "r"(out) : "memory");
+		CHECK(!memcmp(in, out, 32), "YMM0");
+		asm volatile("vmovups %%ymm13, (%0)" : : "r"(out) : "memory");
+		CHECK(!memcmp(in, out, 32), "YMM13");
+		/* With the upper halves in their initial state, too. */
+		if (i == 2) {
+			asm volatile("vzeroupper");
+			in[2] = in[3] = 0;
+		}
+	}
 }

@@ -284,3 +284,18 @@ PAYLOAD(gpa_sweep)
 		SHARE->val[1] = val;
 	}
 }
+
+/* One read and one write at GPA arg[0], above what is mapped so far. */
+PAYLOAD(gpa_high)
+{
+	volatile u64 *pdpt = (volatile u64 *)(GUEST_PT + 0x1000);
+	volatile u64 *pd = (volatile u64 *)(GUEST_SCRATCH + 0xf000);
+	u64 gpa = SHARE->arg[0];
+	volatile u64 *p = (volatile u64 *)(4 * GiB + gpa % PAGE_SIZE_2M);
+
+	pd[0] = ALIGN_DOWN(gpa, PAGE_SIZE_2M) | 0x87;
+	pdpt[4] = (u64)pd | 7;
+	write_cr3(read_cr3());
+	p[1] = gpa;
+	CHECK_EQ(p[1], gpa, "what was written");
+}

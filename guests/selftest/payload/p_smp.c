@@ -334,3 +334,140 @@ PAYLOAD(smp_count)
 		SHARE->val[1] = c->irqs[X_NMI];
 	}
 }
+
+/*
+ * kvmclock on all vCPUs: who holds the lock must not read less than whoever
+ * held it before.
+ */
+struct pvclock {
+	volatile u32 version;
+	u32 pad;
+	u64 tsc_timestamp;
+	u64 system_time;
+	u32 mul;
+	signed char shift;
+	u8 flags;
+	u8 pad2[2];
+} __packed;
+
+#define CLOCK_LOCK	4
+#define CLOCK_LAST	5
+
+static u64 clock_ns(const struct pvclock *p)
+{
+	u64 delta, ns;
+	u32 version;
+
+	do {
+		version = p->version;
+		asm volatile("lfence" : : : "memory");
+		delta = rdtsc() - p->tsc_timestamp;
+		delta = p->shift < 0 ? delta >> -p->shift : delta << p->shift;
+		ns = p->system_time +
+		     (u64)(((unsigned __int128)delta * p->mul) >> 32);
+	} while ((version & 1) || p->version != version);
+	return ns;
+}
+
+static void clock_run(void)
+{
+	struct pvclock *p = (struct pvclock *)(GUEST_SCRATCH + 0ull +
+					       self()->index * 64);
+	u64 now;
+	u32 i;
+
+	wrmsr(MSR_KVM_SYSTEM_TIME, (u64)p | 1);
+	cpuid(0, 0, (u32[4]){ 0 });
+	CHECK(p->version && !(p->version & 1), "pvclock version");
+	for (i = 0; i < SHARE->arg[2]; i++) {
+		while (__atomic_exchange_n(&SHARE->flag[CLOCK_LOCK], 1,
+					   __ATOMIC_SEQ_CST))
+			irq_window();
+		now = clock_ns(p);
+		if (now < SHARE->flag[CLOCK_LAST])
+			failed("the clock of another vCPU was ahead", now,
+			       SHARE->flag[CLOCK_LAST]);
+		SHARE->flag[CLOCK_LAST] = now;
+		__atomic_store_n(&SHARE->flag[CLOCK_LOCK], 0,
+				 __ATOMIC_SEQ_CST);
+		irq_window();
+	}
+}
+
+static void clock_ap(void)
+{
+	smp_up();
+	flag_wait(GO, 1);
+	clock_run();
+	flag_add(FINISHED, 1);
+}
+
+PAYLOAD(smp_clock)
+{
+	start_others(clock_ap);
+	flag_add(GO, 1);
+	clock_run();
+	flag_wait(FINISHED, count - 1);
+}
+
+/* vCPU 1 is stopped by INIT in all it may be doing, and started again. */
+#define ALIVE		8
+#define ROUND		9
+
+extern const u8 sipi_next[];
+
+static void init_ap(void)
+{
+	u64 round = SHARE->flag[ROUND];
+
+	if (x2)
+		apic_on(true);
+	CHECK_EQ(rdmsr(MSR_STAR), 0, "STAR after INIT");
+	flag_add(RUNNING, 1);
+	switch (round % 4) {
+	case 0:				/* spins, interrupts off */
+		for (;;)
+			flag_add(ALIVE, 1);
+	case 1:				/* sleeps for ever */
+		asm volatile("cli; hlt");
+		failed("HLT after INIT ended", round, 0);
+	case 2:				/* exits all the time */
+		for (;;) {
+			cpuid(0, 0, (u32[4]){ 0 });
+			flag_add(ALIVE, 1);
+		}
+	default:			/* sleeps, interrupts on */
+		for (;;) {
+			sti_hlt();
+			flag_add(ALIVE, 1);
+		}
+	}
+}
+
+PAYLOAD(smp_init)
+{
+	volatile u32 *next = (volatile u32 *)(GUEST_SIPI +
+					      (sipi_next - sipi_code));
+	u64 alive, round;
+
+	x2 = SHARE->arg[0];
+	ap_fn = init_ap;
+	memcpy((void *)GUEST_SIPI, sipi_code,
+	       (u64)(sipi_code_end - sipi_code));
+	apic_on(x2);
+	for (round = 0; round < SHARE->arg[2]; round++) {
+		*next = 1;
+		SHARE->flag[ROUND] = round;
+		apic_ipi_low(1, 5 << 8 | 1 << 14);
+		/* Not started by anything but SIPI. */
+		apic_ipi_low(1, 0x50);
+		delay(50000);
+		alive = SHARE->flag[ALIVE];
+		delay(200000);
+		CHECK_EQ(SHARE->flag[ALIVE], alive, "it runs on after INIT");
+		CHECK_EQ(SHARE->flag[RUNNING], round, "it starts without SIPI");
+		apic_ipi_low(1, 6 << 8 | 1 << 14 | GUEST_SIPI >> 12);
+		flag_wait(RUNNING, round + 1);
+		delay(50000);
+	}
+}
