@@ -130,8 +130,7 @@ DISK		?=
 
 .PHONY: run
 ifeq ($(VENDOR),intel)
-# The menu's own way to a screen wants a graphics mode; the unpacked kernel
-# spares the emulator billions of instructions.
+# The unpacked kernel spares the emulator billions of instructions.
 run: deps
 	@$(MAKE) --no-print-directory $(ELF) $(BUILD)/initrd.img $(BUILD)/vmlinux
 	@tests/boot/mkiso $(BUILD)/joist-bochs.iso --bios-only --elf $(ELF) \
