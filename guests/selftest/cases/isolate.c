@@ -134,8 +134,6 @@ static void isolate_cr(void)
 		write_cr4(cr4);
 	}
 	if (cr0_checked()) {
-		CHECK_EQ(try_write_cr0(cr0 & ~CR0_PE), FAULT(X_GP),
-			 "PG without PE");
 		CHECK_EQ(try_write_cr0(cr0 | BIT(40)), FAULT(X_GP),
 			 "CR0 bit 40");
 		CHECK_EQ(try_write_cr4(cr4 & ~CR4_PAE), FAULT(X_GP),
