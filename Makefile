@@ -59,12 +59,15 @@ help:
 #H make iso             build/joist.iso: CD or USB stick, BIOS or UEFI
 #H make run             boot it in QEMU; this terminal is the control VM's console
 #H                      MACHINE=q35|pc FIRMWARE=bios|uefi CPUS=2 MEM=2048 DISK=image
+#H                      VENDOR=intel: in Bochs, which has VMX; Ctrl-] ends it
 #H make demo            the same unattended, with something to see
 #H make test            every test: the next ones
 #H make test-unit       pure logic on the host [UNIT_ONLY=name FUZZ_RUNS=n]
 #H make test-svm        every hypercall and exit, in QEMU
 #H make test-boot       Linux as control VM, guests, refusals, in QEMU
 #H make bench           what exits cost, in instructions, beside KVM and Xen
+#H make bench-trace     where the instructions go [EVENT="port mmio"]
+#H make bench-peers     KVM's figures again, with the same guest
 #H make selftest module tools initrd    parts: build/selftest.elf and so on
 #H make clean           remove build/
 #H

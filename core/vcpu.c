@@ -98,9 +98,8 @@ static void reset_common(struct vcpu *v)
 	v->dead = 0;
 	v->pending.kind = PENDING_NONE;
 	memset(v->gs.dr, 0, sizeof(v->gs.dr));
-	v->dr_live = false;
 	backend->vcpu_reset(v);
-	backend->dr_intercept(v, !v->control);
+	backend->dr_intercept(v, !v->control && !v->dr_live);
 	backend->reg_set(v, VREG_PAT, v->gs.pat);
 	backend->tpr_set(v, 0);
 	backend->want_window(v, false, false, 0);
@@ -116,6 +115,7 @@ void vcpu_reset(struct vcpu *v)
 	v->gs.xcr0 = XCR0_X87;
 	memset(&v->posted, 0, sizeof(v->posted));
 	xstate_reset(v->xstate);
+	v->dr_live = false;
 	reset_common(v);
 	if (v->control)
 		return;
@@ -133,6 +133,13 @@ void vcpu_init_signal(struct vcpu *v)
 
 	/* FPU, TSC, MTRRs, PAT and the like survive an INIT. */
 	reset_common(v);
+	/* In RUN its debug registers are the core's. */
+	if (v->dr_live && v->on_cpu) {
+		write_dr0(0);
+		write_dr1(0);
+		write_dr2(0);
+		write_dr3(0);
+	}
 	backend->reg_set(v, VREG_CR0, cache_bits | CR0_ET);
 	vlapic_init(&v->lapic);
 	if (!v->id)

@@ -9,7 +9,8 @@
 
 #define PM_HZ		3579545u
 #define PM_TICKS	(PM_HZ / 100)		/* 10 ms */
-#define PM_TRIES	3
+#define PM_TRIES	50
+#define PM_SHARP	1000			/* a thousandth of the time */
 #define PM_SPINS	10000000u
 
 #define PIT_HZ		1193182u
@@ -52,14 +53,17 @@ static struct stamp pm_read(u16 port, u32 mask)
 	return (struct stamp){ before + (after - before) / 2, after - before, ticks };
 }
 
-/* The best of a few tries: something may hold us up at either end. */
+/*
+ * Something may hold us up at either end (an SMI, a busy emulator): try until
+ * the readings are sharp, and take the best.
+ */
 static u32 from_pm_timer(u16 port, bool wide)
 {
 	u32 mask = wide ? ~0u : 0xffffff, spins = 0, khz = 0;
-	u64 best = ~0ull;
+	u64 best = ~0ull, sharp = 0;
 	int try;
 
-	for (try = 0; try < PM_TRIES; try++) {
+	for (try = 0; try < PM_TRIES && best > sharp; try++) {
 		struct stamp a = pm_read(port, mask), b;
 		u32 ticks;
 
@@ -72,6 +76,7 @@ static u32 from_pm_timer(u16 port, bool wide)
 		if (a.width + b.width >= best)
 			continue;
 		best = a.width + b.width;
+		sharp = (b.tsc - a.tsc) / PM_SHARP;
 		khz = (u32)((b.tsc - a.tsc) * PM_HZ / ticks / 1000);
 	}
 	return khz;

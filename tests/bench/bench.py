@@ -40,11 +40,11 @@ ROWS = (
 DONE = "done"
 
 
-def boot(files, entry, folder, timeout, echo):
+def boot(files, entry, folder, timeout, echo, control_args=""):
     """The words behind each `bench:`, by key."""
     iso = os.path.join(folder, f"boot{entry}.iso")
-    emulator.make_iso(iso, files, entry)
-    found, ram = {}, 0
+    emulator.make_iso(iso, files, entry, control_args)
+    found, ram, end = {}, 0, 0
     for line in emulator.lines(emulator.start(iso), timeout):
         if echo:
             print(line, file=sys.stderr, flush=True)
@@ -54,9 +54,10 @@ def boot(files, entry, folder, timeout, echo):
         if key == "ram":
             first, last = (int(w, 16) for w in rest.split())
             ram += last + 1 - first
+            end = max(end, last + 1)
         else:
             found[key] = rest
-    found["ram"] = ram
+    found["ram"], found["end"] = ram, end
     return found
 
 
@@ -124,8 +125,7 @@ def main():
     ap.add_argument("--guest", required=True)
     ap.add_argument("--joist-vm", required=True)
     ap.add_argument("--timeout", type=int, default=900, help="seconds a boot")
-    ap.add_argument("--jobs", type=int, default=2, help="boots at one time")
-    ap.add_argument("--top", type=int, default=8, help="functions to name")
+    ap.add_argument("--top", type=int, default=16, help="functions to name")
     ap.add_argument("--verbose", action="store_true")
     ap.add_argument("--kvm", metavar="IMAGE",
                     help="measure KVM instead; appended to the initramfs")
@@ -136,14 +136,17 @@ def main():
             peers(args, folder)
         return
     with tempfile.TemporaryDirectory(prefix="joist-bench-") as folder, \
-            concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+            concurrent.futures.ThreadPoolExecutor(1) as pool:
         print("bench: booting with and without Joist; this takes minutes",
               flush=True)
-        boots = [pool.submit(boot, args, entry, folder, args.timeout,
-                             args.verbose) for entry in (0, 1)]
-        got = figures(*(b.result() for b in boots))
-        args.control = args.vmlinux
-        events = trace.record(args, folder, args.timeout)
+        joist = boot(args, 0, folder, args.timeout, args.verbose)
+        # Bare, it is to set up no more memory than it had under Joist.
+        bare = pool.submit(boot, args, 1, folder, args.timeout, args.verbose,
+                           f"mem={joist['end'] >> 10}K")
+        unpacked = argparse.Namespace(**vars(args))
+        unpacked.control = args.vmlinux
+        events = trace.record(unpacked, folder, args.timeout)
+        got = figures(joist, bare.result())
     got["port.hypervisor"] = events["port"].by["hypervisor"]
     missed = table(got)
     for key in missed:

@@ -15,6 +15,13 @@ BOOT_PYTEST	= /usr/bin/python3 -m pytest -n $(BOOT_JOBS) --dist loadgroup \
 			-p no:cacheprovider -q -rfE --tb=short
 TEST_RUNNERS	:= test-unit test-svm test-boot
 
+BOOT_GUESTS	:= $(patsubst tests/boot/guests/%.asm,$(BUILD)/guests/%, \
+			$(wildcard tests/boot/guests/*.asm))
+
+$(BUILD)/guests/%: tests/boot/guests/%.asm tests/boot/guests/elf.inc
+	@mkdir -p $(@D)
+	nasm -f bin -w+error -I tests/boot/guests/ -o $@ $<
+
 # A machine without Debian's kernel has other prerequisites than one with it,
 # so make starts afresh after deps.
 .PHONY: test
@@ -23,7 +30,7 @@ test: deps
 
 .PHONY: test-images
 test-images: $(BUILD)/joist.iso $(BUILD)/vmlinux $(BUILD)/initrd.img \
-		$(BUILD)/ko_test.img $(BUILD)/selftest.elf
+		$(BUILD)/ko_test.img $(BUILD)/selftest.elf $(BOOT_GUESTS)
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory DEBUG=1 all
 

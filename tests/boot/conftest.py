@@ -66,11 +66,11 @@ def start_linux_module(start_module, agent_image):
     return functools.partial(linux, start_module, agent_image)
 
 
-def linux(start, agent, name, args="", **kw):
-    """Boot Linux with the agent, and wait for it."""
+def linux(start, agent, name, args="", more=(), **kw):
+    """Boot Linux with the agent and more in its image, and wait for it."""
     kw.setdefault("control", m.VMLINUX)
     machine = start(name, args=f"{m.LINUX_ARGS} {args}",
-                    initrd=[m.INITRD, agent], **kw)
+                    initrd=[m.INITRD, *more, agent], **kw)
     machine.ready()
     return machine
 

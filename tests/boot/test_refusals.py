@@ -96,7 +96,7 @@ SERVE = "this machine cannot serve: "
 KERNEL = "the control kernel cannot be used: "
 REFUSALS = {
     "no-svm": (dict(cpu="qemu64,-svm"),
-               SERVE + r"this CPU has no (AMD SVM|.*VMX.*)"),
+               SERVE + r"this CPU has neither Intel VMX nor AMD SVM"),
     "no-npt": (dict(cpu="max,-npt"), SERVE + r".*nested paging.*"),
     # SeaBIOS would bring tables of its own.
     "no-acpi": (dict(extra=["-machine", "acpi=off"], firmware="uefi"), SERVE + r".*ACPI.*"),

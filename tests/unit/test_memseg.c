@@ -6,7 +6,10 @@
  */
 #include "tests/unit/host_vcpu.h"
 
+/* vcpu.c, in the same program here, has another of this name. */
+#define window	ones_window
 #include "core/forbidden.c"
+#undef window
 #include "core/hc_memseg.c"
 #include "core/memseg.c"
 #include "core/verify.c"
@@ -47,7 +50,7 @@ static int start(void **state)
 	vms_lock.rank = LOCK_VMS;
 	memset(&control_s2_lock, 0, sizeof(control_s2_lock));
 	control_s2_lock.rank = LOCK_CONTROL_S2;
-	memset(window, 0, sizeof(window));
+	memset(ones_window, 0, sizeof(ones_window));
 	forbidden_windows = 0;
 	memset(&control, 0, sizeof(control));
 	control_vm = &control;

@@ -7,6 +7,7 @@
 
 #include "arch/x86/stage2.c"
 #include "arch/x86/svm/npt.c"
+#include "arch/x86/vmx/ept.c"
 
 #undef fail
 #include <cmocka.h>
@@ -25,6 +26,8 @@ struct variant {
 	bool patchy;		/* memory types that part large pages */
 };
 
+struct vmx_caps vmx_caps;
+
 static struct stage2_format format;
 static const struct variant *variant;
 static struct stage2 s2;
@@ -35,6 +38,8 @@ static const struct variant variants[] = {
 	{ "NPT", &npt_format, true, false },
 	{ "NPT without 1 GiB pages", &npt_format, false, false },
 	{ "NPT, types part pages", &npt_format, true, true },
+	{ "EPT", &ept_format, true, false },
+	{ "EPT without 1 GiB pages", &ept_format, false, false },
 };
 
 static bool has_1g(void)
@@ -57,6 +62,14 @@ static unsigned uniform(u64 hpa, unsigned level)
 static void begin(const struct variant *v)
 {
 	variant = v;
+	/* MTRRs as firmware sets them: all WB but holes, one off any 2 MiB border. */
+	default_type = TYPE_WB;
+	var_count = 2;
+	var[0].base = 3 * GiB;
+	var[0].mask = BITS(51, 30);
+	var[1].base = 5 * GiB + 0x10000;
+	var[1].mask = BITS(51, 16);
+	var[0].type = var[1].type = TYPE_UC;
 	format = *v->base;
 	format.has_1g = has_1g;
 	format.uniform = uniform;
@@ -520,6 +533,26 @@ static void test_npt_entries(void **state)
 	assert_int_equal(npt_format.prot(0x5065 | 1ull << 63), STAGE2_READ);
 }
 
+/* SDM, "EPT and Memory Typing": entries as the CPU reads them. */
+static void test_ept_entries(void **state)
+{
+	begin(&variants[3]);
+	assert_int_equal(ept_format.present, 7);
+	assert_int_equal(ept_format.leaf(0x123456000, 1, STAGE2_RWX), 0x123456037);
+	assert_int_equal(ept_format.leaf(0x40000000, 2, STAGE2_READ), 0x400000b1);
+	assert_int_equal(ept_format.leaf(3 * GiB, 3, STAGE2_READ | STAGE2_WRITE), 0xc0000083);
+	assert_int_equal(ept_format.leaf(5 * GiB + 0x10000, 1, STAGE2_RWX), 0x140010007);
+	assert_int_equal(ept_format.leaf(5 * GiB + 0x20000, 1, STAGE2_RWX), 0x140020037);
+	assert_int_equal(ept_format.table(0x7000), 0x7007);
+	assert_int_equal(ept_format.prot(0x5003), STAGE2_READ | STAGE2_WRITE);
+	/* A large page has one type: split where an MTRR begins or ends. */
+	assert_int_equal(ept_format.uniform(3 * GiB, 3), 3);
+	assert_int_equal(ept_format.uniform(5 * GiB, 3), 1);
+	assert_int_equal(ept_format.uniform(5 * GiB + 2 * MiB, 3), 2);
+	assert_int_equal(ept_format.uniform(6 * GiB, 3), 3);
+	finish();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -532,6 +565,7 @@ int main(void)
 		cmocka_unit_test(test_garbage_waits),
 		cmocka_unit_test(test_walk_ends),
 		cmocka_unit_test(test_npt_entries),
+		cmocka_unit_test(test_ept_entries),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -86,6 +86,7 @@ struct vcpu {
 	struct rcuwait wait;		/* the thread in RUN sleeps here */
 	struct hrtimer timer;		/* [r] */
 	unsigned long since;		/* [r] jiffies, when RUN was called */
+	unsigned long noted;		/* [r] jiffies, when RCU was told */
 	u64 deadline;			/* [r] host TSC */
 	u64 armed;			/* [a] the timer's, if it is armed */
 };

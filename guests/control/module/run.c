@@ -173,10 +173,15 @@ static int vcpu_enter(struct vcpu *v)
 	if (!(caps.features & JOIST_CAP_TIMER))
 		timer_arm(v);
 
-	/* As KVM does: the time is the guest's, and RCU need not wait. */
+	/*
+	 * As KVM does: the time is the guest's, and RCU need not wait.  The
+	 * tick ends every turn, so once a tick is as often as RCU looks.
+	 */
 	vtime_account_guest_enter();
-	if (!context_tracking_guest_enter())
+	if (!context_tracking_guest_enter() && v->noted != jiffies) {
+		v->noted = jiffies;
 		rcu_note_context_switch(false);
+	}
 	ret = hypercall(HC_RUN, &v->args);
 	context_tracking_guest_exit();
 

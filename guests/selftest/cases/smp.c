@@ -18,7 +18,7 @@ static void payload(const char *name, enum payload which, bool x2, u32 vcpus,
 	s->arg[1] = vcpus;
 	s->arg[2] = events;
 	s->arg[3] = random64();
-	s->arg[4] = us(30000000);
+	s->arg[4] = us(200000000);
 	s->arg[5] = us(300);
 	vm_payload(&vm, 0, which);
 	run_vcpus(&vm, cores);

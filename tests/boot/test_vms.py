@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Virtual machines under the Linux control VM, by joistctl and joist-vm.
+
+One boot serves all tests here.  Each leaves the pool as full as before.
+"""
+import glob
+import hashlib
+import json
+import os
+import re
+import subprocess
+import time
+
+import pytest
+
+import machine as m
+
+pytestmark = pytest.mark.xdist_group("vms")
+GUEST = "/usr/share/joist/guest"
+LINUX = f"-k {GUEST}/vmlinux -r {GUEST}/initrd"
+LINUX_MEM = "192M"
+
+
+@pytest.fixture(scope="module")
+def control(start_linux_module, tmp_path_factory):
+    guests = str(tmp_path_factory.mktemp("guests") / "guests.img")
+    files = []
+    for path in glob.glob(os.path.join(m.BUILD, "guests", "*")):
+        files += ["--file", f"{path}:/guests/{os.path.basename(path)}"]
+    subprocess.run([os.path.join(m.TOP, "guests/control/image/mkinitrd.py"),
+                    guests, "--bare", *files, "--program",
+                    os.path.join(m.BUILD, "ko_test") + ":/bin/ko_test"],
+                   check=True)
+    machine = start_linux_module("vms", more=[guests], cpus=4, mem=2560)
+    yield machine
+    machine.check_logs()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(control):
+    """The pool, the list of VMs and the processes are as before."""
+    before = pool_free(control)
+    yield
+    gone = wait(control, "! pidof joist-vm > /dev/null", 60)
+    if not gone:
+        # For the next test; this one has failed.
+        control.run("killall -9 joist-vm")
+        wait(control, "! pidof joist-vm > /dev/null")
+    assert gone, "a joist-vm is left"
+    assert status(control) == []
+    assert pool_free(control) == before
+    assert control.output("ls /dev/joist 2>/dev/null | wc -l") == "0"
+    found = m.BAD.search(control.output("dmesg"))
+    assert not found, f"in dmesg: {found.group(0)}"
+
+
+def ctl_json(control, command):
+    return json.loads(control.output(f"joistctl {command} --json"))
+
+
+def pool_free(control):
+    return ctl_json(control, "info")["pool_free"]
+
+
+def status(control):
+    return ctl_json(control, "status")
+
+
+def wait(control, condition, limit=m.LIMIT):
+    """Until a shell condition holds."""
+    end = time.monotonic() + limit
+    while control.run(condition)[0] != 0:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def said(control, name, text, times=1):
+    """Until the guest's serial log has this."""
+    assert wait(control, f"[ $(joistctl log {name} | grep -ac '{text}') "
+                f"-ge {times} ]"), \
+        f"{name} does not say {text}: {control.run(f'joistctl log {name}')}"
+
+
+def type_to(control, name, line):
+    control.run(f"printf '{line}\\r' | timeout 2 joistctl console {name} "
+                "> /dev/null")
+
+
+def start_linux_guest(control, name, cpus=1, more=""):
+    control.output(f"joistctl start {name} {LINUX} -m {LINUX_MEM} -c {cpus} "
+                   f"-a 'console=ttyS0 quiet no_timer_check "
+                   f"guest.name={name}' {more}")
+
+
+def vm(control, name):
+    return next(v for v in status(control) if v["name"] == name)
+
+
+def test_ko(control):
+    """joist.ko's own test: lives, memory, kills, random arguments."""
+    text = control.output("ko_test 50; rc=$?; true")
+    found = re.search(r"^ko_test: (\d+) passed, (\d+) failed$", text, re.M)
+    assert found and found.group(2) == "0" and int(found.group(1)) > 0, text
+    control.output("rmmod joist && modprobe joist gid=970")
+
+
+def test_exit_codes(control):
+    run = "joistctl run x -m 16M --debug-exit 0xf4 -k /guests/"
+    assert control.run(run + "exit") == (43, "hello\n")
+    assert control.run(run + "triple")[0] == 4
+
+
+def test_log_and_kill(control):
+    control.output("joistctl start spin -m 16M -k /guests/spin")
+    said(control, "spin", "hello")
+    assert vm(control, "spin")["state"] == "running"
+    assert control.run("joistctl start spin -m 16M -k /guests/exit")[0] != 0
+    control.output("(joistctl wait spin; echo $? > /tmp/code) & sleep 1; "
+                   "joistctl kill spin; wait")
+    assert control.output("cat /tmp/code") == "6"
+
+
+def test_pause_reset(control):
+    control.output("joistctl start spin -m 16M -k /guests/spin")
+    said(control, "spin", "hello")
+    control.output("joistctl pause spin")
+    assert wait(control, "joistctl status spin --json | grep -q paused")
+    control.output("joistctl unpause spin")
+    control.output("joistctl reset spin")
+    said(control, "spin", "hello", 2)
+    assert control.run("joistctl stop -f spin")[0] == 0
+
+
+@pytest.mark.parametrize("which", ["pid", "manager"])
+def test_kill_9(control, which):
+    control.output("joistctl start spin -m 64M -k /guests/spin")
+    said(control, "spin", "hello")
+    control.output(f"kill -9 {vm(control, 'spin')[which]}")
+
+
+def test_cycles(control):
+    """1,000 VMs created, run and destroyed."""
+    text = control.output(
+        "i=0; while [ $i -lt 1000 ]; do joistctl run c$i -m 8M "
+        "--debug-exit 0xf4 -k /guests/exit > /tmp/out; "
+        "[ $? = 43 ] || echo bad $i; i=$((i + 1)); done", 2 * m.LIMIT)
+    assert text == ""
+    assert control.output("cat /sys/module/joist/refcnt") == "0"
+
+
+def test_kill_at_random(control):
+    """200 times joist-vm is killed at some moment of its life."""
+    control.output(
+        "i=0; while [ $i -lt 200 ]; do joist-vm k$i -m 8M -k /guests/spin "
+        "> /dev/null 2>&1 & p=$!; "
+        "usleep $(($(od -An -N2 -tu2 /dev/urandom) * 2)); "
+        "kill -9 $p; wait $p; i=$((i + 1)); done; true", 2 * m.LIMIT)
+    assert wait(control, "! pidof joist-vm > /dev/null")
+    assert wait(control, "[ $(cat /sys/module/joist/refcnt) = 0 ]")
+
+
+def expected_sum(blocks, text):
+    size = blocks * 4096
+    line = (text + "\n").encode()
+    return hashlib.sha256((line * (size // len(line) + 1))[:size]).hexdigest()
+
+
+def test_four_linux_guests(control):
+    """At the same time; each computes, and the control VM answers."""
+    names = ["one", "two", "three", "four"]
+    for name in names:
+        start_linux_guest(control, name, cpus=2)
+    for name in names:
+        said(control, name, "guest: Linux .* on 2 CPUs")
+    for name in names:
+        type_to(control, name, f"sum4k 1024 {name}")
+        assert vm(control, name)["vcpus"] == 2
+    for name in names:
+        said(control, name, expected_sum(1024, name))
+    # A reboot keeps the VM; power-off ends it with 0.
+    type_to(control, "one", "reboot")
+    said(control, "one", "guest: Linux .* on 2 CPUs", 2)
+    assert vm(control, "one")["boots"] == 2
+    control.output("(joistctl wait one; echo $? > /tmp/code) &")
+    type_to(control, "one", "poweroff")
+    assert wait(control, "! joistctl status one > /dev/null 2>&1")
+    assert wait(control, "[ -s /tmp/code ]")
+    assert control.output("cat /tmp/code; rm /tmp/code") == "0"
+    for name in names[1:]:
+        control.output(f"joistctl kill {name}")
+
+
+def cpu_ticks(control, pid):
+    """User and system time of all of a process's threads."""
+    text = control.output(f"cut -d ' ' -f 14,15 /proc/{pid}/stat")
+    return sum(int(x) for x in text.split())
+
+
+def test_taskset_nice(control):
+    """A guest's virtual CPU is a thread like any other."""
+    pids = []
+    for name in ("nice", "mean"):
+        control.output(f"joistctl start {name} -m 16M -k /guests/spin")
+        said(control, name, "hello")
+        pids.append(vm(control, name)["pid"])
+        control.output(f"for t in /proc/{pids[-1]}/task/*; do "
+                       "taskset -p 4 ${t##*/}; done")
+    control.output(f"for t in /proc/{pids[0]}/task/*; do "
+                   "renice -n 19 -p ${t##*/}; done")
+    start = [cpu_ticks(control, pid) for pid in pids]
+    end = time.monotonic() + m.LIMIT
+    while True:
+        used = [cpu_ticks(control, p) - s for p, s in zip(pids, start)]
+        # Those that run are virtual CPUs; the others wait for work.
+        where = control.output("; ".join(
+            f"cut -d ' ' -f 3,39 /proc/{p}/task/*/stat | grep R" for p in pids))
+        assert set(where.splitlines()) == {"R 2"}
+        if sum(used) >= 600 or time.monotonic() > end:
+            break
+    assert sum(used) >= 600 and used[1] > 3 * used[0]
+    control.output("joistctl kill nice; joistctl kill mean")
+
+
+def test_hostile(control):
+    """A guest that tries everything ends in one of the documented ways."""
+    code, text = control.run("joistctl run h -m 16M --debug-exit 0xf4 "
+                             "--on-reboot=stop -k /guests/hostile 2>&1")
+    assert "ports" in text, text
+    assert code in (0, 3, 4, 10), (code, text)
+    # It may be started again, and others live.
+    assert control.run("joistctl run h -m 16M --debug-exit 0xf4 "
+                       "-k /guests/exit")[0] == 43
+
+
+BAD_STARTS = [
+    ("x -k /none", "/none"),
+    ("x -k /etc", "/etc"),
+    ("x -k /etc/passwd", "passwd"),
+    ("x -k /tmp/bz", "bz"),
+    ("x -k /tmp/elf", "elf"),
+    ("x -k /dev/null", "/dev/null"),
+    ("x", "kernel"),
+    ("x -k /guests/exit -r /none", "/none"),
+    ("x -k /guests/exit -m 1000000G", "1024000000 MiB"),
+    ("x -k /guests/exit -m 100G", "memory"),
+    ("x -k /guests/exit -m 0", "0"),
+    ("x -k /guests/exit -m big", "big"),
+    ("x -k /guests/exit -c 0", "virtual CPU"),
+    ("x -k /guests/exit -c 1000", "1000"),
+    ("x -k /guests/exit -c many", "many"),
+    ("'' -k /guests/exit", "name"),
+    ("a/b -k /guests/exit", "a/b"),
+    ("a" * 100 + " -k /guests/exit", "a" * 100),
+    ("x -k /guests/exit --frob", "frob"),
+    ("x y -k /guests/exit", "y"),
+]
+
+
+@pytest.mark.parametrize("args,names", BAD_STARTS,
+                         ids=[str(n) for n in range(len(BAD_STARTS))])
+def test_bad_start(control, args, names):
+    """One line that names the thing, an exit code, nothing left behind."""
+    control.output(f"head -c 1000000 {GUEST}/vmlinuz > /tmp/bz; "
+                   f"head -c 1000000 {GUEST}/vmlinux > /tmp/elf")
+    code, text = control.run(f"joistctl start {args} 2>&1 < /dev/null")
+    assert code in (2, 64), text
+    lines = text.splitlines()
+    assert len(lines) == 1 and names in lines[0], text
