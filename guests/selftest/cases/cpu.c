@@ -119,6 +119,19 @@ static void cpu_exceptions(void)
 	payload("exceptions", PL_exceptions);
 }
 
+/* Long mode with its enable bits in an unusual order. */
+static void cpu_lme(void)
+{
+	extern const u8 blob_lme32[], blob_lme32_end[];
+
+	vm_new(&vm, "lme", 1, GUEST_RAM);
+	vm_blob(&vm, 0, 32, blob_lme32, blob_lme32_end);
+	want_sync(&vm, 0, 1);
+	want_sync(&vm, 0, EFER_LME | EFER_LMA);
+	want_sync(&vm, 0, EFER_LME);
+	run_done(&vm, 0);
+}
+
 static u32 port_seen, port_exits;
 
 static bool port_device(struct vm *v, u32 vcpu, u32 exit)
@@ -184,6 +197,7 @@ const struct tcase cases_cpu[] = {
 	{ "cpu/single-step", cpu_step, 0 },
 	{ "cpu/privileged", cpu_privileged, 0 },
 	{ "cpu/privileged-user", cpu_privileged_user, 0 },
+	{ "cpu/long-mode-order", cpu_lme, 0 },
 	{ "cpu/exceptions", cpu_exceptions, 0 },
 	{ "cpu/ports", cpu_ports, 0 },
 	{ "cpu/hypercall", cpu_hypercall, 0 },

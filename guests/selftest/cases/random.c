@@ -181,6 +181,8 @@ static void random_edges(void)
 	for (nr = 0; nr < HC_COUNT; nr++) {
 		if (nr == HC_VERIFY)
 			continue;
+		if (option_number("verbose", 0))
+			print("# %s\n", hc_name(nr));
 		/* The data of xstate and log are not arguments. */
 		limit = hc_size(nr);
 		if (nr == HC_LOG)
@@ -198,6 +200,9 @@ static void random_edges(void)
 				plausible(nr, block);
 				memcpy(block + off, &edges[e],
 				       off % 8 || off + 8 > hc_size(nr) ? 4 : 8);
+				if (option_number("verbose", 0) > 1)
+					print("# %s %u: 0x%lx\n",
+					      hc_name(nr), off, edges[e]);
 				call(nr, block);
 				/* RUN with what WRITEREGS has let through. */
 				if (nr == HC_WRITEREGS || nr == HC_RESETCPU ||

@@ -231,6 +231,44 @@ END:
 .data:	db	"wxyz"
 	BLOB_END
 
+; Into compatibility mode and back, EFER.LME set before CR4.PAE and left set
+; behind it: legal, if not the order of the manuals.
+	BLOB	lme32, 32
+	mov	ecx, 0xc0000080
+	rdmsr
+	or	eax, 0x100
+	wrmsr
+	mov	eax, 1
+	out	SYNC, eax
+	xor	eax, eax
+	cpuid
+	mov	eax, cr4
+	or	eax, 0x20
+	mov	cr4, eax
+	mov	eax, 0x1000
+	mov	cr3, eax
+	mov	eax, cr0
+	or	eax, 0x80000000
+	mov	cr0, eax
+	jmp	.on
+.on:	mov	ecx, 0xc0000080
+	rdmsr
+	out	SYNC, eax		; LME and LMA
+	mov	eax, cr0
+	and	eax, 0x7fffffff
+	mov	cr0, eax
+	mov	eax, cr4
+	and	eax, ~0x20
+	mov	cr4, eax
+	mov	ecx, 0xc0000080
+	rdmsr
+	out	SYNC, eax		; LME
+	mov	al, 0
+	out	DONE, al
+.hang:	hlt
+	jmp	.hang
+	BLOB_END
+
 ; A hardware task switch by a far jump to a TSS.
 	BLOB	task32, 32
 	lgdt	[P(.gdtr)]
