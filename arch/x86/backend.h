@@ -23,6 +23,7 @@ struct stage2_format;
 struct svm_vcpu {
 	struct vmcb *vmcb;
 	u64 vmcb_pa;
+	u64 efer;		/* a guest's, as it sees it */
 	u64 asid_generation;	/* of the core it ran on last */
 	u32 asid_cpu;		/* 1 + that core */
 	bool nmi_blocked;	/* an NMI was injected, its IRET not yet seen */

@@ -208,6 +208,7 @@ static void svm_vcpu_reset(struct vcpu *v)
 	b->cr0 = CR0_CD | CR0_NW | CR0_ET;
 	b->cr2 = b->cr3 = b->cr4 = 0;
 	b->efer = EFER_SVME;
+	v->svm.efer = 0;
 	b->dr6 = DR6_INIT;
 	b->dr7 = DR7_INIT;
 	b->star = b->lstar = b->cstar = b->sfmask = b->kernel_gs_base = 0;
@@ -325,12 +326,26 @@ static u64 svm_reg_get(struct vcpu *v, enum vreg r)
 	case VREG_CR0: return b->cr0;
 	case VREG_CR3: return b->cr3;
 	case VREG_CR4: return b->cr4;
-	case VREG_EFER: return b->efer & ~EFER_SVME;
+	case VREG_EFER: return v->control ? b->efer & ~EFER_SVME : v->svm.efer;
 	case VREG_CPL: return b->cpl;
 	case VREG_GDTR_LIMIT: return b->gdtr.limit;
 	case VREG_IDTR_LIMIT: return b->idtr.limit;
 	default: return *field(b, r);
 	}
+}
+
+/*
+ * LME means nothing while paging is off, and a guest cannot turn paging on
+ * without an exit.  With it, but without PAE, QEMU's #VMEXIT fails to turn the
+ * host's paging back on.
+ */
+static void hide_lme(struct vcpu *v)
+{
+	struct vmcb *b = v->svm.vmcb;
+
+	b->efer = v->svm.efer | EFER_SVME;
+	if (!(b->cr0 & CR0_PG))
+		b->efer &= ~EFER_LME;
 }
 
 static void svm_reg_set(struct vcpu *v, enum vreg r, u64 val)
@@ -339,6 +354,7 @@ static void svm_reg_set(struct vcpu *v, enum vreg r, u64 val)
 
 	switch (r) {
 	case VREG_EFER:
+		v->svm.efer = val;
 		b->efer = val | EFER_SVME;
 		break;
 	case VREG_GDTR_LIMIT:
@@ -352,6 +368,8 @@ static void svm_reg_set(struct vcpu *v, enum vreg r, u64 val)
 	default:
 		*field(b, r) = val;
 	}
+	if (!v->control)
+		hide_lme(v);
 	/* What bears on translation: nothing old may be used. */
 	if (r == VREG_CR0 || r == VREG_CR3 || r == VREG_CR4 || r == VREG_EFER)
 		v->svm.asid_cpu = 0;
