@@ -449,6 +449,7 @@ PAYLOAD(smp_init)
 	volatile u32 *next = (volatile u32 *)(GUEST_SIPI +
 					      (sipi_next - sipi_code));
 	u64 alive, round;
+	u32 tries;
 
 	x2 = SHARE->arg[0];
 	ap_fn = init_ap;
@@ -461,10 +462,14 @@ PAYLOAD(smp_init)
 		apic_ipi_low(1, 5 << 8 | 1 << 14);
 		/* Not started by anything but SIPI. */
 		apic_ipi_low(1, 0x50);
-		delay(50000);
-		alive = SHARE->flag[ALIVE];
-		delay(200000);
-		CHECK_EQ(SHARE->flag[ALIVE], alive, "it runs on after INIT");
+		/* It may take a moment to reach the other core. */
+		for (tries = 0; tries < 1000; tries++) {
+			alive = SHARE->flag[ALIVE];
+			delay(200000);
+			if (SHARE->flag[ALIVE] == alive)
+				break;
+		}
+		CHECK(tries < 1000, "it runs on after INIT");
 		CHECK_EQ(SHARE->flag[RUNNING], round, "it starts without SIPI");
 		apic_ipi_low(1, 6 << 8 | 1 << 14 | GUEST_SIPI >> 12);
 		flag_wait(RUNNING, round + 1);
