@@ -328,6 +328,8 @@ void trap(struct frame *f)
 
 	if (!is_error_vector(f->vector) && f->vector != VEC_USER) {
 		c->irqs[f->vector]++;
+		if (f->vector == VEC_TIMER)
+			timer_stop();
 		if (f->vector != X_NMI && f->vector != VEC_SPURIOUS)
 			apic_write(0xb0, 0);
 		return;

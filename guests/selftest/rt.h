@@ -123,8 +123,11 @@ void apic_ipi(u32 cpu, u32 vector);
 void apic_nmi(u32 cpu);
 void apic_setup(void);
 void timer_calibrate(void);
-/* A physical interrupt (VEC_TIMER) at this TSC value; JOIST_NO_DEADLINE: none. */
+/* A physical interrupt (VEC_TIMER) at this TSC value, again and again until it
+ * is taken; JOIST_NO_DEADLINE: none. */
 void timer_arm(u64 tsc);
+void timer_once(u64 delta);		/* one, this many TSC ticks from now */
+void timer_stop(void);
 /* HLT until an interrupt comes, at most this long.  An emulator has more cores
  * to run than the machine it runs on: nobody should spin for long. */
 void nap(u64 ticks);

@@ -23,6 +23,7 @@
 #define APIC_TMCCT	0x390
 #define APIC_TDCR	0x3e0
 #define LVT_MASKED	BIT(16)
+#define LVT_PERIODIC	BIT(17)
 #define BASE_X2APIC	BIT(10)
 #define BASE_ENABLE	BIT(11)
 
@@ -217,20 +218,44 @@ void timer_calibrate(void)
 		ticks_scale = 1;
 }
 
+static u32 timer_ticks(u64 delta)
+{
+	delta = MIN(delta, 1ull << 40);
+	delta = (u64)(((unsigned __int128)delta * ticks_scale) >> 32) + 1;
+	return (u32)MIN(delta, 0xffffffffull);
+}
+
+static void timer_start(u32 mode, u64 delta)
+{
+	apic_write(APIC_LVT_TIMER, mode | VEC_TIMER);
+	apic_write(APIC_TMICT, timer_ticks(delta));
+}
+
+void timer_stop(void)
+{
+	apic_write(APIC_TMICT, 0);
+}
+
+void timer_once(u64 delta)
+{
+	timer_start(0, delta);
+}
+
+/*
+ * It repeats until it is taken, see trap(): QEMU with a thread per core loses
+ * an interrupt that arrives in the instant in which VMRUN finds V_IRQ set, for
+ * it changes the core's pending set without a lock there.
+ */
 void timer_arm(u64 tsc)
 {
-	u64 now = rdtsc(), delta, ticks;
+	u64 now = rdtsc(), delta = tsc > now ? tsc - now : 0;
 
 	if (tsc == ~0ull) {
-		apic_write(APIC_TMICT, 0);
+		timer_stop();
 		apic_write(APIC_LVT_TIMER, LVT_MASKED | VEC_TIMER);
 		return;
 	}
-	delta = tsc > now ? tsc - now : 1;
-	delta = MIN(delta, 1ull << 40);
-	ticks = (u64)(((unsigned __int128)delta * ticks_scale) >> 32) + 1;
-	apic_write(APIC_LVT_TIMER, VEC_TIMER);
-	apic_write(APIC_TMICT, MIN(ticks, 0xffffffffull));
+	timer_start(LVT_PERIODIC, MAX(delta, us(50)));
 }
 
 void nap(u64 ticks)

@@ -407,7 +407,7 @@ static void isolate_interrupts(void)
 			 "self-IPIs taken");
 	}
 	t = this_cpu()->irqs[VEC_TIMER];
-	timer_arm(rdtsc() + us(200));
+	timer_once(us(200));
 	while (this_cpu()->irqs[VEC_TIMER] == t)
 		sti_hlt();
 	n = this_cpu()->irqs[X_NMI];

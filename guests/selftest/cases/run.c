@@ -251,7 +251,7 @@ static void spin(u32 bits, const u8 *start, const u8 *end)
 	for (i = 0; i < 20; i++) {
 		irqs = this_cpu()->irqs[VEC_TIMER];
 		regs_read(&vm, 0, JOIST_REGS_GPR, &r1);
-		timer_arm(rdtsc() + us(500));
+		timer_once(us(500));
 		t = rdtsc();
 		CHECK_EQ(run_once(&vm, 0, &a), JOIST_EXIT_INTR, "exit");
 		CHECK(rdtsc() - t < us(2000000), "RUN came back after %lu us",
