@@ -140,6 +140,19 @@ def test_kill_9(control, which):
     control.output(f"kill -9 {vm(control, 'spin')[which]}")
 
 
+def test_unprivileged(control):
+    """Who is in group joist needs nothing more, who is not gets nothing."""
+    run = "joistctl run x -m 16M --debug-exit 0xf4 -k /guests/exit"
+    assert control.run(f"su joist -c '{run}'") == (43, "hello\n")
+    control.output("su joist -c 'joistctl start spin -m 16M -k /guests/spin'")
+    said(control, "spin", "hello")
+    for command in (run, "joistctl status", "joistctl kill spin"):
+        code, text = control.run(f"su nobody -s /bin/sh -c '{command}' 2>&1")
+        assert code != 0 and "group joist" in text
+    assert vm(control, "spin")["state"] == "running"
+    control.output("su joist -c 'joistctl kill spin'")
+
+
 def test_cycles(control):
     """1,000 VMs created, run and destroyed."""
     text = control.output(
