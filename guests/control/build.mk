@@ -16,8 +16,10 @@ ctl_usable	= $(foreach v,$(ctl_kernels),$(if $(and \
 KERNEL_VERSION	?= $(shell printf '%s\n' $(ctl_usable) | sort -V | tail -n 1)
 CTL_VMLINUZ	= /boot/vmlinuz-$(KERNEL_VERSION)
 
-# Linux's command line in the ISO; the last console is where init writes.
-CONTROL_ARGS	?= console=tty0 console=ttyS0,115200 quiet
+# Linux's command line in the ISO; the last console is where init writes.  The
+# image has no policy for the security modules left out, see doc/control-vm.md.
+CONTROL_ARGS	?= console=tty0 console=ttyS0,115200 quiet \
+			lsm=landlock,lockdown,yama
 # The hypervisor's, see doc/.
 TUNABLES	?=
 
