@@ -473,14 +473,16 @@ u32 vcpu_run(struct vcpu *v)
 	v->runs++;
 	v->wake = 0;
 	v->forward = JOIST_EXIT_NONE;
-	__atomic_store_n(&v->sleeping, 0, __ATOMIC_SEQ_CST);
+	/* The second store orders both before the look at what was posted. */
+	__atomic_store_n(&v->sleeping, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&v->on_cpu, c->id + 1, __ATOMIC_SEQ_CST);
-	if (complete_pending(v)) {
+	if (likely(v->pending.kind == PENDING_NONE) || complete_pending(v)) {
 		load_guest(c, v);
 		run_loop(c, v, flags);
 		unload_guest(c, v);
 	}
-	__atomic_store_n(&v->on_cpu, 0, __ATOMIC_SEQ_CST);
+	/* Who still sees it set asks this core in vain: what was posted stays. */
+	__atomic_store_n(&v->on_cpu, 0, __ATOMIC_RELEASE);
 	/* What joist.ko is told now is what it knows. */
 	v->deadline_told = host_deadline(v);
 	v->run->exit = v->forward;
