@@ -97,7 +97,7 @@ static void start_cores(void)
 {
 	u32 ids[MAX_CPUS], i, n = 0;
 
-	for (i = 0; i < acpi.cpus && n < MIN(params.maxcpu, (u32)MAX_CPUS); i++)
+	for (i = 0; i < acpi.cpus && n < params.maxcpu; i++)
 		if (acpi.apic_id[i] != cpus[0]->apic_id && n + 1 < params.maxcpu)
 			ids[n++] = acpi.apic_id[i];
 	if (n)

@@ -112,6 +112,7 @@ struct fetch_cache {
 struct backend {
 	const char *name;
 	u32 vendor;		/* JOIST_VENDOR_* */
+	u32 cpuid_call;		/* JOIST_CPUID_VMCALL or _VMMCALL */
 	const struct stage2_format *stage2;
 
 	/* Boot core: can this machine serve?  *why says what is missing; it stays

@@ -1024,6 +1024,7 @@ static void vmx_flush(struct vcpu *v)
 const struct backend vmx_backend = {
 	.name = "Intel VMX",
 	.vendor = JOIST_VENDOR_VMX,
+	.cpuid_call = JOIST_CPUID_VMCALL,
 	.stage2 = &ept_format,
 	.probe = vmx_probe,
 	.features = vmx_features,
