@@ -40,7 +40,7 @@ struct vmx_vcpu {
 	u64 eptp;
 	u64 rip, rsp, rflags;	/* what the VMCS holds */
 	u32 pin, proc, threshold;	/* the same */
-	u64 timer;		/* the same */
+	u64 timer;		/* written to it last */
 	u32 priority;		/* of the interrupt a window is wanted for */
 	u32 cpu;		/* 1 + core it ran on last */
 	u32 vpid_generation;	/* of that core */
@@ -112,6 +112,7 @@ struct fetch_cache {
 struct backend {
 	const char *name;
 	u32 vendor;		/* JOIST_VENDOR_* */
+	u32 cpuid_call;		/* JOIST_CPUID_VMCALL or _VMMCALL */
 	const struct stage2_format *stage2;
 
 	/* Boot core: can this machine serve?  *why says what is missing; it stays

@@ -117,9 +117,7 @@ static bool joist_leaf(struct vcpu *v, u32 leaf, struct cpuid *r)
 				     JOIST_CPUID_EDX };
 	else if (leaf == JOIST_CPUID_BASE + 1)
 		*r = (struct cpuid){ JOIST_ABI_VERSION,
-				     (backend->vendor == JOIST_VENDOR_VMX ? JOIST_CPUID_VMCALL
-									  : JOIST_CPUID_VMMCALL) |
-				     (v->control ? JOIST_CPUID_CONTROL : 0), 0, 0 };
+				     backend->cpuid_call | (v->control ? JOIST_CPUID_CONTROL : 0), 0, 0 };
 	else
 		return false;
 	return true;

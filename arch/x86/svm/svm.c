@@ -508,6 +508,7 @@ static void svm_flush(struct vcpu *v)
 const struct backend svm_backend = {
 	.name = "AMD SVM",
 	.vendor = JOIST_VENDOR_SVM,
+	.cpuid_call = JOIST_CPUID_VMMCALL,
 	.stage2 = &npt_format,
 	.probe = svm_probe,
 	.features = svm_features,
