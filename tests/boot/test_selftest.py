@@ -17,7 +17,7 @@ SOURCES = os.path.join(m.TOP, "guests", "selftest", "cases", "*.c")
 RUNS = {
     "q35-1": dict(elf=m.DEBUG, machine="q35", cpus=1, mem=1024),
     "q35-4": dict(elf=m.DEBUG, machine="q35", cpus=4, mem=1024),
-    "pc-2-release": dict(elf=m.RELEASE, machine="pc", cpus=2, mem=768),
+    "pc-2-release": dict(elf=m.RELEASE, machine="pc", cpus=2, mem=3072),
 }
 
 
