@@ -88,6 +88,7 @@ $(BUILD)/initrd.img: $(wildcard $(CTL_IMAGE)/*) $(CTL_KO) $(CTL_TOOLS) \
 		--kernel-version $(KERNEL_VERSION) \
 		--modules $(CTL_IMAGE)/modules.list --module $(CTL_KO) \
 		--file $(CTL_IMAGE)/init:/init \
+		--file /usr/share/seabios/bios-256k.bin:/usr/share/seabios/bios-256k.bin \
 		$(call ctl_etc,/etc,rc net-up autorun down udhcpc.script \
 			mdev.conf profile passwd group hostname) \
 		$(call ctl_etc,/usr/share/joist,$(notdir \
