@@ -32,6 +32,6 @@ $(UNIT_OUT)/test_%: tests/unit/test_%.c tests/unit/build.mk
 $(UNIT_OUT)/fuzz_%: tests/unit/fuzz_%.c tests/unit/build.mk
 	@mkdir -p $(@D)
 	clang $(UNIT_FLAGS) -fsanitize=fuzzer,address,undefined -MMD -MP \
-		-MT $@ -MF $@.d -o $@ $<
+		-MT $@ -MF $@.d -o $@ $< -lcmocka
 
 -include $(UNIT_TESTS:%=%.d) $(UNIT_FUZZERS:%=%.d)
