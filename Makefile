@@ -7,6 +7,7 @@
 #	make help	all targets
 #
 # Variables: CC=gcc|clang  DEBUG=1 (lock order, page ownership checks)
+#	     V=1 (show the commands)
 
 CC	:= $(if $(filter default,$(origin CC)),gcc,$(CC))
 NASM	?= nasm
@@ -31,6 +32,7 @@ ASMS	:= $(wildcard boot/*.asm arch/x86/*.asm arch/x86/svm/*.asm arch/x86/vmx/*.a
 OBJS	:= $(C_SRCS:%.c=$(OUT)/%.o) $(ASMS:%.asm=$(OUT)/%.asm.o)
 
 .DEFAULT_GOAL := all
+$(if $(V),,.SILENT:)
 .PHONY: all clean help
 all: $(ELF)
 
@@ -72,6 +74,7 @@ help:
 #H make clean           remove build/
 #H
 #H CC=gcc|clang         the compiler
+#H V=1                  show every command
 #H DEBUG=1              build/joist-debug.elf: checks locks and page owners
 #H TUNABLES='...'       the hypervisor's command line in the ISO, see doc/tunables.md
 #H CONTROL_ARGS='...'   the control VM's, see doc/control-vm.md

@@ -6,6 +6,7 @@
  * are written as a user would write them and go through the same setters.
  */
 #include "boot/param.h"
+#include "arch/x86/cpu.h"
 #include "core/errno.h"
 #include "core/string.h"
 
@@ -180,8 +181,8 @@ static int set_maxcpu(struct params *p, const char *s, const char **why)
 
 	if (!take_number(&s, ~0ull, &v) || *s)
 		return reject(why, not_a_number);
-	if (!v || v > PARAM_CPUS)
-		return reject(why, "not a number from 1 to 256");
+	if (!v || v > MAX_CPUS)
+		return reject(why, "not a number from 1 to 64");
 	p->maxcpu = v;
 	return 0;
 }
@@ -208,53 +209,9 @@ static int on_off(const char *s, bool *on, const char **why)
 	return 0;
 }
 
-static int set_iommu(struct params *p, const char *s, const char **why)
-{
-	return on_off(s, &p->iommu, why);
-}
-
 static int set_vid(struct params *p, const char *s, const char **why)
 {
 	return on_off(s, &p->vid, why);
-}
-
-/* bus/slot/function in decimal, as bhyve has them. */
-static bool take_bdf(const char **s, u16 *bdf)
-{
-	u64 bus, slot, func;
-
-	if (!take_number(s, 255, &bus) || !take(s, "/") ||
-	    !take_number(s, 31, &slot) || !take(s, "/") ||
-	    !take_number(s, 7, &func))
-		return false;
-	*bdf = PCI_BDF(bus, slot, func);
-	return true;
-}
-
-/* Adds to the list: three tunables, and repeated ones, make one list. */
-static int set_pptdevs(struct params *p, const char *s, const char **why)
-{
-	u32 n = p->ppts, i;
-	u16 bdf;
-
-	for (;;) {
-		while (*s == ' ' || *s == '\t' || *s == ',')
-			s++;
-		if (!*s)
-			break;
-		if (!take_bdf(&s, &bdf) ||
-		    (*s && *s != ' ' && *s != '\t' && *s != ','))
-			return reject(why, "not a list of BUS/SLOT/FUNCTION");
-		for (i = 0; i < n && p->ppt[i] != bdf; i++)
-			;
-		if (i < n)
-			continue;
-		if (n == PARAM_PPTS)
-			return reject(why, "more than 64 devices");
-		p->ppt[n++] = bdf;
-	}
-	p->ppts = n;
-	return 0;
 }
 
 static const struct param_row {
@@ -264,12 +221,8 @@ static const struct param_row {
 	{ "control_mem=", "0",            set_control_mem },
 	{ "console=",     "com1,screen",  set_console },
 	{ "loglvl=",      "info",         set_loglvl },
-	{ "maxcpu=",      "256",          set_maxcpu },
+	{ "maxcpu=",      "64",           set_maxcpu },
 	{ "panic=",       "halt",         set_panic },
-	{ "iommu=",       "on",           set_iommu },
-	{ "pptdevs=",     "",             set_pptdevs },
-	{ "pptdevs2=",    "",             set_pptdevs },
-	{ "pptdevs3=",    "",             set_pptdevs },
 	{ "vid=",         "on",           set_vid },
 };
 

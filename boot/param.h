@@ -9,12 +9,7 @@
 
 #define PARAM_WORD		512	/* bytes of one word, with its NUL */
 #define PARAM_UARTS		4
-#define PARAM_PPTS		64
-#define PARAM_CPUS		256
 #define PARAM_PANIC_HALT	(~0u)
-
-#define PCI_BDF(bus, slot, func) \
-	((u16)((bus) << 8 | (slot) << 3 | (func)))
 
 struct param_uart {
 	u16 port;
@@ -27,12 +22,9 @@ struct params {
 	struct param_uart uart[PARAM_UARTS];
 	bool screen;			/* ... and the screen */
 	u32 loglvl;			/* 0 error, 1 warn, 2 info, 3 debug */
-	u32 maxcpu;			/* cores to use, 1..PARAM_CPUS */
+	u32 maxcpu;			/* cores to use, 1..MAX_CPUS */
 	u32 panic;			/* seconds to reboot, or PARAM_PANIC_HALT */
-	bool iommu;
 	bool vid;			/* use virtual-interrupt delivery */
-	u32 ppts;			/* devices of all three pptdevs lists */
-	u16 ppt[PARAM_PPTS];		/* PCI_BDF() */
 };
 
 /*

@@ -230,7 +230,7 @@ void panic(const char *fmt, ...)
 	smp_stop_others();
 	spin_bust(&log_lock);
 	quiet = false;
-	emit("\n");
+	emit("\njoist: panic\n");
 	line(LOG_ERROR, fmt, ap);
 	va_end(ap);
 	cpu_stop_machine();

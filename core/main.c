@@ -97,7 +97,7 @@ static void start_cores(void)
 {
 	u32 ids[MAX_CPUS], i, n = 0;
 
-	for (i = 0; i < acpi.cpus && n < MIN(params.maxcpu, (u32)MAX_CPUS); i++)
+	for (i = 0; i < acpi.cpus && n < params.maxcpu; i++)
 		if (acpi.apic_id[i] != cpus[0]->apic_id && n + 1 < params.maxcpu)
 			ids[n++] = acpi.apic_id[i];
 	if (n)
@@ -194,9 +194,9 @@ void boot_main(u32 magic, u64 mbi, u64 image_base)
 	cpu_init(cpu_alloc(0, apic_id()));
 	cpus[0]->online = cpu_count = 1;
 	read_firmware();
+	enable(cpus[0]);
 	guest_features_init();
 	xstate_setup();
-	enable(cpus[0]);
 	control_load(&boot_info);
 	start_cores();
 	forbidden_init();

@@ -50,6 +50,7 @@ CTL_KO_SRC	:= $(wildcard $(CTL)/module/*.[ch]) $(CTL)/module/Kbuild \
 $(CTL_KO): $(CTL_KO_SRC)
 	$(ctl_need_kernel)
 	@mkdir -p $(@D)
+	@echo "MAKE $@"
 	ln -sf $(foreach f,$(CTL_KO_SRC),$(abspath $(f))) $(@D)/
 	$(MAKE) -C /lib/modules/$(KERNEL_VERSION)/build M=$(abspath $(@D)) \
 		CC=gcc W=1 modules
@@ -62,6 +63,7 @@ module: $(CTL_KO)
 $(BUILD)/guest.img: $(CTL_IMAGE)/mkinitrd.py $(wildcard $(CTL_IMAGE)/guest*)
 	$(ctl_need_kernel)
 	@mkdir -p $(@D)
+	@echo "MAKE $@"
 	$(CTL_IMAGE)/mkinitrd.py $@ --kernel-version $(KERNEL_VERSION) \
 		--modules $(CTL_IMAGE)/guest.list \
 		--program /sbin/mke2fs:/sbin/mkfs.ext4 \
@@ -74,6 +76,7 @@ $(BUILD)/guest.img: $(CTL_IMAGE)/mkinitrd.py $(wildcard $(CTL_IMAGE)/guest*)
 $(BUILD)/vmlinux: $(CTL_IMAGE)/vmlinux.py $(CTL_VMLINUZ)
 	$(ctl_need_kernel)
 	@mkdir -p $(@D)
+	@echo "MAKE $@"
 	$(CTL_IMAGE)/vmlinux.py $(CTL_VMLINUZ) $@
 
 # The live image.
@@ -84,6 +87,7 @@ ctl_etc		= $(foreach f,$(2),--file $(CTL_IMAGE)/$(f):$(1)/$(f))
 $(BUILD)/initrd.img: $(wildcard $(CTL_IMAGE)/*) $(CTL_KO) $(CTL_TOOLS) \
 		$(BUILD)/guest.img $(BUILD)/vmlinux $(CTL_VMLINUZ)
 	$(ctl_need_kernel)
+	@echo "MAKE $@"
 	$(CTL_IMAGE)/mkinitrd.py $@ --compress zstd \
 		--kernel-version $(KERNEL_VERSION) \
 		--modules $(CTL_IMAGE)/modules.list --module $(CTL_KO) \
@@ -101,11 +105,13 @@ $(BUILD)/initrd.img: $(wildcard $(CTL_IMAGE)/*) $(CTL_KO) $(CTL_TOOLS) \
 # joist.ko's test, to be appended to the live image: it runs and powers off.
 $(BUILD)/ko_test: tests/boot/ko/ko_test.c $(CTL)/joist_ioctl.h include/joist.h
 	@mkdir -p $(@D)
+	@echo "MAKE $@"
 	gcc -O2 -Wall -Wextra -Werror -static -pthread -Iinclude -I$(CTL) \
 		-o $@ $<
 
 $(BUILD)/ko_test.img: $(BUILD)/ko_test $(CTL_IMAGE)/mkinitrd.py \
 		tests/boot/ko/autorun
+	@echo "MAKE $@"
 	$(CTL_IMAGE)/mkinitrd.py $@ --bare --program $<:/bin/ko_test \
 		--file tests/boot/ko/autorun:/joist-autorun
 
@@ -113,6 +119,7 @@ $(BUILD)/ko_test.img: $(BUILD)/ko_test $(CTL_IMAGE)/mkinitrd.py \
 $(BUILD)/joist.iso: $(ELF) $(BUILD)/initrd.img $(CTL_VMLINUZ) \
 		grub.cfg tests/boot/mkiso
 	$(ctl_need_kernel)
+	@echo "MAKE $@"
 	tests/boot/mkiso $@ --elf $(ELF) --timeout 1 \
 		--control $(CTL_VMLINUZ) --control-args '$(CONTROL_ARGS)' \
 		--initrd $(BUILD)/initrd.img --tunables '$(TUNABLES)'

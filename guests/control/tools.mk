@@ -19,6 +19,7 @@ tools: $(TOOLS_OUT)/joist-vm $(TOOLS_OUT)/joistctl
 
 $(TOOLS_OUT)/obj/%.o: $(TOOLS_DIR)/%.c
 	@mkdir -p $(@D)
+	@echo "MAKE $@"
 	$(TOOLS_CC) $(TOOLS_CFLAGS) -c -o $@ $<
 
 $(TOOLS_OUT)/joist-vm: $(call tools_obj,$(JOIST_VM_SRC))

@@ -27,10 +27,12 @@ selftest: build/selftest.elf
 
 $(SELFTEST_OUT)/%.o: $(SELFTEST)/%.c $(SELFTEST)/build.mk
 	@mkdir -p $(@D)
+	@echo "MAKE $@"
 	$(SELFTEST_CC) $(SELFTEST_CFLAGS) -c -o $@ $<
 
 $(SELFTEST_OUT)/payload/head.o: $(SELFTEST)/payload/head.asm $(SELFTEST)/isr.inc
 	@mkdir -p $(@D)
+	@echo "MAKE $@"
 	nasm -f elf64 -I $(SELFTEST)/ -o $@ $<
 
 $(SELFTEST_OUT)/payload.elf: $(SELFTEST)/payload/payload.ld \
@@ -47,6 +49,7 @@ $(SELFTEST_OUT)/entry.o: $(SELFTEST)/entry.asm $(SELFTEST)/isr.inc \
 
 $(SELFTEST_OUT)/blobs.o: $(SELFTEST)/payload/blobs.asm
 	@mkdir -p $(@D)
+	@echo "MAKE $@"
 	nasm -f elf64 -o $@ $<
 
 build/selftest.elf: $(SELFTEST)/selftest.ld $(SELFTEST_OUT)/entry.o \

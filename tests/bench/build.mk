@@ -12,10 +12,12 @@ BENCH_CFLAGS	:= -std=gnu11 -O2 -g -Wall -Wextra -Werror -ffreestanding \
 
 $(BENCH_OUT)/guest.o: $(BENCH)/guest/guest.c guests/selftest/insn.h
 	@mkdir -p $(@D)
+	@echo "MAKE $@"
 	$(CC) $(BENCH_CFLAGS) -c -o $@ $<
 
 $(BENCH_OUT)/head.o: $(BENCH)/guest/head.asm
 	@mkdir -p $(@D)
+	@echo "MAKE $@"
 	$(NASM) -f elf64 -o $@ $<
 
 $(BENCH_OUT)/guest.elf: $(BENCH)/guest/guest.ld $(BENCH_OUT)/head.o \
@@ -26,10 +28,12 @@ $(BENCH_OUT)/guest.elf: $(BENCH)/guest/guest.ld $(BENCH_OUT)/head.o \
 
 $(BENCH_OUT)/now $(BENCH_OUT)/e9: $(BENCH_OUT)/%: $(BENCH)/%.c
 	@mkdir -p $(@D)
+	@echo "MAKE $@"
 	gcc -O2 -Wall -Wextra -Werror -static -o $@ $<
 
 $(BENCH_OUT)/bench-vm: $(BENCH)/vm.c $(TOOLS_LIB_SRC)
 	@mkdir -p $(@D)
+	@echo "MAKE $@"
 	gcc -O2 -Wall -Wextra -Werror -static -I. -Iinclude -o $@ $^
 
 $(BENCH_OUT)/initrd.img: $(BENCH)/init $(BENCH_OUT)/now $(BENCH_OUT)/bench-vm \
@@ -47,10 +51,12 @@ $(BENCH_OUT)/initrd.img: $(BENCH)/init $(BENCH_OUT)/now $(BENCH_OUT)/bench-vm \
 # The same for KVM, appended: a minimal user space and the modules.
 $(BENCH_OUT)/bench-kvm: $(BENCH)/kvm.c
 	@mkdir -p $(@D)
+	@echo "MAKE $@"
 	gcc -O2 -Wall -Wextra -Werror -static -o $@ $<
 
 $(BENCH_OUT)/modules.list:
 	@mkdir -p $(@D)
+	@echo "MAKE $@"
 	printf '%s\n' kvm-amd kvm-intel > $@
 
 $(BENCH_OUT)/kvm.img: $(BENCH_OUT)/bench-kvm $(BENCH_OUT)/modules.list \

@@ -20,6 +20,7 @@ BOOT_GUESTS	:= $(patsubst tests/boot/guests/%.asm,$(BUILD)/guests/%, \
 
 $(BUILD)/guests/%: tests/boot/guests/%.asm tests/boot/guests/elf.inc
 	@mkdir -p $(@D)
+	@echo "MAKE $@"
 	nasm -f bin -w+error -I tests/boot/guests/ -o $@ $<
 
 # A machine without Debian's kernel has other prerequisites than one with it,

@@ -31,7 +31,7 @@ LINUX_ARGS = "console=tty0 console=ttyS0,115200 quiet no_timer_check"
 OVMF = ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd")
 
 # What must not be in any log.
-BAD = re.compile(r"^.*(joist: panic|Kernel panic|BUG: |\bOops\b|WARNING: CPU|"
+BAD = re.compile(r"^.*(joist: panic|joist: E: |Kernel panic|BUG: |\bOops\b|WARNING: CPU|"
                  r"Call Trace|general protection fault|soft lockup|"
                  r"detected stall|hung_task).*$", re.M)
 
@@ -161,7 +161,7 @@ class Machine:
             command += ["-drive", f"if=none,id=stick,format=raw,file={iso},"
                         "snapshot=on", "-device", "qemu-xhci,id=bootusb",
                         "-device", "usb-storage,bus=bootusb.0,drive=stick,"
-                        "bootindex=0"]
+                        "removable=on,bootindex=0"]
         for port in ("console", "agent", "qmp"):
             command += ["-chardev", f"socket,id={port},server=on,wait=off,"
                         f"path={self.tmp}/{port}"]

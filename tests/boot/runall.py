@@ -21,7 +21,7 @@ def count(line):
     return found["passed"], found["failed"] + found["error"]
 
 
-def run(target):
+def run(target, bad):
     command = [os.environ.get("MAKE", "make"), "--no-print-directory", target]
     last = (0, 0)
     start = time.monotonic()
@@ -32,6 +32,8 @@ def run(target):
             sys.stdout.write(line)
             sys.stdout.flush()
             last = count(line) or last
+            if re.match(r"(FAILED |ERROR |FAIL |make.*Error )", line):
+                bad.append(f"{target}: {line}")
     passed, failed = last
     if not failed and (child.returncode != 0 or not passed):
         failed = 1
@@ -41,9 +43,12 @@ def run(target):
 
 
 def main():
-    results = [run(target) for target in sys.argv[1:]]
+    bad = []
+    results = [run(target, bad) for target in sys.argv[1:]]
     passed = sum(r[0] for r in results)
     failed = sum(r[1] for r in results)
+    # Once more, where a reader of a long log looks first.
+    sys.stdout.writelines(bad)
     print(f"{passed} passed, {failed} failed")
     sys.exit(1 if failed or not passed else 0)
 

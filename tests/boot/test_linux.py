@@ -11,15 +11,16 @@ import pytest
 import machine as m
 
 MIB = 1 << 20
-# machine, firmware, cores, MiB of RAM, hypervisor, MiB per disk and NIC.
+# machine, firmware, medium, cores, MiB of RAM, hypervisor, MiB per disk and
+# NIC.
 MACHINES = [
-    ("q35", "bios", 2, 1024, m.RELEASE, 64),
-    ("q35", "uefi", 4, 16384, m.DEBUG, 4),
-    ("pc", "bios", 8, 768, m.DEBUG, 4),
-    ("pc", "uefi", 1, 4096, m.RELEASE, 4),
-    ("pc", "bios", 4, 16384, m.RELEASE, 4),
-    ("q35", "uefi", 8, 768, m.RELEASE, 4),
-    ("q35", "bios", 1, 4096, m.DEBUG, 4),
+    ("q35", "bios", "cd", 2, 1024, m.RELEASE, 64),
+    ("q35", "uefi", "cd", 4, 16384, m.DEBUG, 4),
+    ("pc", "bios", "cd", 8, 768, m.DEBUG, 4),
+    ("pc", "uefi", "usb", 1, 4096, m.RELEASE, 4),
+    ("pc", "bios", "cd", 4, 16384, m.RELEASE, 4),
+    ("q35", "uefi", "cd", 8, 768, m.RELEASE, 4),
+    ("q35", "bios", "usb", 1, 4096, m.DEBUG, 4),
 ]
 DISKS = ("nvme", "ahci", "virtio-blk", "usb")
 NICS = {"e1000": "e1000", "e1000e": "e1000e", "virtio-net-pci": "virtio_net"}
@@ -62,12 +63,14 @@ def block_devices(machine):
     """The name in /dev of the disk of each kind, by its driver."""
     text = machine.output("for d in /sys/block/*/device; do "
                           "echo $d $(readlink -f $d); done")
+    boot_media = machine.output("cd /sys/block; grep -l 1 */removable").split()
+    boot_media = [path.split("/")[0] for path in boot_media]
     found = {}
     for line in text.splitlines():
         name, path = re.match(r"/sys/block/(\S+)/device (\S+)", line).groups()
         for kind, sign in (("nvme", "/nvme/"), ("usb", "/usb"),
                            ("virtio-blk", "/virtio"), ("ahci", "/ata")):
-            if sign in path and not name.startswith("sr"):
+            if sign in path and name not in boot_media:
                 found[kind] = "/dev/" + name
                 break
     return found
@@ -183,13 +186,13 @@ def check_log(machine):
 
 
 @pytest.mark.parametrize(
-    "kind,firmware,cpus,mem,elf,mib", MACHINES,
-    ids=[f"{r[0]}-{r[1]}-{r[2]}-{r[3]}" for r in MACHINES])
-def test_machine(start_linux, served, tmp_path, kind, firmware, cpus, mem,
-                 elf, mib):
+    "kind,firmware,media,cpus,mem,elf,mib", MACHINES,
+    ids=["-".join(str(word) for word in r[:5]) for r in MACHINES])
+def test_machine(start_linux, served, tmp_path, kind, firmware, media, cpus,
+                 mem, elf, mib):
     machine = start_linux(
         f"linux-{kind}-{firmware}-{cpus}-{mem}", elf=elf, machine=kind,
-        firmware=firmware, cpus=cpus, mem=mem,
+        firmware=firmware, media=media, cpus=cpus, mem=mem,
         extra=disk_devices(tmp_path, kind, mib) + nic_devices())
     check_cpus(machine, cpus)
     assert info(machine)["pool_total"] > 0

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Machines that cannot serve, boot media that are broken, boot tunables."""
+"""Machines that cannot serve, broken boot media, boot tunables, panics."""
 import glob
 import importlib.util
 import os
 import re
+import subprocess
 import time
 
 import pytest
@@ -192,3 +193,41 @@ def test_console_com2(start):
     machine = selftest(start, "console-com2", "console=com2")
     assert "joist:" not in machine.console.text
     assert re.search(r"^joist: Joist \d", machine.agent.text, re.M)
+
+
+def broken_elf(symbol, tmp_path):
+    """The hypervisor with an undefined instruction where a function starts."""
+    text = subprocess.check_output(["nm", m.RELEASE], text=True)
+    addr = int(re.search(rf"^(\S+) t {symbol}$", text, re.M | re.I).group(1),
+               16)
+    text = subprocess.check_output(["readelf", "-lW", m.RELEASE], text=True)
+    for row in re.findall(r"LOAD +" + r"(\S+) +" * 4, text):
+        offset, base, _, size = (int(word, 16) for word in row)
+        if base <= addr < base + size:
+            break
+    with open(m.RELEASE, "rb") as f:
+        data = bytearray(f.read())
+    at = addr - base + offset
+    data[at:at + 2] = b"\x0f\x0b"
+    path = str(tmp_path / "broken.elf")
+    with open(path, "wb") as f:
+        f.write(data)
+    return path, addr
+
+
+@pytest.mark.parametrize("tunable", ["panic=halt", "panic=1"])
+def test_panic(start, tmp_path, tunable):
+    """A fault of its own is reported whole, and then what panic= says."""
+    elf, addr = broken_elf("hc_version", tmp_path)
+    machine = start("panic-" + tunable[6:], elf=elf, control=m.SELFTEST,
+                    tunables=tunable, cpus=4, extra=["-no-reboot"])
+    machine.expect(r"^joist: panic$")
+    rip = machine.expect(r"^joist: E: core 0: exception 6, .* rip (\w+),")
+    assert int(rip.group(1), 16) == addr
+    machine.expect(r"^rax \w+ rbx .*\n")
+    if tunable == "panic=halt":
+        wait_halted(machine)
+        assert machine.qemu.poll() is None
+    else:
+        assert machine.wait_exit() == 0		# -no-reboot: by a reset
+    assert "selftest:" not in machine.console.text

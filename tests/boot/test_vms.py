@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Virtual machines under the Linux control VM, by joistctl and joist-vm.
 
-One boot serves all tests here.  Each leaves the pool as full as before.
+One boot serves all tests here.  Each leaves the pool as full as before, and
+nothing in joist.ko.
 """
 import glob
 import hashlib
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.xdist_group("vms")
 GUEST = "/usr/share/joist/guest"
 LINUX = f"-k {GUEST}/vmlinux -r {GUEST}/initrd"
 LINUX_MEM = "192M"
+OBJECTS = "/sys/module/joist/parameters/objects"
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,7 @@ def control(start_linux_module, tmp_path_factory):
 def nothing_left(control):
     """The pool, the list of VMs and the processes are as before."""
     before = pool_free(control)
+    objects = control.output(f"cat {OBJECTS}")
     yield
     gone = wait(control, "! pidof joist-vm > /dev/null", 60)
     if not gone:
@@ -49,6 +52,10 @@ def nothing_left(control):
     assert gone, "a joist-vm is left"
     assert status(control) == []
     assert pool_free(control) == before
+    # A device node goes when the last look at it in sysfs has ended.
+    assert wait(control, f"[ $(cat {OBJECTS}) = {objects} ]", 60), \
+        f"joist.ko's memory: {objects} before, " + \
+        control.output(f"cat {OBJECTS}")
     assert control.output("ls /dev/joist 2>/dev/null | wc -l") == "0"
     found = m.BAD.search(control.output("dmesg"))
     assert not found, f"in dmesg: {found.group(0)}"
@@ -138,6 +145,19 @@ def test_kill_9(control, which):
     control.output("joistctl start spin -m 64M -k /guests/spin")
     said(control, "spin", "hello")
     control.output(f"kill -9 {vm(control, 'spin')[which]}")
+
+
+def test_unprivileged(control):
+    """Who is in group joist needs nothing more, who is not gets nothing."""
+    run = "joistctl run x -m 16M --debug-exit 0xf4 -k /guests/exit"
+    assert control.run(f"su joist -c '{run}'") == (43, "hello\n")
+    control.output("su joist -c 'joistctl start spin -m 16M -k /guests/spin'")
+    said(control, "spin", "hello")
+    for command in (run, "joistctl status", "joistctl kill spin"):
+        code, text = control.run(f"su nobody -s /bin/sh -c '{command}' 2>&1")
+        assert code != 0 and "group joist" in text
+    assert vm(control, "spin")["state"] == "running"
+    control.output("su joist -c 'joistctl kill spin'")
 
 
 def test_cycles(control):

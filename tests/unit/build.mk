@@ -26,11 +26,13 @@ test-unit: $(UNIT_TESTS) $(UNIT_FUZZERS)
 
 $(UNIT_OUT)/test_%: tests/unit/test_%.c tests/unit/build.mk
 	@mkdir -p $(@D)
+	@echo "MAKE $@"
 	gcc $(UNIT_FLAGS) -fsanitize=address,undefined -MMD -MP -MT $@ \
 		-MF $@.d -o $@ $< -lcmocka
 
 $(UNIT_OUT)/fuzz_%: tests/unit/fuzz_%.c tests/unit/build.mk
 	@mkdir -p $(@D)
+	@echo "MAKE $@"
 	clang $(UNIT_FLAGS) -fsanitize=fuzzer,address,undefined -MMD -MP \
 		-MT $@ -MF $@.d -o $@ $< -lcmocka
 

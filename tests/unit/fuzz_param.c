@@ -15,7 +15,7 @@ static void complain(void *ctx, const char *word, const char *why)
 
 static const char line[] =
 	"control_mem=512M console=com1:9600,0x2f8,screen loglvl=debug maxcpu=4 "
-	"panic=10 iommu=off vid=off \"pptdevs=2/0/0 3/31/7\" pptdevs2=1/2/3 "
+	"panic=10 vid=off \"panic=5\" "
 	"maxcpu=0x10 panic=halt console=none";
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -35,9 +35,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		must(p.uart[i].baud >= UART_BAUD_MIN && UART_CLOCK % p.uart[i].baud == 0);
 	}
 	must(p.loglvl <= 3);
-	must(p.maxcpu && p.maxcpu <= PARAM_CPUS);
+	must(p.maxcpu && p.maxcpu <= MAX_CPUS);
 	must(p.panic <= PANIC_MAX || p.panic == PARAM_PANIC_HALT);
-	must(p.ppts <= PARAM_PPTS);
 	free(text);
 	return 0;
 }

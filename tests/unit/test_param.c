@@ -53,10 +53,6 @@ static void refused(const char *word, const char *why)
 	assert_int_equal(complaints, 1);
 	assert_string_equal(bad_word, word);
 	assert_string_equal(bad_why, why);
-	/* Compared by what counts: a list's unused places may differ. */
-	assert_int_equal(p.ppts, def.ppts);
-	memset(p.ppt, 0, sizeof(p.ppt));
-	memset(def.ppt, 0, sizeof(def.ppt));
 	assert_memory_equal(&p, &def, sizeof(p));
 }
 
@@ -71,11 +67,9 @@ static void test_defaults(void **state)
 	assert_int_equal(p.uart[0].baud, 115200);
 	assert_true(p.screen);
 	assert_int_equal(p.loglvl, 2);
-	assert_int_equal(p.maxcpu, 256);
+	assert_int_equal(p.maxcpu, 64);
 	assert_int_equal(p.panic, PARAM_PANIC_HALT);
-	assert_true(p.iommu);
 	assert_true(p.vid);
-	assert_int_equal(p.ppts, 0);
 }
 
 static void test_all_defaults_are_valid(void **state)
@@ -93,7 +87,7 @@ static void test_together(void **state)
 	(void)state;
 
 	good("  control_mem=512M console=com2:9600,screen\tloglvl=3 maxcpu=4 "
-	     "panic=10 iommu=off vid=off pptdevs=2/0/0 ");
+	     "panic=10 vid=off ");
 	assert_int_equal(p.control_mem, 512 * MiB);
 	assert_int_equal(p.uarts, 1);
 	assert_int_equal(p.uart[0].port, 0x2f8);
@@ -102,10 +96,7 @@ static void test_together(void **state)
 	assert_int_equal(p.loglvl, 3);
 	assert_int_equal(p.maxcpu, 4);
 	assert_int_equal(p.panic, 10);
-	assert_false(p.iommu);
 	assert_false(p.vid);
-	assert_int_equal(p.ppts, 1);
-	assert_int_equal(p.ppt[0], 0x0200);
 
 	/* The last one counts. */
 	good("maxcpu=4 maxcpu=5");
@@ -213,10 +204,10 @@ static void test_small_ones(void **state)
 
 	good("maxcpu=1");
 	assert_int_equal(p.maxcpu, 1);
-	good("maxcpu=256");
-	refused("maxcpu=0", "not a number from 1 to 256");
-	refused("maxcpu=257", "not a number from 1 to 256");
-	refused("maxcpu=4294967297", "not a number from 1 to 256");
+	good("maxcpu=64");
+	refused("maxcpu=0", "not a number from 1 to 64");
+	refused("maxcpu=65", "not a number from 1 to 64");
+	refused("maxcpu=4294967297", "not a number from 1 to 64");
 	refused("maxcpu=", "not a number");
 	refused("maxcpu=4x", "not a number");
 	refused("maxcpu=all", "not a number");
@@ -231,8 +222,7 @@ static void test_small_ones(void **state)
 	refused("panic=", bad_panic);
 	refused("panic=halts", bad_panic);
 
-	refused("iommu=", "neither on nor off");
-	refused("iommu=yes", "neither on nor off");
+	refused("vid=", "neither on nor off");
 	refused("vid=1", "neither on nor off");
 	refused("vid=onn", "neither on nor off");
 }
@@ -247,60 +237,11 @@ static void test_unknown(void **state)
 	refused("MAXCPU=4", none);
 	refused("quiet", none);
 	refused("=", none);
-	refused("pptdevs4=1/0/0", none);
+	refused("pptdevs=1/0/0", none);
 
 	parse("a b=1 maxcpu=3 c");
 	assert_int_equal(complaints, 3);
 	assert_int_equal(p.maxcpu, 3);
-}
-
-static void test_pptdevs(void **state)
-{
-	static const char bad[] = "not a list of BUS/SLOT/FUNCTION";
-	char text[PARAM_WORD] = "pptdevs=";
-	u32 i;
-	(void)state;
-
-	/* As GRUB hands on pptdevs="2/0/0 3/31/7". */
-	good("\"pptdevs=2/0/0 3/31/7\" pptdevs2=255/1/2,0/1/0 pptdevs3=2/0/0");
-	assert_int_equal(p.ppts, 4);
-	assert_int_equal(p.ppt[0], 0x0200);
-	assert_int_equal(p.ppt[1], 0x03ff);
-	assert_int_equal(p.ppt[2], 0xff0a);
-	assert_int_equal(p.ppt[3], 0x0008);
-	good("pptdevs=");
-	assert_int_equal(p.ppts, 0);
-	good("pptdevs=\"1/2/3 4/5/6\"");
-	assert_int_equal(p.ppts, 2);
-
-	refused("pptdevs=256/0/0", bad);
-	refused("pptdevs=0/32/0", bad);
-	refused("pptdevs=0/0/8", bad);
-	refused("pptdevs=0/0", bad);
-	refused("pptdevs=0/0/", bad);
-	refused("pptdevs=0/0/0/0", bad);
-	refused("pptdevs=00:1f.2", bad);
-	refused("pptdevs=1/0/0,x", bad);
-	refused("pptdevs=1/0/0;2/0/0", bad);
-
-	/* A bad word takes nothing from the list, a good one adds. */
-	parse("pptdevs=1/0/0 pptdevs2=2/0/0,3/0/99 pptdevs3=4/0/0");
-	assert_int_equal(complaints, 1);
-	assert_int_equal(p.ppts, 2);
-	assert_int_equal(p.ppt[1], 0x0400);
-
-	for (i = 0; i < PARAM_PPTS; i++) {
-		char one[] = "0/00/0,";
-
-		one[2] = '0' + i / 8 / 10;
-		one[3] = '0' + i / 8 % 10;
-		one[5] = '0' + i % 8;
-		strcat(text, one);
-	}
-	good(text);
-	assert_int_equal(p.ppts, PARAM_PPTS);
-	strcat(text, "1/0/0");
-	refused(text, "more than 64 devices");
 }
 
 static void test_words(void **state)
@@ -317,7 +258,7 @@ static void test_words(void **state)
 	parse("\"maxcpu=4");
 	assert_int_equal(complaints, 1);
 	assert_string_equal(bad_why, "a double quote is not closed");
-	assert_int_equal(p.maxcpu, 256);
+	assert_int_equal(p.maxcpu, 64);
 	parse("maxcpu=4\\");
 	assert_string_equal(bad_word, "maxcpu=4\\");
 	assert_string_equal(bad_why, "not a number");
@@ -347,7 +288,6 @@ int main(void)
 		cmocka_unit_test(test_console),
 		cmocka_unit_test(test_small_ones),
 		cmocka_unit_test(test_unknown),
-		cmocka_unit_test(test_pptdevs),
 		cmocka_unit_test(test_words),
 	};
 

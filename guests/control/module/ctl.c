@@ -14,7 +14,7 @@ struct ctl {
 
 static int ctl_open(struct inode *inode, struct file *file)
 {
-	struct ctl *ctl = kzalloc(sizeof(*ctl), GFP_KERNEL_ACCOUNT);
+	struct ctl *ctl = ko_zalloc(sizeof(*ctl), GFP_KERNEL_ACCOUNT);
 
 	if (!ctl)
 		return -ENOMEM;
@@ -28,7 +28,7 @@ static int ctl_release(struct inode *inode, struct file *file)
 	struct ctl *ctl = file->private_data;
 
 	vm_put_creator(&ctl->created);
-	kfree(ctl);
+	ko_free(ctl);
 	return 0;
 }
 
@@ -94,7 +94,7 @@ static long ctl_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		if (ret >= 0 && copy_to_user(user, block, _IOC_SIZE(cmd)))
 			ret = -EFAULT;
 	}
-	kfree(block);
+	ko_free(block);
 	return ret;
 }
 

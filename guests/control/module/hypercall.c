@@ -51,18 +51,18 @@ int hypercall_again(u32 nr, void *block)
 /* A power of two from kmalloc() is aligned to its size. */
 void *block_alloc(size_t size)
 {
-	return kzalloc(roundup_pow_of_two(size), GFP_KERNEL);
+	return ko_zalloc(roundup_pow_of_two(size), GFP_KERNEL);
 }
 
 /* The user's argument, copied once. */
 void *block_get(const void __user *from, size_t size)
 {
-	void *block = kmalloc(roundup_pow_of_two(size), GFP_KERNEL);
+	void *block = ko_zalloc(roundup_pow_of_two(size), GFP_KERNEL);
 
 	if (!block)
 		return ERR_PTR(-ENOMEM);
 	if (copy_from_user(block, from, size)) {
-		kfree(block);
+		ko_free(block);
 		return ERR_PTR(-EFAULT);
 	}
 	return block;
@@ -81,7 +81,7 @@ static int __init caps_init(void)
 	if (ret)
 		pr_err("the hypervisor tells no capabilities: error %d\n", ret);
 	caps = *c;
-	kfree(c);
+	ko_free(c);
 	return ret;
 }
 

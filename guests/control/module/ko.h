@@ -118,7 +118,13 @@ int hypercall_again(u32 nr, void *block);
 void *block_alloc(size_t size);
 void *block_get(const void __user *from, size_t size);
 
-/* main.c */
+/* main.c: kzalloc(), kvrealloc(), kvfree(), memremap() of RAM, memunmap(),
+ * counted. */
+void *ko_zalloc(size_t size, gfp_t gfp);
+void *ko_grow(const void *p, size_t old, size_t size);
+void ko_free(const void *p);
+void *ko_map(u64 hpa, size_t len);
+void ko_unmap(void *p);
 extern struct class *joist_class;
 extern dev_t joist_devt;
 struct device *node_add(u32 minor, const char *name);

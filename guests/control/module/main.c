@@ -8,7 +8,9 @@
 
 #include <linux/cdev.h>
 #include <linux/init.h>
+#include <linux/io.h>
 #include <linux/module.h>
+#include <linux/percpu.h>
 #include <linux/slab.h>
 #include <linux/uidgid.h>
 #include <linux/user_namespace.h>
@@ -18,6 +20,64 @@
 static unsigned int gid;
 module_param(gid, uint, 0444);
 MODULE_PARM_DESC(gid, "group that may use Joist's device nodes (default 0)");
+
+/* What is allocated now, summed over CPUs: nothing may be left behind. */
+static DEFINE_PER_CPU(long, objects);
+
+static int objects_get(char *buf, const struct kernel_param *kp)
+{
+	long sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(per_cpu(objects, cpu));
+	return sysfs_emit(buf, "%ld\n", sum);
+}
+
+static const struct kernel_param_ops objects_ops = { .get = objects_get };
+module_param_cb(objects, &objects_ops, NULL, 0444);
+MODULE_PARM_DESC(objects, "allocations and mappings the module holds now");
+
+void *ko_zalloc(size_t size, gfp_t gfp)
+{
+	void *p = kzalloc(size, gfp);
+
+	if (p)
+		this_cpu_inc(objects);
+	return p;
+}
+
+void *ko_grow(const void *p, size_t old, size_t size)
+{
+	void *more = kvrealloc(p, old, size, GFP_KERNEL_ACCOUNT);
+
+	if (more && !p)
+		this_cpu_inc(objects);
+	return more;
+}
+
+void ko_free(const void *p)
+{
+	if (p)
+		this_cpu_dec(objects);
+	kvfree(p);
+}
+
+void *ko_map(u64 hpa, size_t len)
+{
+	void *p = memremap(hpa, len, MEMREMAP_WB);
+
+	if (p)
+		this_cpu_inc(objects);
+	return p;
+}
+
+void ko_unmap(void *p)
+{
+	if (p)
+		this_cpu_dec(objects);
+	memunmap(p);
+}
 
 struct class *joist_class;
 dev_t joist_devt;
@@ -43,12 +103,12 @@ static const struct device_type node_type = {
 
 static void node_release(struct device *dev)
 {
-	kfree(dev);
+	ko_free(dev);
 }
 
 struct device *node_add(u32 minor, const char *name)
 {
-	struct device *dev = kzalloc(sizeof(*dev), GFP_KERNEL);
+	struct device *dev = ko_zalloc(sizeof(*dev), GFP_KERNEL);
 	int ret;
 
 	if (!dev)

@@ -28,7 +28,7 @@ static int seg_call(struct vm *vm, u32 nr, u32 s)
 	m->head.vm = vm->id;
 	m->seg = s;
 	ret = hypercall_again(nr, m);
-	kfree(m);
+	ko_free(m);
 	return ret;
 }
 
@@ -43,9 +43,8 @@ static int extent_add(struct seg *seg, u32 *room, u64 offset, u64 hpa, u64 len)
 		return 0;
 	}
 	if (seg->extents == *room) {
-		more = kvrealloc(seg->extent, *room * sizeof(*e),
-				 (*room * 2 + 8) * sizeof(*e),
-				 GFP_KERNEL_ACCOUNT);
+		more = ko_grow(seg->extent, *room * sizeof(*e),
+			       (*room * 2 + 8) * sizeof(*e));
 		if (!more)
 			return -ENOMEM;
 		seg->extent = more;
@@ -65,8 +64,8 @@ static void extents_free(struct seg *seg)
 
 	for (i = 0; i < seg->extents; i++)
 		if (seg->extent[i].kva)
-			memunmap(seg->extent[i].kva);
-	kvfree(seg->extent);
+			ko_unmap(seg->extent[i].kva);
+	ko_free(seg->extent);
 	seg->extent = NULL;
 	seg->extents = 0;
 }
@@ -98,7 +97,7 @@ static int extents_find(struct vm *vm, u32 s)
 		offset += m->len;
 		cond_resched();
 	}
-	kfree(m);
+	ko_free(m);
 	return ret;
 }
 
@@ -112,7 +111,7 @@ static int extents_map(struct seg *seg)
 	struct extent *e;
 
 	for (e = seg->extent; e < seg->extent + seg->extents; e++) {
-		e->kva = memremap(e->hpa, e->len, MEMREMAP_WB);
+		e->kva = ko_map(e->hpa, e->len);
 		if (!e->kva)
 			return -ENOMEM;
 	}
@@ -241,7 +240,7 @@ void mem_fini(struct vm *vm)
 	up_write(&vm->segs_lock);
 	for (i = 0; i < vm->vcpus; i++)
 		if (vm->vcpu[i]->run) {
-			memunmap(vm->vcpu[i]->run);
+			ko_unmap(vm->vcpu[i]->run);
 			vm->vcpu[i]->run = NULL;
 		}
 }

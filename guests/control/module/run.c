@@ -82,7 +82,7 @@ struct vcpu *vcpu_new(struct vm *vm, u32 id)
 	struct vcpu *v;
 
 	/* Aligned to its size, so that args lies in one page. */
-	v = kzalloc(roundup_pow_of_two(sizeof(*v)), GFP_KERNEL_ACCOUNT);
+	v = ko_zalloc(roundup_pow_of_two(sizeof(*v)), GFP_KERNEL_ACCOUNT);
 	if (!v)
 		return NULL;
 	v->vm = vm;
@@ -100,7 +100,7 @@ struct vcpu *vcpu_new(struct vm *vm, u32 id)
 void vcpu_free(struct vcpu *v)
 {
 	hrtimer_cancel(&v->timer);
-	kfree(v);
+	ko_free(v);
 }
 
 static bool deadline_is_past(const struct vcpu *v)

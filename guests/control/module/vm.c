@@ -79,7 +79,7 @@ static int vm_call_simple(u32 nr, u32 id)
 		return -ENOMEM;
 	block->head.vm = id;
 	ret = hypercall_again(nr, block);
-	kfree(block);
+	ko_free(block);
 	return ret;
 }
 
@@ -110,7 +110,7 @@ static void vm_free(struct kref *ref)
 		vcpu_free(vm->vcpu[i]);
 	if (vm->inode)
 		vm_inode_free(vm->inode);
-	kfree(vm);
+	ko_free(vm);
 	module_put(THIS_MODULE);
 }
 
@@ -269,11 +269,11 @@ static int vm_run_pages(struct vm *vm)
 		if (ret)
 			break;
 		v->run_hpa = m->hpa;
-		v->run = memremap(m->hpa, PAGE_SIZE, MEMREMAP_WB);
+		v->run = ko_map(m->hpa, PAGE_SIZE);
 		if (!v->run)
 			ret = -ENOMEM;
 	}
-	kfree(m);
+	ko_free(m);
 	return ret;
 }
 
@@ -282,7 +282,7 @@ static struct vm *vm_new(u32 vcpus)
 	struct vm *vm;
 	u32 i;
 
-	vm = kzalloc(struct_size(vm, vcpu, vcpus), GFP_KERNEL_ACCOUNT);
+	vm = ko_zalloc(struct_size(vm, vcpu, vcpus), GFP_KERNEL_ACCOUNT);
 	if (!vm)
 		return ERR_PTR(-ENOMEM);
 	__module_get(THIS_MODULE);
@@ -527,7 +527,7 @@ static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	ret = vm_call_lock(vm, c, block);
 	if (ret >= 0 && copy_to_user(user, block, _IOC_SIZE(cmd)))
 		ret = -EFAULT;
-	kfree(block);
+	ko_free(block);
 	return ret;
 }
 
