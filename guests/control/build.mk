@@ -62,10 +62,14 @@ $(CTL_KO): $(CTL_KO_SRC)
 module: $(CTL_KO)
 
 # A guest for demonstration and tests: the same kernel, and a small initramfs.
-$(BUILD)/guest.img: $(CTL_IMAGE)/mkinitrd.py $(wildcard $(CTL_IMAGE)/guest-*)
+$(BUILD)/guest.img: $(CTL_IMAGE)/mkinitrd.py $(wildcard $(CTL_IMAGE)/guest*)
+	$(ctl_need_kernel)
 	@mkdir -p $(@D)
 	@echo "MAKE $@"
-	$(CTL_IMAGE)/mkinitrd.py $@ \
+	$(CTL_IMAGE)/mkinitrd.py $@ --kernel-version $(KERNEL_VERSION) \
+		--modules $(CTL_IMAGE)/guest.list \
+		--program /sbin/mke2fs:/sbin/mkfs.ext4 \
+		--program /sbin/e2fsck:/sbin/fsck.ext4 \
 		--file $(CTL_IMAGE)/guest-init:/init \
 		--file $(CTL_IMAGE)/guest-shrc:/etc/shrc \
 		--program $(CTL_IMAGE)/guest-sum:/bin/sum4k
