@@ -6,6 +6,7 @@
  * hypervisor runs, so that nothing but a VMRUN ever meets an interrupt or NMI.
  */
 #include "arch/x86/backend.h"
+#include "arch/x86/insn.h"
 #include "arch/x86/msr_policy.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/regs.h"
@@ -269,6 +270,9 @@ static void svm_enter(struct vcpu *v)
 	b->rip = v->rip;
 	b->rflags = v->rflags;
 	b->clean = CLEAN_NONE;
+	/* VMRUN loads it (APM, "Basic Operation"); Bochs 2.7 forgets to. */
+	if (unlikely(read_cr2() != b->cr2))
+		write_cr2(b->cr2);
 
 	svm_vmrun(v->svm.vmcb_pa, v->gpr, c->svm.host_vmcb.v, b->shadow & 1);
 
