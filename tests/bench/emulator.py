@@ -10,10 +10,13 @@ import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BOOT = os.path.join(os.path.dirname(HERE), "boot")
+# As the live image's, see CONTROL_ARGS in guests/control/build.mk.
+COMMON_ARGS = ("console=ttyS0,115200 quiet nokaslr "
+               "lsm=landlock,lockdown,yama")
 CONTROL_ARGS = {
-    "amd": "console=ttyS0,115200 quiet nokaslr",
+    "amd": COMMON_ARGS,
     # Bochs' CPUID tells the frequency of the CPU that it takes for its model.
-    "intel": "console=ttyS0,115200 quiet nokaslr tsc_early_khz=100000",
+    "intel": COMMON_ARGS + " tsc_early_khz=100000",
 }
 COMMAND = {
     "amd": ["qemu-system-x86_64", "-accel", "tcg",

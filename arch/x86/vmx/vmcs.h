@@ -192,6 +192,7 @@ static_assert(VMCS_BASE(JOIST_TR) == VMCS_GUEST_TR_BASE, "segment order");
 #define EXIT_LOAD_PAT		BIT(19)
 #define EXIT_SAVE_EFER		BIT(20)
 #define EXIT_LOAD_EFER		BIT(21)
+#define EXIT_SAVE_TIMER		BIT(22)
 #define ENTRY_LOAD_DEBUG	BIT(2)
 #define ENTRY_LONG_MODE		BIT(9)
 #define ENTRY_LOAD_PAT		BIT(14)

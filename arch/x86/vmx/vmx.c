@@ -382,13 +382,18 @@ static void init_guest(struct vcpu *v)
 
 static void init_common(struct vcpu *v)
 {
+	u64 save_timer = 0;
+
 	v->vmx.pin |= vmx_caps.pin_must;
 	v->vmx.proc |= vmx_caps.proc_must;
 	v->vmx.eptp = ept_pointer(&v->vm->s2);
 	vmcs_write(VMCS_PIN_CONTROLS, v->vmx.pin);
 	vmcs_write(VMCS_PROC_CONTROLS, v->vmx.proc);
+	/* Only with a timer that runs: SDM, "VM-Exit Control Fields". */
+	if (v->vmx.pin & PIN_TIMER)
+		save_timer = may(MSR_VMX_TRUE_EXIT) & EXIT_SAVE_TIMER;
 	vmcs_write(VMCS_EXIT_CONTROLS, vmx_caps.exit_must | EXIT_SAVE_DEBUG | EXIT_HOST_64 |
-		   EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER | EXIT_LOAD_EFER);
+		   EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER | EXIT_LOAD_EFER | save_timer);
 	vmcs_write(VMCS_ENTRY_CONTROLS, vmx_caps.entry_must | ENTRY_LOAD_DEBUG |
 		   ENTRY_LOAD_PAT | ENTRY_LOAD_EFER);
 	vmcs_write(VMCS_EPT_POINTER, v->vmx.eptp);
@@ -698,6 +703,11 @@ static void vmx_enter(struct vcpu *v)
 	vmx_exit_decode(v, how);
 }
 
+/* Read on the way out: the VMCS may not be current any more. */
+static void vmx_exit_raw(struct vcpu *v)
+{
+}
+
 /* Registers that are one field. */
 static enum vmcs_field field_of(enum vreg r)
 {
@@ -952,6 +962,14 @@ static void vmx_shadow_set(struct vcpu *v, u32 shadow)
 	v->vmx.rflags = ~v->rflags;		/* settle_flags() must look */
 }
 
+static void vmx_shadow_end(struct vcpu *v)
+{
+	u32 shadow = vmx_shadow_get(v);
+
+	if (unlikely(shadow & (JOIST_SHADOW_STI | JOIST_SHADOW_MOVSS)))
+		vmx_shadow_set(v, shadow & JOIST_NMI_BLOCKED);
+}
+
 static u32 vmx_tpr_get(struct vcpu *v)
 {
 	return v->vmx.vapic[VAPIC_TPR] >> 4;
@@ -990,8 +1008,9 @@ static void vmx_dr_intercept(struct vcpu *v, bool on)
 /*
  * The preemption timer always runs: if nothing is due sooner it ends guest mode
  * after a slice.  Bochs 2.7 leaves physical interrupts masked in a guest that is
- * entered with IF clear, and a guest may never set it.  The field keeps its
- * value across exits, so that this costs nothing while no deadline is near.
+ * entered with IF clear, and a guest may never set it.  An exit saves what is
+ * left, so that one which exits all the time comes to its end, too; while no
+ * deadline is near the field is written once a slice.
  */
 static void vmx_timer_set(struct vcpu *v, u64 host_tsc)
 {
@@ -1036,6 +1055,7 @@ const struct backend vmx_backend = {
 	.load = vmx_load,
 	.unload = vmx_unload,
 	.enter = vmx_enter,
+	.exit_raw = vmx_exit_raw,
 	.mode_get = vmx_mode_get,
 	.reg_get = vmx_reg_get,
 	.reg_set = vmx_reg_set,
@@ -1045,6 +1065,7 @@ const struct backend vmx_backend = {
 	.want_window = vmx_want_window,
 	.shadow_get = vmx_shadow_get,
 	.shadow_set = vmx_shadow_set,
+	.shadow_end = vmx_shadow_end,
 	.tpr_get = vmx_tpr_get,
 	.tpr_set = vmx_tpr_set,
 	.tsc_offset_set = vmx_tsc_offset_set,

@@ -198,6 +198,7 @@ void vmx_exit_decode(struct vcpu *v, enum vmx_came_back how)
 		decode_ept(v, vectoring & JOIST_EVENT_VALID);
 		break;
 	case VMX_EXIT_TIMER:
+		v->vmx.timer = ~0ull;		/* used up: must be written again */
 		/* With IF clear: see vmx_timer_set(). */
 		v->x.kind = v->rflags & RFLAGS_IF ? JOIST_STAT_TIMER : JOIST_STAT_INTR;
 		break;

@@ -145,7 +145,7 @@ static void isa_device(struct aml *m, const char *name, const char *id,
 	aml_close(m);
 }
 
-/* Pins A..D of each slot, spread over the IOAPIC's inputs 16..23. */
+/* Pins A to D of each slot. */
 static void pci_routing(struct aml *m)
 {
 	unsigned slot, pin;
@@ -158,7 +158,7 @@ static void pci_routing(struct aml *m)
 			aml_int(m, slot << 16 | 0xffff);
 			aml_int(m, pin);
 			aml_int(m, 0);
-			aml_int(m, 16 + (slot + pin) % 8);
+			aml_int(m, PCI_LINE(slot, pin));
 			aml_close(m);
 		}
 	}

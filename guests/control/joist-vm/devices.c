@@ -232,7 +232,7 @@ int devices_init(struct machine *m)
 	pm_init(&d->pm);
 	kbd_init(&d->kbd);
 	uart_init(&d->com1, IRQ_COM1);
-	pci_init(&d->pci);
+	pci_init(&d->pci, &m->mmio);
 	for (i = 0; i < ARRAY_SIZE(ports); i++) {
 		err = bus_add(&m->ports, &ports[i]);
 		if (err)

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -169,6 +170,21 @@ static void watch(struct machine *m, int op, int fd, u32 events)
 
 	if (epoll_ctl(m->epoll, op, fd, &e) < 0)
 		machine_end(END_ERROR, 0, "epoll: %s", strerror(errno));
+}
+
+void machine_watch(struct machine *m, int fd, bool on)
+{
+	watch(m, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, fd, EPOLLIN);
+}
+
+void board_watch(int fd, bool on)
+{
+	machine_watch(&machine, fd, on);
+}
+
+void board_kick(unsigned slot)
+{
+	eventfd_write(machine.kick[slot], 1);
 }
 
 /* Wait for input if the UART has room, for output if some is left. */
@@ -365,7 +381,9 @@ static void serve_event(struct machine *m, const struct epoll_event *e)
 			serial_in(m);
 		if (e->events & EPOLLOUT)
 			serial_out(m);
-	} else {
+	} else if (e->data.fd == m->io) {
+		io_reap();
+	} else if (!virtio_devices_event(m, e->data.fd)) {
 		serve_timer(m, e->data.fd);
 	}
 }
@@ -384,6 +402,9 @@ static void main_loop(struct machine *m)
 		for (i = 0; i < n; i++)
 			serve_event(m, &e[i]);
 		pthread_mutex_unlock(&m->lock);
+		/* The kernel may copy data now: the vCPUs need not wait. */
+		if (m->cfg->disks)
+			io_flush();
 	}
 }
 
@@ -424,6 +445,7 @@ void machine_main(const struct vm_config *cfg, const struct machine_fds *fds)
 	if (devices_init(m))
 		machine_end(END_REFUSED, 0, "debug exit port %#x: taken by "
 			    "another device", (unsigned)cfg->debug_exit);
+	virtio_devices_init(m);
 	vcpu_reset_all(m);
 	if (send(fds->channel, &ready, sizeof(ready), MSG_NOSIGNAL) < 0)
 		_exit(0);

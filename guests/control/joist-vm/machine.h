@@ -48,7 +48,13 @@ struct machine {
 	bool paused;				/* [l] */
 	unsigned parked;			/* [l] vCPUs that wait */
 
+	struct blk *blk[VM_DISKS];		/* [c], what it points to [l] */
+	struct net *net[VM_NICS];		/* [c], likewise */
+	struct virtio *virtio[PCI_SLOTS];	/* [c] by slot, or NULL */
+	int kick[PCI_SLOTS];			/* [c] eventfd of each */
+
 	int epoll;				/* [c] */
+	int io;					/* [c] io.c has finished something */
 	int out_timer;				/* [c] timerfd: send output on */
 	int timer[TIMER_COUNT];			/* [c] timerfds */
 	u8 out[SERIAL_OUT];			/* [l] ring of serial output */
@@ -67,6 +73,12 @@ void machine_load(struct machine *m, struct joist_regs *regs);
 
 /* devices.c: reset them all, and put them on the buses. */
 int devices_init(struct machine *m);
+/* virtio_devices.c: the virtio devices; dies if it cannot. */
+void virtio_devices_init(struct machine *m);
+/* Something is to be read from that descriptor; false: not one of theirs. */
+bool virtio_devices_event(struct machine *m, int fd);
+/* Also wait for that descriptor. */
+void machine_watch(struct machine *m, int fd, bool on);
 
 /* vcpu.c */
 void vcpu_reset_all(struct machine *m);

@@ -17,7 +17,7 @@
 
 #include "guests/control/lib/err.h"
 #include "guests/control/lib/hv.h"
-#include "vm.h"
+#include "config.h"
 
 #define MEMORY_DEFAULT	(512 * MiB)
 #define MEMORY_MIN	(4 * MiB)
@@ -34,6 +34,8 @@ static const struct option options[] = {
 	{ "append", required_argument, NULL, 'a' },
 	{ "memory", required_argument, NULL, 'm' },
 	{ "cpus", required_argument, NULL, 'c' },
+	{ "disk", required_argument, NULL, 'd' },
+	{ "net", required_argument, NULL, 'n' },
 	{ "debug-exit", required_argument, NULL, OPT_DEBUG_EXIT },
 	{ "on-crash", required_argument, NULL, OPT_ON_CRASH },
 	{ "on-reboot", required_argument, NULL, OPT_ON_REBOOT },
@@ -56,6 +58,12 @@ static const char help[] =
 "  -a, --append TEXT     kernel command line\n"
 "  -m, --memory SIZE     guest memory, as 512M or 4G (default 512M)\n"
 "  -c, --cpus N          virtual CPUs (default 1)\n"
+"  -d, --disk PATH[,ro][,serial=TEXT]\n"
+"                        raw image or block device as a virtio disk; up to 16\n"
+"  -n, --net tap=NAME|bridge=NAME[,mac=MAC][,allow]\n"
+"                        virtio network card on a tap, or on a new tap in a\n"
+"                        bridge; up to 8.  With allow, its guest may use other\n"
+"                        source addresses than its own\n"
 "  --debug-exit PORT     a write of V to this I/O port ends the VM with exit\n"
 "                        code (V << 1) | 1\n"
 "  --on-crash=stop|restart    after a triple fault (default stop)\n"
@@ -141,6 +149,12 @@ static void parse_option(struct args *a, int key, char *arg)
 	case 'c':
 		c->vcpus = (unsigned)parse_number("--cpus", arg, 0xffffffff);
 		break;
+	case 'd':
+		disk_parse(c, arg);
+		break;
+	case 'n':
+		nic_parse(c, arg);
+		break;
 	case OPT_DEBUG_EXIT:
 		c->debug_exit = (int)parse_number("--debug-exit", arg, 0xffff);
 		break;
@@ -167,7 +181,7 @@ static void parse(struct args *a, int argc, char **argv)
 	int key;
 
 	opterr = 0;
-	while ((key = getopt_long(argc, argv, "k:r:a:m:c:h", options,
+	while ((key = getopt_long(argc, argv, "k:r:a:m:c:d:n:h", options,
 				  NULL)) >= 0) {
 		if (key == '?')
 			die_usage("option '%s': not known, or without its "
@@ -219,6 +233,7 @@ static void check(struct args *a)
 		    c->name, CMDLINE_MAX);
 	open_file(&c->kernel, "kernel");
 	open_file(&c->initrd, "initrd");
+	disks_open(c);
 }
 
 static void check_capabilities(struct args *a)
@@ -292,6 +307,7 @@ int main(int argc, char **argv)
 	a.run.cfg = &a.cfg;
 	a.run.control = hv_open_control();
 	check_capabilities(&a);
+	nics_open(&a.cfg);
 	if (a.daemon)
 		daemonize(&a);
 	return manager_main(&a.run);

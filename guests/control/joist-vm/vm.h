@@ -14,6 +14,8 @@
 
 #include "guests/control/lib/util.h"
 #include "load.h"
+#include "virtio_blk.h"
+#include "virtio_net.h"
 
 enum policy {
 	POLICY_STOP,
@@ -25,6 +27,9 @@ struct file {
 	int fd;
 };
 
+#define VM_DISKS	16
+#define VM_NICS		8
+
 struct vm_config {
 	const char *name;
 	struct file kernel, initrd;
@@ -33,6 +38,9 @@ struct vm_config {
 	unsigned vcpus;
 	int debug_exit;		/* port, or -1 */
 	enum policy on_crash, on_reboot;
+	unsigned disks, nics;
+	struct disk disk[VM_DISKS];
+	struct nic nic[VM_NICS];
 };
 
 /* How a machine ended. */
