@@ -388,10 +388,8 @@ static void write_regs(struct vcpu *v, u32 mask, const struct joist_regs *r)
 	if (mask & JOIST_REGS_MSR)
 		write_msrs(v, r);
 	/* After APIC_BASE, which clears it when it switches the LAPIC off. */
-	if (mask & JOIST_REGS_CR) {
+	if (mask & JOIST_REGS_CR)
 		vlapic_set_tpr(&v->lapic, (u32)r->cr8);
-		backend->tpr_set(v, (u32)r->cr8);
-	}
 	if (mask & JOIST_REGS_EVENT) {
 		v->activity = r->activity;
 		backend->shadow_set(v, r->interruptibility & ~JOIST_NMI_PENDING);

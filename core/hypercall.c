@@ -6,14 +6,14 @@
  * the arguments in once, finds and holds the VM and takes what the row names;
  * no handler touches the caller's memory or takes a lock that a row names.
  */
-#include "arch/x86/guest_mem.h"
+#include "arch/x86/paging.h"
 #include "arch/x86/regs.h"
 #include "core/forbidden.h"
 #include "core/hypercall.h"
 #include "core/log.h"
-#include "core/string.h"
 
 #define HC(nr, fn, args, need)	[nr] = { #nr, fn, sizeof(struct args), need }
+#define WORD		8		/* what a block is aligned to, and made of */
 
 static const struct hypercall calls[HC_COUNT] = {
 	HC(HC_VERSION,       hc_version,       joist_version,      0),
@@ -66,12 +66,31 @@ static void unlock_vcpus(struct vm *vm)
 		vcpu_disown(vm->vcpu[i]);
 }
 
+static __noinline int lock_whole(struct vm *vm, u32 need)
+{
+	if ((need & LOCK_ALL_VCPUS) && lock_vcpus(vm))
+		return -EBUSY;
+	if (need & SLOCK_MEMSEGS)
+		read_lock(&vm->memsegs_lock);
+	if (need & XLOCK_MEMSEGS)
+		write_lock(&vm->memsegs_lock);
+	return 0;
+}
+
+static __noinline void unlock_whole(struct vm *vm, u32 need)
+{
+	if (need & XLOCK_MEMSEGS)
+		write_unlock(&vm->memsegs_lock);
+	if (need & SLOCK_MEMSEGS)
+		read_unlock(&vm->memsegs_lock);
+	if (need & LOCK_ALL_VCPUS)
+		unlock_vcpus(vm);
+}
+
 static int take(struct hc_context *c, const struct joist_head *head, u32 need)
 {
 	int err = -EINVAL;
 
-	if (!need)
-		return 0;
 	c->vm = vm_get(head->vm);
 	if (!c->vm)
 		return fail(-ENOENT);
@@ -85,12 +104,8 @@ static int take(struct hc_context *c, const struct joist_head *head, u32 need)
 	err = -EBUSY;
 	if ((need & LOCK_ONE_VCPU) && !vcpu_try_own(c->vcpu))
 		goto put;
-	if ((need & LOCK_ALL_VCPUS) && lock_vcpus(c->vm))
+	if ((need & LOCK_WHOLE) && lock_whole(c->vm, need))
 		goto put;
-	if (need & SLOCK_MEMSEGS)
-		read_lock(&c->vm->memsegs_lock);
-	if (need & XLOCK_MEMSEGS)
-		write_lock(&c->vm->memsegs_lock);
 	return 0;
 
 put:
@@ -100,32 +115,30 @@ put:
 
 static void release(struct hc_context *c, u32 need)
 {
-	if (!need || c->gone)
-		return;
-	if (need & XLOCK_MEMSEGS)
-		write_unlock(&c->vm->memsegs_lock);
-	if (need & SLOCK_MEMSEGS)
-		read_unlock(&c->vm->memsegs_lock);
-	if (need & LOCK_ALL_VCPUS)
-		unlock_vcpus(c->vm);
+	if (need & LOCK_WHOLE)
+		unlock_whole(c->vm, need);
 	if (need & LOCK_ONE_VCPU)
 		vcpu_disown(c->vcpu);
 	vm_put(c->vm);
 }
 
-/* The block lies in one page of the control VM's own memory. */
-static void *block(struct vcpu *v, u64 gpa, u32 size)
+/* The block lies in one page of the control VM's own memory: GPA is HPA. */
+static void *block(u64 gpa, u32 size)
 {
-	u64 len;
-	void *p;
-
-	if (!IS_ALIGNED(gpa, 8))
+	if (!IS_ALIGNED(gpa, WORD) || size > PAGE_SIZE - (gpa & (PAGE_SIZE - 1)) ||
+	    page_owner(HPA(gpa)) != OWNER_CONTROL)
 		return NULL;
-	p = guest_ptr(v, GPA(gpa), &len);
-	return p && size <= len ? p : NULL;
+	return hpa_ptr(HPA(gpa));
 }
 
-static s64 dispatch(struct vcpu *v, u64 nr, u64 gpa)
+static inline void copy_block(void *dst, const void *src, u32 size)
+{
+	u64 words = size / WORD;
+
+	__asm__ volatile("rep movsq" : "+D"(dst), "+S"(src), "+c"(words) : : "memory");
+}
+
+static s64 dispatch(u64 nr, u64 gpa)
 {
 	void *args = current_cpu()->args;
 	const struct hypercall *hc;
@@ -136,17 +149,18 @@ static s64 dispatch(struct vcpu *v, u64 nr, u64 gpa)
 	if (nr >= HC_COUNT)
 		return fail(-ENOSYS);
 	hc = &calls[nr];
-	p = block(v, gpa, hc->size);
+	p = block(gpa, hc->size);
 	if (!p)
 		return fail(-EFAULT);
-	memcpy(args, p, hc->size);
-	err = take(&c, args, hc->need);
+	copy_block(args, p, hc->size);
+	err = hc->need ? take(&c, args, hc->need) : 0;
 	if (err)
 		return err;
 	err = hc->handle(&c, args);
-	release(&c, hc->need);
+	if (c.vm && !c.gone)
+		release(&c, hc->need);
 	if (err >= 0 || err == -EAGAIN)
-		memcpy(p, args, hc->size);
+		copy_block(p, args, hc->size);
 	return err;
 }
 
@@ -157,6 +171,6 @@ enum verdict hypercall(struct vcpu *v)
 	/* No call finds the pool short of what was lent for them. */
 	if (unlikely(__atomic_load_n(&forbidden_windows, __ATOMIC_RELAXED)))
 		forbidden_unmap_all();
-	v->gpr[JOIST_RAX] = (u64)dispatch(v, v->gpr[JOIST_RAX], v->gpr[JOIST_RDI]);
+	v->gpr[JOIST_RAX] = (u64)dispatch(v->gpr[JOIST_RAX], v->gpr[JOIST_RDI]);
 	return DONE;
 }

@@ -14,6 +14,7 @@
 #define LOCK_ALL_VCPUS	BIT(2)
 #define SLOCK_MEMSEGS	BIT(3)
 #define XLOCK_MEMSEGS	BIT(4)
+#define LOCK_WHOLE	(LOCK_ALL_VCPUS | SLOCK_MEMSEGS | XLOCK_MEMSEGS)
 #define NAMES_VCPU	BIT(5)	/* head.vcpu must exist, nothing is locked */
 
 /* What dispatch found and locked for the handler. */

@@ -194,9 +194,9 @@ void boot_main(u32 magic, u64 mbi, u64 image_base)
 	choose_backend();		/* it reads MSRs that may fault */
 	cpus[0]->online = cpu_count = 1;
 	read_firmware();
+	enable(cpus[0]);
 	guest_features_init();
 	xstate_setup();
-	enable(cpus[0]);
 	control_load(&boot_info);
 	start_cores();
 	forbidden_init();

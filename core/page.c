@@ -17,8 +17,8 @@ struct free_block {
 };
 
 static struct spinlock pool_lock = SPINLOCK(LOCK_POOL);
-static struct frame *frames;
-static u64 frame_count;
+struct frame *frames;
+u64 frame_count;
 static struct free_block lists[ORDER_MAX + 1];	/* heads, circular */
 static struct pool_stats stats;
 
@@ -56,13 +56,6 @@ void page_set_owner(hpa_t pa, u64 n, u16 from, u16 to)
 	spin_lock(&pool_lock);
 	set_owner_locked(pa.v >> PAGE_SHIFT, n, from, to);
 	spin_unlock(&pool_lock);
-}
-
-u16 page_owner(hpa_t pa)
-{
-	u64 pfn = pa.v >> PAGE_SHIFT;
-
-	return pfn < frame_count ? frames[pfn].owner : OWNER_NONE;
 }
 
 void page_set_mapped(hpa_t pa, u64 n, bool mapped)

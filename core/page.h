@@ -29,6 +29,9 @@ struct frame {
 	u8 flags;		/* [LOCK_POOL] FRAME_* */
 };
 
+extern struct frame *frames;	/* page.c's alone, but for page_owner() */
+extern u64 frame_count;
+
 #define FRAME_FREE_HEAD	BIT(0)		/* first frame of a free block */
 #define FRAME_MAPPED	BIT(1)		/* a guest's, shown to the control VM */
 
@@ -43,7 +46,12 @@ u64 page_top(void);
 
 /* Frame range [pa, pa + n * 4 KiB) goes from one owner to another. */
 void page_set_owner(hpa_t pa, u64 n, u16 from, u16 to);
-u16 page_owner(hpa_t pa);
+static inline u16 page_owner(hpa_t pa)
+{
+	u64 pfn = pa.v >> PAGE_SHIFT;
+
+	return pfn < frame_count ? frames[pfn].owner : OWNER_NONE;
+}
 /* Marks guest frames as shown to the control VM, or not. */
 void page_set_mapped(hpa_t pa, u64 n, bool mapped);
 bool page_is_mapped(hpa_t pa);

@@ -60,6 +60,8 @@ typedef struct { u64 v; } gva_t;
 #define __packed	__attribute__((packed))
 #define __aligned(n)	__attribute__((aligned(n)))
 #define __noreturn	__attribute__((noreturn))
+/* What is seldom needed, kept out of a function that is often. */
+#define __noinline	__attribute__((noinline))
 /* Written during boot, read-only once the control VM runs (paging_seal). */
 #define __ro_after_init	__attribute__((section(".ro_after_init")))
 #define __printf(f, a)	__attribute__((format(printf, f, a)))

@@ -17,6 +17,7 @@
 #define ABOVE_TPR	16	/* window priority: whatever TPR says */
 
 static_assert(sizeof(struct vcpu) <= PAGE_SIZE, "a vCPU is one page");
+static_assert(JOIST_VCPU_IDLE == 0, "what is not idle is told by any bit");
 
 /* The run page: the guest's by owner, shown to the control VM at once. */
 static int run_page_init(struct vcpu *v)
@@ -63,7 +64,7 @@ int vcpu_create(struct vm *vm, u32 id, struct vcpu **out)
 	if (err)
 		goto free_run;
 	vcpu_reset(v);
-	backend->release(v);
+	vcpu_disown(v);
 	*out = v;
 	return 0;
 
@@ -104,6 +105,7 @@ static void reset_common(struct vcpu *v)
 	backend->tpr_set(v, 0);
 	backend->want_window(v, false, false, 0);
 	v->window = false;
+	v->tpr = 0;
 	v->activity = v->id ? JOIST_VCPU_WAIT_SIPI : JOIST_VCPU_IDLE;
 }
 
@@ -157,31 +159,25 @@ void vcpu_init_signal(struct vcpu *v)
 		v->activity = JOIST_VCPU_IDLE;
 }
 
-bool vcpu_try_own(struct vcpu *v)
-{
-	return !__atomic_exchange_n(&v->busy, 1, __ATOMIC_ACQUIRE);
-}
-
-void vcpu_disown(struct vcpu *v)
-{
-	backend->release(v);
-	__atomic_store_n(&v->busy, 0, __ATOMIC_RELEASE);
-}
-
-/* True if this core may enter now; asks of other cores are served first. */
-static bool entry_begin(struct cpu *c)
+static __noinline void serve_requests(struct cpu *c)
 {
 	u32 asked;
 
-	__atomic_exchange_n(&c->in_guest, 1, __ATOMIC_SEQ_CST);
-	if (likely(!__atomic_load_n(&c->request, __ATOMIC_SEQ_CST)))
-		return true;
 	__atomic_store_n(&c->in_guest, 0, __ATOMIC_SEQ_CST);
 	asked = __atomic_exchange_n(&c->request, 0, __ATOMIC_SEQ_CST);
 	if (asked & REQ_FLUSH_CONTROL)
 		backend->flush_control(c);
 	while (asked & REQ_STOP)
 		hlt();
+}
+
+/* True if this core may enter now; asks of other cores are served first. */
+static inline bool entry_begin(struct cpu *c)
+{
+	__atomic_exchange_n(&c->in_guest, 1, __ATOMIC_SEQ_CST);
+	if (likely(!__atomic_load_n(&c->request, __ATOMIC_SEQ_CST)))
+		return true;
+	serve_requests(c);
 	return false;
 }
 
@@ -216,7 +212,7 @@ void control_run(void)
 			backend->want_window(v, false, blocked, 0);
 		}
 		enter(c, v);
-		exit_dispatch(v);
+		exit_control(v);
 	}
 }
 
@@ -348,12 +344,18 @@ static bool complete_pending(struct vcpu *v)
 	return true;
 }
 
-/*
- * Everything that must be settled before guest mode.  The core is marked as
- * in a guest already: an event posted from now on brings an NMI, which ends
- * guest mode at once.  False: RUN ends with v->forward.
- */
-static bool prepare(struct vcpu *v, u32 flags, bool own_timer)
+/* Nothing waits but the entry itself, which is how it mostly is. */
+static inline bool quiet(const struct cpu *c, const struct vcpu *v, u32 flags)
+{
+	return !(__atomic_load_n(&v->vm->dying, __ATOMIC_RELAXED) |
+		 __atomic_load_n(&v->posted.what, __ATOMIC_RELAXED) |
+		 c->control->nmi_pending | v->dead | v->activity | v->wake | flags |
+		 v->lapic.irr.sum | v->reinject.info | v->exception.info | v->nmi_pending |
+		 v->window) && vcpu_tsc(v) < vlapic_deadline(&v->lapic);
+}
+
+/* Takes in what has happened.  False: RUN ends with v->forward. */
+static __noinline bool attend(struct cpu *c, struct vcpu *v)
 {
 	do {
 		if (unlikely(__atomic_load_n(&v->vm->dying, __ATOMIC_RELAXED))) {
@@ -362,7 +364,7 @@ static bool prepare(struct vcpu *v, u32 flags, bool own_timer)
 		}
 		event_absorb(v);
 		/* An NMI of the control VM's came while this guest ran. */
-		if (unlikely(current_cpu()->control->nmi_pending)) {
+		if (unlikely(c->control->nmi_pending)) {
 			v->forward = JOIST_EXIT_INTR;
 			return false;
 		}
@@ -374,34 +376,59 @@ static bool prepare(struct vcpu *v, u32 flags, bool own_timer)
 		if (halted(v))
 			return false;
 	} while (v->activity != JOIST_VCPU_IDLE);
+	return true;
+}
 
-	if (own_timer)
-		backend->timer_set(v, host_deadline(v));
-	else if (deadline_changed(v))
-		return false;
+/* What was asked of this RUN, then what goes in. */
+static __noinline bool deliver(struct vcpu *v, u32 flags)
+{
 	if (v->wake || (flags & JOIST_RUN_RETURN)) {
 		v->forward = flags & JOIST_RUN_RETURN ? JOIST_EXIT_INTR : JOIST_EXIT_WAKE;
 		return false;
 	}
-	backend->tpr_set(v, vlapic_tpr(&v->lapic));
 	return prepare_events(v, flags);
+}
+
+/*
+ * Everything that must be settled before guest mode.  The core is marked as
+ * in a guest already: an event posted from now on brings an NMI, which ends
+ * guest mode at once.  False: RUN ends with v->forward.
+ */
+static inline bool prepare(struct cpu *c, struct vcpu *v, u32 flags)
+{
+	bool still = quiet(c, v, flags);
+
+	if (unlikely(!still) && !attend(c, v))
+		return false;
+	if (guest_features.timer)
+		backend->timer_set(v, host_deadline(v));
+	else if (deadline_changed(v))
+		return false;
+	if (unlikely(vlapic_tpr(&v->lapic) != v->tpr)) {
+		v->tpr = vlapic_tpr(&v->lapic);
+		backend->tpr_set(v, v->tpr);
+	}
+	return likely(still) || deliver(v, flags);
 }
 
 static void run_loop(struct cpu *c, struct vcpu *v, u32 flags)
 {
-	bool own_timer = backend->features() & BACKEND_TIMER;
+	u32 tpr;
 
 	do {
 		while (!entry_begin(c))
 			;
-		if (!prepare(v, flags, own_timer)) {
+		if (!prepare(c, v, flags)) {
 			__atomic_store_n(&c->in_guest, 0, __ATOMIC_RELEASE);
 			return;
 		}
 		enter(c, v);
-		if (unlikely(backend->tpr_get(v) != vlapic_tpr(&v->lapic)))
-			vlapic_set_tpr(&v->lapic, backend->tpr_get(v));
-	} while (exit_dispatch(v) != FORWARD);
+		tpr = backend->tpr_get(v);
+		if (unlikely(tpr != v->tpr)) {
+			v->tpr = tpr;
+			vlapic_set_tpr(&v->lapic, tpr);
+		}
+	} while (exit_guest(v) != FORWARD);
 }
 
 /* MSRs and registers that neither vendor switches. */
@@ -428,14 +455,16 @@ static void load_guest(struct cpu *c, struct vcpu *v)
 		write_dr2(v->gs.dr[2]);
 		write_dr3(v->gs.dr[3]);
 	}
-	backend->load(v);
+	if (backend->load)
+		backend->load(v);
 }
 
 static void unload_guest(struct cpu *c, struct vcpu *v)
 {
 	const struct guest_state *host = &c->control->gs;
 
-	backend->unload(v);
+	if (backend->unload)
+		backend->unload(v);
 	if (v->dr_live) {
 		v->gs.dr[0] = read_dr0();
 		v->gs.dr[1] = read_dr1();
@@ -461,14 +490,16 @@ u32 vcpu_run(struct vcpu *v)
 	v->runs++;
 	v->wake = 0;
 	v->forward = JOIST_EXIT_NONE;
-	__atomic_store_n(&v->sleeping, 0, __ATOMIC_SEQ_CST);
+	/* The second store orders both before the look at what was posted. */
+	__atomic_store_n(&v->sleeping, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&v->on_cpu, c->id + 1, __ATOMIC_SEQ_CST);
-	if (complete_pending(v)) {
+	if (likely(v->pending.kind == PENDING_NONE) || complete_pending(v)) {
 		load_guest(c, v);
 		run_loop(c, v, flags);
 		unload_guest(c, v);
 	}
-	__atomic_store_n(&v->on_cpu, 0, __ATOMIC_SEQ_CST);
+	/* Who still sees it set asks this core in vain: what was posted stays. */
+	__atomic_store_n(&v->on_cpu, 0, __ATOMIC_RELEASE);
 	/* What joist.ko is told now is what it knows. */
 	v->deadline_told = host_deadline(v);
 	v->run->exit = v->forward;

@@ -63,11 +63,6 @@ struct vm *vm_get(u32 id)
 	return NULL;
 }
 
-void vm_put(struct vm *vm)
-{
-	unhold(slot_of(vm->id));
-}
-
 struct vm *vm_next(u32 *index)
 {
 	while (*index < JOIST_MAX_VMS) {
@@ -179,6 +174,7 @@ int vm_create(const struct joist_create *args, u32 *id)
 		goto unlock;
 	s->generation = (s->generation + 1) & (~0u >> (SLOT_BITS + 1));
 	vm->id = s->generation << SLOT_BITS | ((u32)(s - slots) + 1);
+	vm->hold = &s->hold;
 	s->vm = vm;
 	*id = vm->id;
 	__atomic_and_fetch(&s->hold, ~CLOSED, __ATOMIC_SEQ_CST);

@@ -87,6 +87,7 @@ struct vcpu {
 	struct event reinject;	/* [v] delivery was cut short by an exit */
 	struct event exception;	/* [v] to be delivered next */
 	u32 extint;		/* [v] event.info of an interrupt that bypasses the LAPIC */
+	u32 tpr;		/* [v] CR8 as the CPU was given it or left it */
 	bool nmi_pending;	/* [v] */
 	bool window;		/* [v] a window was asked for at the last entry */
 	bool dr_live;		/* [v] the guest has used its debug registers */
@@ -107,6 +108,8 @@ struct vcpu {
 	};
 };
 
+extern const struct backend *backend;
+
 struct memseg {
 	u64 gpa;
 	u64 size;		/* 0: free */
@@ -117,6 +120,7 @@ struct memseg {
 
 struct vm {
 	u32 id;			/* [c] */
+	u32 *hold;		/* [c] its slot's, see vm.c */
 	u16 owner;		/* [c] OWNER_GUEST + slot, or OWNER_CONTROL */
 	u32 vcpu_count;		/* [c] */
 	u32 dying;		/* [a] one-way: 0 -> 1 */
@@ -132,13 +136,15 @@ struct vm {
 };
 
 extern struct vm *control_vm;
-extern const struct backend *backend;
 
 /* vm.c */
 int vm_create(const struct joist_create *args, u32 *id);
 /* The VM with this id, held; NULL if there is none. */
 struct vm *vm_get(u32 id);
-void vm_put(struct vm *vm);
+static inline void vm_put(struct vm *vm)
+{
+	__atomic_fetch_sub(vm->hold, 1, __ATOMIC_SEQ_CST);
+}
 /* Makes all vCPUs leave RUN, for ever. */
 void vm_terminate(struct vm *vm);
 /* Drops the caller's hold and frees the VM.  -EBUSY: somebody else holds it;
@@ -154,9 +160,17 @@ void vcpu_destroy(struct vcpu *v);
 void vcpu_reset(struct vcpu *v);
 /* INIT: as reset, but what survives an INIT stays; then waits for SIPI. */
 void vcpu_init_signal(struct vcpu *v);
-/* Tries to own it; put gives it back. */
-bool vcpu_try_own(struct vcpu *v);
-void vcpu_disown(struct vcpu *v);
+/* Tries to own it; disown gives it back. */
+static inline bool vcpu_try_own(struct vcpu *v)
+{
+	return !__atomic_exchange_n(&v->busy, 1, __ATOMIC_ACQUIRE);
+}
+static inline void vcpu_disown(struct vcpu *v)
+{
+	if (backend->release)
+		backend->release(v);
+	__atomic_store_n(&v->busy, 0, __ATOMIC_RELEASE);
+}
 /* HC_RUN's inside: runs the vCPU, owned, until JOIST_EXIT_*. */
 u32 vcpu_run(struct vcpu *v);
 static inline u64 vcpu_tsc(const struct vcpu *v)

@@ -83,7 +83,7 @@ struct exit {
 	} s2;
 	u32 vector, error;	/* EXCEPTION */
 	u32 msr_write;
-	u64 raw[4];		/* vendor's exit code and information, for dumps */
+	u64 raw[4];		/* vendor's exit code and information: exit_raw() */
 };
 
 /* What decides how code is addressed and decoded. */
@@ -129,7 +129,8 @@ struct backend {
 	/* Registers at their power-on values, as the manuals' tables give them. */
 	void (*vcpu_reset)(struct vcpu *v);
 
-	/* Nobody owns v from now on: any core may be its next owner's. */
+	/* Nobody owns v from now on: any core may be its next owner's.  NULL, like
+	 * load and unload: there is nothing to do. */
 	void (*release)(struct vcpu *v);
 	/*
 	 * Guest v is about to be run on this core, is done for now.  Between
@@ -140,6 +141,8 @@ struct backend {
 	void (*unload)(struct vcpu *v);
 	/* Runs v until an exit, and decodes that into v->x. */
 	void (*enter)(struct vcpu *v);
+	/* Completes v->x.raw of the last exit. */
+	void (*exit_raw)(struct vcpu *v);
 
 	void (*mode_get)(struct vcpu *v, struct cpu_mode *m);
 	u64 (*reg_get)(struct vcpu *v, enum vreg r);
@@ -155,13 +158,15 @@ struct backend {
 	/* JOIST_SHADOW_STI, _MOVSS, JOIST_NMI_BLOCKED. */
 	u32 (*shadow_get)(struct vcpu *v);
 	void (*shadow_set)(struct vcpu *v, u32 shadow);
+	/* An instruction was stepped over: STI's or MOV SS's shadow is past. */
+	void (*shadow_end)(struct vcpu *v);
 	/* The CPU's idea of TPR (CR8), which may move without an exit. */
 	u32 (*tpr_get)(struct vcpu *v);
 	void (*tpr_set)(struct vcpu *v, u32 cr8);
 	void (*tsc_offset_set)(struct vcpu *v, u64 offset);
 	/* Debug registers: exit on use, or let the guest have them. */
 	void (*dr_intercept)(struct vcpu *v, bool on);
-	/* The timer must end guest mode at this host TSC (BACKEND_TIMER). */
+	/* The timer must end guest mode at this host TSC ; with BACKEND_TIMER. */
 	void (*timer_set)(struct vcpu *v, u64 host_tsc);
 	/* This core: no stale stage-2 translation of the control VM, of v. */
 	void (*flush_control)(struct cpu *c);

@@ -2,7 +2,7 @@
 /*
  * exit.c -- the tables of exits, and the exits that need only a line.
  *
- * Only exit_dispatch() counts and moves RIP.  A guest's exit with an empty row
+ * Only dispatch() counts and moves RIP.  A guest's exit with an empty row
  * stops that VM; nothing a guest does gets further.
  */
 #include "arch/x86/exit.h"
@@ -13,10 +13,21 @@
 
 #define HYPERCALL_LEN	3	/* joist.h: no prefix */
 
+/*
+ * What compilers and assemblers make of the instructions that exit most.  Only
+ * for a CPU that does not tell the length, so SVM's spelling of a hypercall.
+ */
+#define CODE_CPUID	0xa20f
+#define CODE_HLT	0xf4
+#define CODE_RDMSR	0x320f
+#define CODE_WRMSR	0x300f
+#define CODE_VMMCALL	0xd9010f
+
 struct exit_row {
 	enum verdict (*handle)(struct vcpu *v);
 	bool steps;		/* may be DONE: the length is needed */
-	u8 len;			/* the length, where the interface fixes it */
+	u8 len;			/* the length, where the interface fixes it; or */
+	u32 code;		/* ... if the instruction has no prefix: its bytes */
 };
 
 enum verdict exit_gp(struct vcpu *v)
@@ -81,15 +92,15 @@ static enum verdict exit_other(struct vcpu *v)
 }
 
 static const struct exit_row guest_rows[JOIST_STAT_COUNT] = {
-	[JOIST_STAT_CPUID] = { exit_cpuid, true },
-	[JOIST_STAT_HLT] = { exit_hlt, true },
+	[JOIST_STAT_CPUID] = { exit_cpuid, true, 2, CODE_CPUID },
+	[JOIST_STAT_HLT] = { exit_hlt, true, 1, CODE_HLT },
 	[JOIST_STAT_IO] = { exit_io },
-	[JOIST_STAT_MSR_READ] = { exit_rdmsr, true },
-	[JOIST_STAT_MSR_WRITE] = { exit_wrmsr, true },
+	[JOIST_STAT_MSR_READ] = { exit_rdmsr, true, 2, CODE_RDMSR },
+	[JOIST_STAT_MSR_WRITE] = { exit_wrmsr, true, 2, CODE_WRMSR },
 	[JOIST_STAT_CR] = { exit_cr },
 	[JOIST_STAT_DR] = { exit_dr },
 	[JOIST_STAT_STAGE2] = { exit_stage2 },
-	[JOIST_STAT_HYPERCALL] = { exit_hypercall, true },
+	[JOIST_STAT_HYPERCALL] = { exit_hypercall, true, 3, CODE_VMMCALL },
 	[JOIST_STAT_INTR] = { exit_intr },
 	[JOIST_STAT_NMI] = { exit_again },
 	[JOIST_STAT_INTR_WINDOW] = { exit_again },
@@ -129,6 +140,7 @@ static enum verdict control_shutdown(struct vcpu *v)
 
 static enum verdict control_dead(struct vcpu *v)
 {
+	backend->exit_raw(v);
 	log_sinks_quiet(false);
 	log_error("the control VM cannot go on: core %u, exit %lx %lx %lx %lx, rip %lx",
 		  v->id, v->x.raw[0], v->x.raw[1], v->x.raw[2], v->x.raw[3], v->rip);
@@ -136,9 +148,9 @@ static enum verdict control_dead(struct vcpu *v)
 }
 
 static const struct exit_row control_rows[JOIST_STAT_COUNT] = {
-	[JOIST_STAT_CPUID] = { control_cpuid, true },
-	[JOIST_STAT_MSR_READ] = { control_rdmsr, true },
-	[JOIST_STAT_MSR_WRITE] = { control_wrmsr, true },
+	[JOIST_STAT_CPUID] = { control_cpuid, true, 2, CODE_CPUID },
+	[JOIST_STAT_MSR_READ] = { control_rdmsr, true, 2, CODE_RDMSR },
+	[JOIST_STAT_MSR_WRITE] = { control_wrmsr, true, 2, CODE_WRMSR },
 	[JOIST_STAT_CR] = { exit_cr },
 	[JOIST_STAT_STAGE2] = { control_stage2 },
 	[JOIST_STAT_HYPERCALL] = { hypercall, true, HYPERCALL_LEN },
@@ -157,20 +169,30 @@ static const struct exit_row control_rows[JOIST_STAT_COUNT] = {
 	[JOIST_STAT_OTHER] = { control_dead },
 };
 
+static __noinline void wrap_rip(struct vcpu *v)
+{
+	if (guest_mode(v) != INSN_64)
+		v->rip = (u32)v->rip;
+}
+
+/* The trap after the instruction is the guest's own business. */
+static __noinline void single_step(struct vcpu *v)
+{
+	backend->reg_set(v, VREG_DR6, backend->reg_get(v, VREG_DR6) | BIT(14));
+	event_exception(v, EXC_DB);
+}
+
 void exit_step(struct vcpu *v, unsigned len)
 {
-	u32 shadow = backend->shadow_get(v);
+	u64 from = v->rip;
 
 	v->rip += len;
-	if (unlikely(v->rip >> 32) && guest_mode(v) != INSN_64)
-		v->rip = (u32)v->rip;
-	if (unlikely(shadow & (JOIST_SHADOW_STI | JOIST_SHADOW_MOVSS)))
-		backend->shadow_set(v, shadow & JOIST_NMI_BLOCKED);
-	/* The trap after the instruction is the guest's own business. */
-	if (unlikely(v->rflags & RFLAGS_TF)) {
-		backend->reg_set(v, VREG_DR6, backend->reg_get(v, VREG_DR6) | BIT(14));
-		event_exception(v, EXC_DB);
-	}
+	/* Only 64-bit code lies or goes above 4 GiB. */
+	if (unlikely((from ^ v->rip) >> 32))
+		wrap_rip(v);
+	if (unlikely(v->rflags & RFLAGS_TF))
+		single_step(v);
+	backend->shadow_end(v);
 }
 
 enum verdict exit_error(struct vcpu *v, u32 code)
@@ -179,6 +201,7 @@ enum verdict exit_error(struct vcpu *v, u32 code)
 	v->run->rip = v->rip;
 	v->run->error.code = code;
 	v->run->error.len = guest_insn_bytes(v, v->run->error.insn);
+	backend->exit_raw(v);
 	v->run->error.detail[0] = v->x.raw[0];
 	v->run->error.detail[1] = v->x.raw[1];
 	v->run->error.detail[2] = v->x.raw[2];
@@ -189,14 +212,10 @@ enum verdict exit_error(struct vcpu *v, u32 code)
 }
 
 /* How long the instruction is, where the CPU does not tell. */
-static bool find_length(struct vcpu *v, const struct exit_row *row)
+static __noinline bool decode_length(struct vcpu *v)
 {
 	struct insn in;
 
-	if (row->len) {
-		v->x.insn_len = row->len;
-		return true;
-	}
 	/* Another vCPU may have taken the code away: then fault there. */
 	if (guest_insn(v, &in))
 		return false;
@@ -204,14 +223,22 @@ static bool find_length(struct vcpu *v, const struct exit_row *row)
 	return true;
 }
 
-enum verdict exit_dispatch(struct vcpu *v)
+static bool find_length(struct vcpu *v, const struct exit_row *row)
 {
-	const struct exit_row *row = (v->control ? control_rows : guest_rows) + v->x.kind;
+	if (!row->len || (row->code && !guest_insn_is(v, row->code, row->len)))
+		return decode_length(v);
+	v->x.insn_len = row->len;
+	return true;
+}
+
+static inline enum verdict dispatch(struct vcpu *v, const struct exit_row *row,
+				    enum verdict (*unknown)(struct vcpu *v))
+{
 	enum verdict verdict;
 
 	v->exits[v->x.kind]++;
 	if (unlikely(!row->handle))
-		return v->control ? control_dead(v) : exit_other(v);
+		return unknown(v);
 	if (row->steps && !v->x.insn_len && !find_length(v, row))
 		return RETRY;
 	verdict = row->handle(v);
@@ -220,4 +247,14 @@ enum verdict exit_dispatch(struct vcpu *v)
 		verdict = RETRY;
 	}
 	return verdict;
+}
+
+enum verdict exit_guest(struct vcpu *v)
+{
+	return dispatch(v, &guest_rows[v->x.kind], exit_other);
+}
+
+enum verdict exit_control(struct vcpu *v)
+{
+	return dispatch(v, &control_rows[v->x.kind], control_dead);
 }

@@ -14,8 +14,10 @@ enum verdict {
 	FORWARD,	/* RUN ends with v->forward; stepping is the handler's */
 };
 
-/* Counts, handles, and steps on as the verdict says. */
-enum verdict exit_dispatch(struct vcpu *v);
+/* Count, handle, and step on as the verdict says: a guest's exit, the control
+ * VM's. */
+enum verdict exit_guest(struct vcpu *v);
+enum verdict exit_control(struct vcpu *v);
 /* Moves RIP past an instruction of len bytes. */
 void exit_step(struct vcpu *v, unsigned len);
 /* The guest cannot go on until it is reset: RUN ends with JOIST_EXIT_ERROR. */
@@ -54,6 +56,7 @@ struct guest_features {
 	u32 max_leaf;		/* of the CPU's basic CPUID leaves */
 	bool spec_ctrl;		/* IA32_SPEC_CTRL exists */
 	bool tsc_aux;		/* TSC_AUX exists */
+	bool timer;		/* the backend's, which ends guest mode in time */
 };
 extern struct guest_features guest_features;
 void guest_features_init(void);

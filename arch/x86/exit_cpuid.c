@@ -91,6 +91,7 @@ void guest_features_init(void)
 	g->efer = EFER_SCE | EFER_LME | EFER_LMA | (e1.edx & BIT(20) ? EFER_NXE : 0);
 	g->spec_ctrl = f7.edx & LEAF7_EDX_SPEC_CTRL;
 	g->tsc_aux = e1.edx & EXT1_EDX_RDTSCP;
+	g->timer = backend->features() & BACKEND_TIMER;
 	g->phys_bits = cpuid(0x80000000, 0).eax >= 0x80000008 ?
 		       cpuid(0x80000008, 0).eax & 0xff : 36;
 	g->phys_bits = MIN(g->phys_bits, STAGE2_GPA_BITS);

@@ -88,7 +88,6 @@ static enum verdict write_cr8_guest(struct vcpu *v, u64 val)
 	if (val > 15)
 		return exit_gp(v);
 	vlapic_set_tpr(&v->lapic, (u32)val);
-	backend->tpr_set(v, (u32)val);
 	return DONE;
 }
 

@@ -131,7 +131,7 @@ static u64 element_offset(struct vcpu *v, bool is_in, u32 size, u32 i)
 	return v->rflags & RFLAGS_DF ? base - delta : base + delta;
 }
 
-static enum verdict string_io(struct vcpu *v)
+static __noinline enum verdict string_io(struct vcpu *v)
 {
 	bool is_in = v->x.io.in;
 	u32 size = v->x.io.size, count, i;
@@ -176,23 +176,25 @@ static enum verdict string_io(struct vcpu *v)
 
 enum verdict exit_io(struct vcpu *v)
 {
-	v->run->rip = v->rip;
-	v->run->io.port = v->x.io.port;
-	v->run->io.size = v->x.io.size;
-	v->run->io.in = v->x.io.in ? JOIST_IO_IN : JOIST_IO_OUT;
+	struct joist_run *r = v->run;
+
+	r->rip = v->rip;
+	r->io.port = v->x.io.port;
+	r->io.size = v->x.io.size;
+	r->io.in = v->x.io.in ? JOIST_IO_IN : JOIST_IO_OUT;
 	if (v->x.io.string)
 		return string_io(v);
-	v->run->io.count = 1;
-	v->run->io.string = 0;
+	r->io.count = 1;
+	r->io.string = 0;
 	if (v->x.io.in) {
-		v->run->io.data = 0;
+		r->io.data = 0;
 		v->pending.kind = PENDING_IO;
 		v->pending.read = true;
 		v->pending.string = false;
 		v->pending.size = v->x.io.size;
 		/* Stepped over now: a completion only fills the register. */
 	} else {
-		v->run->io.data = v->gpr[JOIST_RAX] & (~0ull >> (64 - 8 * v->x.io.size));
+		r->io.data = v->gpr[JOIST_RAX] & (~0ull >> (64 - 8 * v->x.io.size));
 	}
 	exit_step(v, v->x.insn_len);
 	v->forward = JOIST_EXIT_IO;

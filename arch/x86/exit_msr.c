@@ -297,7 +297,7 @@ enum verdict exit_wrmsr(struct vcpu *v)
 		if (!(v->lapic.base & APIC_BASE_X2) ||
 		    vlapic_write(&v->lapic, msr - MSR_X2APIC_FIRST, true, val, vcpu_tsc(v), &a))
 			return exit_gp(v);
-		return apic_act(v, &a, DONE);
+		return likely(!a.what) ? DONE : apic_act(v, &a, DONE);
 	}
 	return guest_msr_write(v, msr, val) ? exit_gp(v) : DONE;
 }

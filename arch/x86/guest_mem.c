@@ -235,6 +235,11 @@ static enum insn_mode insn_mode(struct vcpu *v, const struct cpu_mode *m)
 	return m->cs_attr & ATTR_DB ? INSN_32 : INSN_16;
 }
 
+static u64 code_linear(struct vcpu *v, const struct cpu_mode *m)
+{
+	return insn_mode(v, m) == INSN_64 ? v->rip : (u32)(m->cs_base + v->rip);
+}
+
 enum insn_mode guest_mode(struct vcpu *v)
 {
 	struct cpu_mode m;
@@ -247,12 +252,14 @@ enum insn_mode guest_mode(struct vcpu *v)
  * trusted, and stage-2 changes drop the cache (fetch_forget). */
 static bool cached(const struct fetch_cache *f, u64 page, const struct cpu_mode *m)
 {
-	u32 i = f->depth;
+	u32 i;
 
 	if (f->page != page || f->m.cr3 != m->cr3 || f->m.cr0 != m->cr0 ||
 	    f->m.cr4 != m->cr4 || f->m.efer != m->efer || f->m.cpl != m->cpl)
 		return false;
-	while (i--)
+	/* Mostly four: without a loop. */
+	#pragma GCC unroll 5
+	for (i = 0; i < ARRAY_SIZE(f->entry); i++)
 		if (__atomic_load_n(f->entry[i], __ATOMIC_RELAXED) != f->value[i])
 			return false;
 	return true;
@@ -269,7 +276,7 @@ static int code_page(struct vcpu *v, u64 linear, const struct cpu_mode *m, const
 	u64 page = ALIGN_DOWN(linear, PAGE_SIZE) | 1, len;
 	struct fetch_cache *f = &v->fetch;
 	gpa_t gpa;
-	u32 error;
+	u32 error, i;
 	int err;
 
 	if (likely(cached(f, page, m))) {
@@ -279,6 +286,9 @@ static int code_page(struct vcpu *v, u64 linear, const struct cpu_mode *m, const
 	f->page = page;
 	f->m = *m;
 	f->depth = 0;
+	/* Entries that the walk does not have stay as they are. */
+	for (i = 0; i < ARRAY_SIZE(f->entry); i++)
+		f->entry[i] = &f->value[i];
 	err = translate(v, ALIGN_DOWN(linear, PAGE_SIZE),
 			PF_FETCH | (m->cpl == 3 ? (u32)PF_USER : 0), m, f, &gpa.v, &error);
 	f->host = err ? NULL : guest_ptr(v, gpa, &len);
@@ -308,6 +318,21 @@ static int fetch(struct vcpu *v, u64 linear, const struct cpu_mode *m, u8 *buf, 
 	return 0;
 }
 
+bool guest_insn_is(struct vcpu *v, u32 bytes, unsigned n)
+{
+	struct cpu_mode m;
+	u64 linear;
+	u32 offset, code;
+
+	backend->mode_get(v, &m);
+	linear = code_linear(v, &m);
+	offset = linear & (PAGE_SIZE - 1);
+	if (offset > PAGE_SIZE - sizeof(code) || !cached(&v->fetch, (linear - offset) | 1, &m))
+		return false;
+	__builtin_memcpy(&code, v->fetch.host + offset, sizeof(code));
+	return !((code ^ bytes) << (32 - 8 * n));
+}
+
 int guest_insn(struct vcpu *v, struct insn *in)
 {
 	struct cpu_mode m;
@@ -319,7 +344,7 @@ int guest_insn(struct vcpu *v, struct insn *in)
 
 	backend->mode_get(v, &m);
 	mode = insn_mode(v, &m);
-	linear = mode == INSN_64 ? v->rip : (u32)(m.cs_base + v->rip);
+	linear = code_linear(v, &m);
 	err = fetch(v, linear, &m, buf, sizeof(buf), &n);
 	if (err)
 		return err;
@@ -340,7 +365,7 @@ unsigned guest_insn_bytes(struct vcpu *v, u8 *buf)
 	u64 linear;
 
 	backend->mode_get(v, &m);
-	linear = insn_mode(v, &m) == INSN_64 ? v->rip : (u32)(m.cs_base + v->rip);
+	linear = code_linear(v, &m);
 	if (fetch(v, linear, &m, buf, INSN_MAX_LEN, &n))
 		return 0;
 	if (n < INSN_MAX_LEN && !fetch(v, linear + n, &m, buf + n, INSN_MAX_LEN - n, &more))

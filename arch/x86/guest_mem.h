@@ -25,7 +25,12 @@ int guest_translate(struct vcpu *v, gva_t gva, u32 access, gpa_t *gpa, u32 *erro
 
 /* Decodes the instruction at RIP.  -EINVAL, -EFAULT, -EIO. */
 int guest_insn(struct vcpu *v, struct insn *in);
-/* The same, raw: up to INSN_MAX_LEN bytes; returns how many could be read. */
+/*
+ * Whether the code at RIP begins with these n bytes, 1 to 4, the first in the
+ * lowest.  False may also mean that it is not known without effort.
+ */
+bool guest_insn_is(struct vcpu *v, u32 bytes, unsigned n);
+/* What is at RIP: up to INSN_MAX_LEN bytes; returns how many could be read. */
 unsigned guest_insn_bytes(struct vcpu *v, u8 *buf);
 enum insn_mode guest_mode(struct vcpu *v);
 /* The VM's stage-2 tables have changed. */

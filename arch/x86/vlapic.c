@@ -83,16 +83,6 @@ static void set_remove(struct vlapic_set *s, u32 v)
 		s->sum &= ~(1u << (v >> 6));
 }
 
-int vlapic_highest(const struct vlapic_set *s)
-{
-	u32 w;
-
-	if (!s->sum)
-		return -1;
-	w = 31 - __builtin_clz(s->sum);
-	return w * 64 + 63 - __builtin_clzll(s->word[w]);
-}
-
 static u32 words_get(const u64 *word, u32 i)
 {
 	return word[i >> 1] >> (i & 1) * 32;

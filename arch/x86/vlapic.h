@@ -163,7 +163,15 @@ void vlapic_tsc_moved(struct vlapic *l, u64 delta);
 /* A fixed interrupt arrives.  Vectors below 16 end in the ESR. */
 void vlapic_accept(struct vlapic *l, u32 vector, bool level);
 
-int vlapic_highest(const struct vlapic_set *s);
+static inline int vlapic_highest(const struct vlapic_set *s)
+{
+	u32 w;
+
+	if (!s->sum)
+		return -1;
+	w = 31 - __builtin_clz(s->sum);
+	return w * 64 + 63 - __builtin_clzll(s->word[w]);
+}
 
 /* The vector to deliver now, or -1. */
 static inline int vlapic_pending(const struct vlapic *l)

@@ -20,14 +20,14 @@
 #define MXCSR_RESET	0x1f80
 #define MXCSR_MASK	0xffff
 
-static u64 mask __ro_after_init;	/* components; 0: FXSAVE only */
+static u32 mask __ro_after_init;	/* components; 0: FXSAVE only */
 static u32 size __ro_after_init = LEGACY_SIZE;
 
 void xstate_setup(void)
 {
 	u64 host = 0;
 
-	mask = guest_features.xcr0;
+	mask = (u32)guest_features.xcr0;	/* none that we know is above */
 	if (!mask)
 		return;
 	host = xgetbv(0);
@@ -50,39 +50,23 @@ void xstate_reset(void *area)
 	*(u32 *)((char *)area + MXCSR_OFFSET) = MXCSR_RESET;
 }
 
-static void save(void *area)
-{
-	if (mask)
-		__asm__ volatile("xsave64 %0" : "+m"(*(char (*)[PAGE_SIZE])area)
-				 : "a"((u32)mask), "d"((u32)(mask >> 32)));
-	else
-		__asm__ volatile("fxsave64 %0" : "=m"(*(char (*)[LEGACY_SIZE])area));
-}
-
-static void load(const void *area)
-{
-	if (mask)
-		__asm__ volatile("xrstor64 %0" : : "m"(*(const char (*)[PAGE_SIZE])area),
-				 "a"((u32)mask), "d"((u32)(mask >> 32)));
-	else
-		__asm__ volatile("fxrstor64 %0" : : "m"(*(const char (*)[LEGACY_SIZE])area));
-}
-
 void xstate_switch(struct vcpu *from, struct vcpu *to)
 {
-	u64 now = 0;
+	char (*old)[PAGE_SIZE] = from->xstate, (*new)[PAGE_SIZE] = to->xstate;
+	u64 now;
 
-	if (mask) {
-		/* A guest may have set it without an exit. */
-		now = from->gs.xcr0 = xgetbv(0);
-		if ((now & mask) != mask) {
-			now |= mask;
-			xsetbv(0, now);
-		}
+	if (unlikely(!mask)) {
+		__asm__ volatile("fxsave64 %0\n\tfxrstor64 %1" : "+m"(*old) : "m"(*new));
+		return;
 	}
-	save(from->xstate);
-	load(to->xstate);
-	if (mask && now != to->gs.xcr0)
+	/* A guest may have set it without an exit. */
+	now = from->gs.xcr0 = xgetbv(0);
+	if (~now & mask) {
+		now |= mask;
+		xsetbv(0, now);
+	}
+	__asm__ volatile("xsave64 %0\n\txrstor64 %1" : "+m"(*old) : "m"(*new), "a"(mask), "d"(0));
+	if (now != to->gs.xcr0)
 		xsetbv(0, to->gs.xcr0);
 }
 
@@ -99,7 +83,7 @@ int xstate_check(const void *area)
 	if (!mask)
 		return 0;
 	memcpy(&xstate_bv, header, sizeof(xstate_bv));
-	if (xstate_bv & ~mask)
+	if (xstate_bv & ~(u64)mask)
 		return fail(-EINVAL);
 	/* XCOMP_BV and the rest of the header: standard form. */
 	for (i = 8; i < HEADER_SIZE; i++)

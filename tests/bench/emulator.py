@@ -9,7 +9,9 @@ import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MKISO = os.path.join(os.path.dirname(HERE), "boot", "mkiso")
-CONTROL_ARGS = "console=ttyS0,115200 quiet nokaslr"
+# As the live image's, see CONTROL_ARGS in guests/control/build.mk.
+CONTROL_ARGS = ("console=ttyS0,115200 quiet nokaslr "
+                "lsm=landlock,lockdown,yama")
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-HJKf]|\x1bc|\x1b\[\?7l|[\r\0]")
 
 

@@ -34,6 +34,6 @@ $(UNIT_OUT)/fuzz_%: tests/unit/fuzz_%.c tests/unit/build.mk
 	@mkdir -p $(@D)
 	@echo "MAKE $@"
 	clang $(UNIT_FLAGS) -fsanitize=fuzzer,address,undefined -MMD -MP \
-		-MT $@ -MF $@.d -o $@ $<
+		-MT $@ -MF $@.d -o $@ $< -lcmocka
 
 -include $(UNIT_TESTS:%=%.d) $(UNIT_FUZZERS:%=%.d)

@@ -57,7 +57,16 @@ void svm_exit_decode(struct vcpu *v)
 	abort();
 }
 
-enum verdict exit_dispatch(struct vcpu *v)
+void svm_exit_raw(struct vcpu *v)
+{
+}
+
+enum verdict exit_guest(struct vcpu *v)
+{
+	abort();
+}
+
+enum verdict exit_control(struct vcpu *v)
 {
 	abort();
 }

@@ -31,6 +31,8 @@ static struct {
 	u8 serial[256];
 	unsigned serial_len, rooms;
 	unsigned resets, power_offs;
+	u64 kicks;		/* bit by PCI slot */
+	int watched;		/* a descriptor, or -1 */
 } board;
 
 static inline void board_clear(void)
@@ -76,6 +78,16 @@ void board_msi(u64 address, u64 data)
 {
 	board.msi_address[board.msis % MSI_KEPT] = address;
 	board.msi_data[board.msis++ % MSI_KEPT] = data;
+}
+
+void board_kick(unsigned slot)
+{
+	board.kicks |= BIT(slot);
+}
+
+void board_watch(int fd, bool on)
+{
+	board.watched = on ? fd : -1;
 }
 
 u64 board_ns(void)

@@ -221,19 +221,6 @@ static void svm_vcpu_reset(struct vcpu *v)
 		b->int_ctl = VINTR_MASKING;
 }
 
-static void svm_release(struct vcpu *v)
-{
-}
-
-/* What VMLOAD does not switch; the control VM's values are kept meanwhile. */
-static void svm_load(struct vcpu *v)
-{
-}
-
-static void svm_unload(struct vcpu *v)
-{
-}
-
 /* A guest gets an address space id of this core; a new one means no stale
  * translation, whether or not the CPU can flush one id alone. */
 static void assign_asid(struct vcpu *v, struct cpu *c)
@@ -483,6 +470,11 @@ static void svm_shadow_set(struct vcpu *v, u32 shadow)
 		b->intercept3 &= ~(u32)INTERCEPT_IRET;
 }
 
+static void svm_shadow_end(struct vcpu *v)
+{
+	v->svm.vmcb->shadow = 0;
+}
+
 static u32 svm_tpr_get(struct vcpu *v)
 {
 	return v->svm.vmcb->int_ctl & 15;
@@ -503,11 +495,6 @@ static void svm_tsc_offset_set(struct vcpu *v, u64 offset)
 static void svm_dr_intercept(struct vcpu *v, bool on)
 {
 	v->svm.vmcb->intercept_dr_read = v->svm.vmcb->intercept_dr_write = on ? 0xffff : 0;
-}
-
-static void svm_timer_set(struct vcpu *v, u64 host_tsc)
-{
-	/* SVM has no preemption timer: joist.ko's interrupt ends guest mode. */
 }
 
 static void svm_flush_control(struct cpu *c)
@@ -531,10 +518,8 @@ const struct backend svm_backend = {
 	.vcpu_init = svm_vcpu_init,
 	.vcpu_fini = svm_vcpu_fini,
 	.vcpu_reset = svm_vcpu_reset,
-	.release = svm_release,
-	.load = svm_load,
-	.unload = svm_unload,
 	.enter = svm_enter,
+	.exit_raw = svm_exit_raw,
 	.mode_get = svm_mode_get,
 	.reg_get = svm_reg_get,
 	.reg_set = svm_reg_set,
@@ -544,11 +529,11 @@ const struct backend svm_backend = {
 	.want_window = svm_want_window,
 	.shadow_get = svm_shadow_get,
 	.shadow_set = svm_shadow_set,
+	.shadow_end = svm_shadow_end,
 	.tpr_get = svm_tpr_get,
 	.tpr_set = svm_tpr_set,
 	.tsc_offset_set = svm_tsc_offset_set,
 	.dr_intercept = svm_dr_intercept,
-	.timer_set = svm_timer_set,
 	.flush_control = svm_flush_control,
 	.flush = svm_flush,
 };

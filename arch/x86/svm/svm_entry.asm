@@ -47,11 +47,6 @@ svm_vmrun:
 	sti
 	vmload
 	vmrun
-	jmp .exit
-.shadow:
-	vmload
-	sti
-	vmrun
 .exit:
 	cli
 	vmsave				; RAX is what it was before VMRUN
@@ -80,6 +75,11 @@ svm_vmrun:
 	pop rbp
 	pop rbx
 	ret
+.shadow:
+	vmload
+	sti
+	vmrun
+	jmp .exit
 
 ; void svm_take_nmi(void): let a pending NMI in.
 global svm_take_nmi

@@ -28,6 +28,12 @@ static const u8 plain[0x90] = {
 #undef P
 };
 
+/* 0: to be found by decoding; next_rip is 0 on a CPU without NRIP save. */
+static u8 insn_len(const struct vmcb *b)
+{
+	return b->next_rip ? (u8)(b->next_rip - b->rip) : 0;
+}
+
 /*
  * An event whose delivery the exit cut short goes in again.  Software
  * interrupts, #BP and #OF are simply executed again: RIP still points at their
@@ -109,7 +115,7 @@ static void decode_npf(struct vcpu *v, const struct vmcb *b)
  * VMRUN refused the state.  QEMU also ends guest mode so where a CPU would
  * raise #GP, on a MOV to a control register; RIP is still at it then.
  */
-static void decode_invalid(struct vcpu *v)
+static __noinline void decode_invalid(struct vcpu *v)
 {
 	struct insn in;
 
@@ -118,39 +124,44 @@ static void decode_invalid(struct vcpu *v)
 		v->x.kind = JOIST_STAT_CR;
 }
 
+void svm_exit_raw(struct vcpu *v)
+{
+	const struct vmcb *b = v->svm.vmcb;
+
+	v->x.raw[0] = b->exit_code;
+	v->x.raw[1] = b->exit_info1;
+	v->x.raw[2] = b->exit_info2;
+	v->x.raw[3] = b->exit_int_info;
+}
+
 void svm_exit_decode(struct vcpu *v)
 {
 	struct vmcb *b = v->svm.vmcb;
 	u64 code = b->exit_code;
 
-	v->x.insn_len = 0;
-	v->x.raw[0] = code;
-	v->x.raw[1] = b->exit_info1;
-	v->x.raw[2] = b->exit_info2;
-	v->x.raw[3] = b->exit_int_info;
 	if (unlikely(b->exit_int_info & JOIST_EVENT_VALID))
 		note_vectoring(v, b);
 	if (unlikely(v->svm.iret_rip) && v->rip != v->svm.iret_rip && !v->svm.iret_step)
 		iret_done(v);
 
-	if (code < sizeof(plain) && plain[code]) {
-		v->x.kind = plain[code] - 1u;
-		/* next_rip is 0 on a CPU without NRIP save. */
-		if (b->next_rip)
-			v->x.insn_len = (u8)(b->next_rip - b->rip);
+	if (code == SVM_EXIT_IOIO) {
+		decode_io(v, b);
 		return;
 	}
+	if (code < sizeof(plain) && plain[code]) {
+		v->x.kind = plain[code] - 1u;
+		v->x.insn_len = insn_len(b);
+		return;
+	}
+	v->x.insn_len = 0;
 	switch (code) {
 	case SVM_EXIT_INVALID:
 	case (u32)SVM_EXIT_INVALID:
 		decode_invalid(v);
 		break;
-	case SVM_EXIT_IOIO:
-		decode_io(v, b);
-		break;
 	case SVM_EXIT_MSR:
 		v->x.kind = b->exit_info1 & 1 ? JOIST_STAT_MSR_WRITE : JOIST_STAT_MSR_READ;
-		v->x.insn_len = b->next_rip ? (u8)(b->next_rip - b->rip) : 0;
+		v->x.insn_len = insn_len(b);
 		break;
 	case SVM_EXIT_NPF:
 		decode_npf(v, b);

@@ -696,6 +696,11 @@ static void vmx_enter(struct vcpu *v)
 	vmx_exit_decode(v, how);
 }
 
+/* Read on the way out: the VMCS may not be current any more. */
+static void vmx_exit_raw(struct vcpu *v)
+{
+}
+
 /* Registers that are one field. */
 static enum vmcs_field field_of(enum vreg r)
 {
@@ -950,6 +955,14 @@ static void vmx_shadow_set(struct vcpu *v, u32 shadow)
 	v->vmx.rflags = ~v->rflags;		/* settle_flags() must look */
 }
 
+static void vmx_shadow_end(struct vcpu *v)
+{
+	u32 shadow = vmx_shadow_get(v);
+
+	if (unlikely(shadow & (JOIST_SHADOW_STI | JOIST_SHADOW_MOVSS)))
+		vmx_shadow_set(v, shadow & JOIST_NMI_BLOCKED);
+}
+
 static u32 vmx_tpr_get(struct vcpu *v)
 {
 	return v->vmx.vapic[VAPIC_TPR] >> 4;
@@ -1035,6 +1048,7 @@ const struct backend vmx_backend = {
 	.load = vmx_load,
 	.unload = vmx_unload,
 	.enter = vmx_enter,
+	.exit_raw = vmx_exit_raw,
 	.mode_get = vmx_mode_get,
 	.reg_get = vmx_reg_get,
 	.reg_set = vmx_reg_set,
@@ -1044,6 +1058,7 @@ const struct backend vmx_backend = {
 	.want_window = vmx_want_window,
 	.shadow_get = vmx_shadow_get,
 	.shadow_set = vmx_shadow_set,
+	.shadow_end = vmx_shadow_end,
 	.tpr_get = vmx_tpr_get,
 	.tpr_set = vmx_tpr_set,
 	.tsc_offset_set = vmx_tsc_offset_set,

@@ -25,6 +25,15 @@ void board_intr(bool level);
 /* A message-signalled interrupt, as a device or IOAPIC writes it. */
 void board_msi(u64 address, u64 data);
 
+/*
+ * The device in that PCI slot has work: virtio_serve() is called for it soon,
+ * and not by a thread that runs a vCPU.
+ */
+void board_kick(unsigned slot);
+
+/* Call the device when there is something to read from its descriptor. */
+void board_watch(int fd, bool on);
+
 /* Monotonic time; wall-clock time since 1970. */
 u64 board_ns(void);
 u64 board_wall_ns(void);

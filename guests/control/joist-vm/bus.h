@@ -23,7 +23,7 @@ struct bus_window {
 	bus_write_fn *write;
 };
 
-#define BUS_WINDOWS	64
+#define BUS_WINDOWS	96
 
 struct bus {
 	unsigned count;

@@ -31,16 +31,7 @@ int load_fail(struct load *l, const char *fmt, ...)
 
 u8 *load_ptr(const struct load *l, u64 gpa, u64 len)
 {
-	const struct guest_mem *m = &l->mem;
-
-	if (gpa <= m->low_size && len <= m->low_size - gpa)
-		return m->low + gpa;
-	if (gpa < MEM_HIGH_BASE)
-		return NULL;
-	gpa -= MEM_HIGH_BASE;
-	if (gpa <= m->high_size && len <= m->high_size - gpa)
-		return m->high + gpa;
-	return NULL;
+	return guest_ptr(&l->mem, gpa, len);
 }
 
 static const struct load_range *overlaps(const struct load *l, u64 gpa,

@@ -20,6 +20,19 @@ struct guest_mem {
 	u64 low_size, high_size;
 };
 
+/* Guest memory [gpa, gpa + len) of RAM below 4 GiB or above; else NULL. */
+static inline u8 *guest_ptr(const struct guest_mem *m, u64 gpa, u64 len)
+{
+	if (gpa <= m->low_size && len <= m->low_size - gpa)
+		return m->low + gpa;
+	if (gpa < MEM_HIGH_BASE)
+		return NULL;
+	gpa -= MEM_HIGH_BASE;
+	if (gpa <= m->high_size && len <= m->high_size - gpa)
+		return m->high + gpa;
+	return NULL;
+}
+
 struct image {
 	const char *name;	/* for messages */
 	const u8 *data;		/* NULL: there is none */
@@ -51,7 +64,7 @@ int load_guest(struct load *l);
 
 /* Sets the error and gives -1. */
 int load_fail(struct load *l, const char *fmt, ...) PRINTF(2, 3);
-/* Guest memory [gpa, gpa + len) of RAM below 4 GiB or above; else NULL. */
+/* guest_ptr() of its memory. */
 u8 *load_ptr(const struct load *l, u64 gpa, u64 len);
 /* Mark as taken; false: overlaps something that is, or no slot. */
 bool load_take(struct load *l, u64 gpa, u64 len);

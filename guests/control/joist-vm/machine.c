@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -171,6 +172,21 @@ static void watch(struct machine *m, int op, int fd, u32 events)
 		machine_end(END_ERROR, 0, "epoll: %s", strerror(errno));
 }
 
+void machine_watch(struct machine *m, int fd, bool on)
+{
+	watch(m, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, fd, EPOLLIN);
+}
+
+void board_watch(int fd, bool on)
+{
+	machine_watch(&machine, fd, on);
+}
+
+void board_kick(unsigned slot)
+{
+	eventfd_write(machine.kick[slot], 1);
+}
+
 /* Wait for input if the UART has room, for output if some is left. */
 static void watch_serial(struct machine *m)
 {
@@ -227,6 +243,9 @@ static void map_memory(struct machine *m)
 	if (m->mem.high_size)
 		m->mem.high = map(m, JOIST_MMAP_SEG(SEG_HIGH),
 				  m->mem.high_size, "guest memory");
+	if (m->cfg->firmware_size)
+		m->flash = map(m, JOIST_MMAP_SEG(SEG_FLASH),
+			       m->cfg->firmware_size, "firmware memory");
 	for (v = 0; v < m->cfg->vcpus; v++) {
 		m->run[v] = map(m, v * PAGE_SIZE, PAGE_SIZE, "a run page");
 		m->run[v]->flags = 0;
@@ -277,12 +296,29 @@ static void image_read(struct image *im, const struct file *f)
 	im->size = done;
 }
 
+/* The firmware, and what it reads; the vCPUs start where power-on left them. */
+static void firmware_start(struct machine *m, struct load *l)
+{
+	image_read(&l->kernel, &m->cfg->firmware);
+	if (firmware_load(l, m->flash, m->cfg->firmware_size))
+		machine_end(END_REFUSED, 0, "%s", l->error);
+	fwcfg_init(&m->dev.fwcfg, m->cfg->vcpus, m->cfg->memory);
+	if (firmware_files(&m->dev.fwcfg, &m->mem, m->cfg->vcpus))
+		machine_end(END_REFUSED, 0, "no room for the ACPI tables");
+	free((void *)(uintptr_t)l->kernel.data);
+}
+
 void machine_load(struct machine *m, struct joist_regs *regs)
 {
+	struct acpi_links links;
 	static struct load l;
 
 	memset(&l, 0, sizeof(l));
 	l.mem = m->mem;
+	if (m->flash) {
+		firmware_start(m, &l);
+		return;
+	}
 	l.cmdline = m->cfg->cmdline;
 	l.regs = *regs;
 	image_read(&l.kernel, &m->cfg->kernel);
@@ -290,7 +326,8 @@ void machine_load(struct machine *m, struct joist_regs *regs)
 	if (load_guest(&l))
 		machine_end(END_REFUSED, 0, "%s", l.error);
 	*regs = l.regs;
-	if (acpi_build(m->mem.low + ACPI_BASE, m->cfg->vcpus))
+	if (acpi_build(m->mem.low + ACPI_BASE, ACPI_BASE, m->cfg->vcpus,
+		       &links))
 		machine_end(END_REFUSED, 0, "no room for the ACPI tables");
 	free((void *)(uintptr_t)l.kernel.data);
 	free((void *)(uintptr_t)l.initrd.data);
@@ -365,7 +402,9 @@ static void serve_event(struct machine *m, const struct epoll_event *e)
 			serial_in(m);
 		if (e->events & EPOLLOUT)
 			serial_out(m);
-	} else {
+	} else if (e->data.fd == m->io) {
+		io_reap();
+	} else if (!virtio_devices_event(m, e->data.fd)) {
 		serve_timer(m, e->data.fd);
 	}
 }
@@ -384,6 +423,9 @@ static void main_loop(struct machine *m)
 		for (i = 0; i < n; i++)
 			serve_event(m, &e[i]);
 		pthread_mutex_unlock(&m->lock);
+		/* The kernel may copy data now: the vCPUs need not wait. */
+		if (m->cfg->disks)
+			io_flush();
 	}
 }
 
@@ -424,6 +466,7 @@ void machine_main(const struct vm_config *cfg, const struct machine_fds *fds)
 	if (devices_init(m))
 		machine_end(END_REFUSED, 0, "debug exit port %#x: taken by "
 			    "another device", (unsigned)cfg->debug_exit);
+	virtio_devices_init(m);
 	vcpu_reset_all(m);
 	if (send(fds->channel, &ready, sizeof(ready), MSG_NOSIGNAL) < 0)
 		_exit(0);

@@ -9,6 +9,7 @@
 
 #include "board.h"
 #include "bus.h"
+#include "firmware.h"
 #include "ioapic.h"
 #include "guests/control/joist_ioctl.h"
 #include "kbd.h"
@@ -32,6 +33,7 @@ struct devices {
 	struct kbd kbd;
 	struct uart com1;
 	struct pci pci;
+	struct fwcfg fwcfg;
 };
 
 /* Guards: [c] set before threads start  [l] lock  [m] main thread only */
@@ -39,6 +41,7 @@ struct machine {
 	const struct vm_config *cfg;		/* [c] */
 	struct machine_fds fds;			/* [c] */
 	struct guest_mem mem;			/* [c] */
+	u8 *flash;				/* [c] SEG_FLASH, or NULL */
 	struct joist_run *run[JOIST_MAX_VCPUS];	/* [c], pages shared */
 	struct bus ports, mmio;			/* [l] */
 	struct devices dev;			/* [l] */
@@ -48,7 +51,13 @@ struct machine {
 	bool paused;				/* [l] */
 	unsigned parked;			/* [l] vCPUs that wait */
 
+	struct blk *blk[VM_DISKS];		/* [c], what it points to [l] */
+	struct net *net[VM_NICS];		/* [c], likewise */
+	struct virtio *virtio[PCI_SLOTS];	/* [c] by slot, or NULL */
+	int kick[PCI_SLOTS];			/* [c] eventfd of each */
+
 	int epoll;				/* [c] */
+	int io;					/* [c] io.c has finished something */
 	int out_timer;				/* [c] timerfd: send output on */
 	int timer[TIMER_COUNT];			/* [c] timerfds */
 	u8 out[SERIAL_OUT];			/* [l] ring of serial output */
@@ -67,6 +76,12 @@ void machine_load(struct machine *m, struct joist_regs *regs);
 
 /* devices.c: reset them all, and put them on the buses. */
 int devices_init(struct machine *m);
+/* virtio_devices.c: the virtio devices; dies if it cannot. */
+void virtio_devices_init(struct machine *m);
+/* Something is to be read from that descriptor; false: not one of theirs. */
+bool virtio_devices_event(struct machine *m, int fd);
+/* Also wait for that descriptor. */
+void machine_watch(struct machine *m, int fd, bool on);
 
 /* vcpu.c */
 void vcpu_reset_all(struct machine *m);

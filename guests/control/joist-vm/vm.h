@@ -14,6 +14,8 @@
 
 #include "guests/control/lib/util.h"
 #include "load.h"
+#include "virtio_blk.h"
+#include "virtio_net.h"
 
 enum policy {
 	POLICY_STOP,
@@ -25,14 +27,22 @@ struct file {
 	int fd;
 };
 
+#define VM_DISKS	16
+#define VM_NICS		8
+
 struct vm_config {
 	const char *name;
 	struct file kernel, initrd;
+	struct file firmware;	/* in place of a kernel */
+	u64 firmware_size;	/* bytes, in whole pages */
 	const char *cmdline;
 	u64 memory;
 	unsigned vcpus;
 	int debug_exit;		/* port, or -1 */
 	enum policy on_crash, on_reboot;
+	unsigned disks, nics;
+	struct disk disk[VM_DISKS];
+	struct nic nic[VM_NICS];
 };
 
 /* How a machine ended. */
@@ -79,6 +89,7 @@ void machine_main(const struct vm_config *cfg, const struct machine_fds *fds)
 /* Segments by number; sizes from cfg->memory. */
 #define SEG_LOW		0
 #define SEG_HIGH	1
+#define SEG_FLASH	2	/* up to 4 GiB: firmware */
 
 static inline u64 vm_low_size(const struct vm_config *cfg)
 {

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * config.c -- the options that describe disks and network cards, and the
+ * files, taps and bridges behind them.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "guests/control/lib/err.h"
+
+#define TUN		"/dev/net/tun"
+
+/* The value of "NAME=value", or NULL if it is not that. */
+static char *value_of(char *word, const char *name)
+{
+	size_t len = strlen(name);
+
+	if (strncmp(word, name, len) || word[len] != '=')
+		return NULL;
+	return word + len + 1;
+}
+
+/* ---- disks ---- */
+
+void disk_parse(struct vm_config *cfg, char *text)
+{
+	struct disk *d = &cfg->disk[cfg->disks];
+	char *word, *value;
+
+	if (cfg->disks == VM_DISKS)
+		die_usage("--disk '%s': a VM can have %d disks", text,
+			  VM_DISKS);
+	d->path = strsep(&text, ",");
+	if (!*d->path)
+		die_usage("--disk: the path is empty");
+	snprintf(d->serial, sizeof(d->serial), "disk%u", cfg->disks);
+	while ((word = strsep(&text, ","))) {
+		value = value_of(word, "serial");
+		if (value) {
+			if (!*value || strlen(value) > BLK_SERIAL)
+				die_usage("--disk %s: serial '%s': it has 1 "
+					  "to %d characters", d->path, value,
+					  BLK_SERIAL);
+			strcpy(d->serial, value);
+		} else if (!strcmp(word, "ro")) {
+			d->read_only = true;
+		} else {
+			die_usage("--disk %s: '%s': it is 'ro' or "
+				  "'serial=TEXT'", d->path, word);
+		}
+	}
+	cfg->disks++;
+}
+
+/*
+ * Two VMs that write to one image ruin it.  The lock goes with the open file,
+ * which the machine inherits: it is there until the last of us is gone.
+ */
+static void disk_lock(const struct disk *d)
+{
+	struct flock l = {
+		.l_type = d->read_only ? F_RDLCK : F_WRLCK,
+		.l_whence = SEEK_SET,
+	};
+
+	if (!fcntl(d->fd, F_OFD_SETLK, &l))
+		return;
+	if (errno == EAGAIN || errno == EACCES)
+		die("disk %s: in use by another VM", d->path);
+	die("disk %s: cannot lock: %s", d->path, strerror(errno));
+}
+
+static void disk_open(struct disk *d)
+{
+	struct stat st;
+	off_t size;
+
+	d->fd = open(d->path, (d->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC |
+		     O_NONBLOCK | O_NOCTTY);
+	if (d->fd < 0)
+		die("disk %s: %s%s", d->path, strerror(errno),
+		    errno == EACCES || errno == EROFS || errno == EPERM ?
+		    " (',ro' would open it for reading only)" : "");
+	if (fstat(d->fd, &st) < 0 ||
+	    (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)))
+		die("disk %s: neither a regular file nor a block device",
+		    d->path);
+	/* That was for pipes; io_uring would give up instead of waiting. */
+	fcntl(d->fd, F_SETFL, fcntl(d->fd, F_GETFL) & ~O_NONBLOCK);
+	size = lseek(d->fd, 0, SEEK_END);
+	if (size < 0)
+		die("disk %s: size: %s", d->path, strerror(errno));
+	if (size < (off_t)BLK_SECTOR)
+		die("disk %s: smaller than a sector (%lld bytes)", d->path,
+		    (long long)size);
+	d->size = (u64)size;
+	disk_lock(d);
+}
+
+void disks_open(struct vm_config *cfg)
+{
+	unsigned i;
+
+	for (i = 0; i < cfg->disks; i++)
+		disk_open(&cfg->disk[i]);
+}
+
+/* ---- network cards ---- */
+
+/* From name and number, so that a VM keeps its address; FNV-1a. */
+static void mac_derive(u8 mac[NET_MAC], const char *name, unsigned index)
+{
+	u32 h = 2166136261u;
+
+	while (*name)
+		h = (h ^ (u8)*name++) * 16777619u;
+	h = (h ^ index) * 16777619u;
+	/* Locally administered, unicast. */
+	mac[0] = 0x4a;
+	mac[1] = 0x6f;
+	put32(mac + 2, h);
+}
+
+static void mac_parse(u8 mac[NET_MAC], const char *text)
+{
+	unsigned b[NET_MAC], i;
+	int end = -1;
+
+	if (strlen(text) != 17 ||
+	    sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2],
+		   &b[3], &b[4], &b[5], &end) != NET_MAC || end != 17)
+		die_usage("--net: mac '%s': not an address such as "
+			  "4a:6f:12:34:56:78", text);
+	if (b[0] & 1)
+		die_usage("--net: mac '%s': a group's address, not a card's",
+			  text);
+	for (i = 0; i < NET_MAC; i++)
+		mac[i] = (u8)b[i];
+}
+
+static const char *if_name(char *value)
+{
+	if (!*value || strlen(value) >= IFNAMSIZ || strpbrk(value, "/% "))
+		die_usage("--net: '%s' cannot be an interface's name", value);
+	return value;
+}
+
+void nic_parse(struct vm_config *cfg, char *text)
+{
+	struct nic *n = &cfg->nic[cfg->nics];
+	char *word, *value;
+
+	if (cfg->nics == VM_NICS)
+		die_usage("--net '%s': a VM can have %d network cards", text,
+			  VM_NICS);
+	while ((word = strsep(&text, ","))) {
+		if ((value = value_of(word, "tap")))
+			n->tap = if_name(value);
+		else if ((value = value_of(word, "bridge")))
+			n->bridge = if_name(value);
+		else if ((value = value_of(word, "mac")))
+			mac_parse(n->mac, value);
+		else if (!strcmp(word, "allow"))
+			n->allow = true;
+		else
+			die_usage("--net: '%s': it is tap=NAME, bridge=NAME, "
+				  "mac=MAC or allow", word);
+	}
+	if (!n->tap == !n->bridge)
+		die_usage("--net: either tap=NAME or bridge=NAME");
+	cfg->nics++;
+}
+
+/* Bring the interface up; into a bridge, if one is named. */
+static void if_up(const struct nic *n, struct ifreq *ifr)
+{
+	struct ifreq br = { 0 };
+	int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (s < 0)
+		die("socket: %s", strerror(errno));
+	if (n->bridge) {
+		snprintf(br.ifr_name, IFNAMSIZ, "%s", n->bridge);
+		br.ifr_ifindex = (int)if_nametoindex(ifr->ifr_name);
+		if (ioctl(s, SIOCBRADDIF, &br) < 0)
+			die("bridge %s: %s", n->bridge,
+			    errno == EOPNOTSUPP ? "not a bridge" :
+			    strerror(errno));
+	}
+	if (ioctl(s, SIOCGIFFLAGS, ifr) < 0)
+		die("tap %s: %s", ifr->ifr_name, strerror(errno));
+	/* A tap made for us by somebody else may be up already. */
+	if ((ifr->ifr_flags & IFF_UP) != IFF_UP) {
+		ifr->ifr_flags |= IFF_UP;
+		if (ioctl(s, SIOCSIFFLAGS, ifr) < 0)
+			die("tap %s: cannot bring it up: %s", ifr->ifr_name,
+			    strerror(errno));
+	}
+	close(s);
+}
+
+static void nic_open(struct nic *n)
+{
+	const char *name = n->tap ? n->tap : "joist%d";
+	struct ifreq ifr = { 0 };
+	int header = NET_HEADER;
+
+	n->fd = open(TUN, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	if (n->fd < 0)
+		die(TUN ": %s", strerror(errno));
+	ifr.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+	memcpy(ifr.ifr_name, name, strlen(name));
+	if (ioctl(n->fd, TUNSETIFF, &ifr) < 0)
+		die("tap %s: %s", name,
+		    errno == EBUSY ? "in use" :
+		    errno == EINVAL ? "there is an interface of that name "
+				      "that is not such a tap" :
+		    strerror(errno));
+	if (ioctl(n->fd, TUNSETVNETHDRSZ, &header) < 0)
+		die("tap %s: header: %s", ifr.ifr_name, strerror(errno));
+	if_up(n, &ifr);
+}
+
+void nics_open(struct vm_config *cfg)
+{
+	static const u8 none[NET_MAC];
+	struct nic *n;
+
+	for (n = cfg->nic; n < cfg->nic + cfg->nics; n++) {
+		if (!memcmp(n->mac, none, NET_MAC))
+			mac_derive(n->mac, cfg->name,
+				   (unsigned)(n - cfg->nic));
+		nic_open(n);
+	}
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * io.c -- file I/O by io_uring.
+ *
+ * A transfer may stop part-way: it goes on where it stopped.  Not every file
+ * system can punch holes or make zeros: then the next best way is taken, and
+ * zeros are written in the end.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <liburing.h>
+#include <linux/falloc.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "io.h"
+
+#define ENTRIES		128
+#define ZEROS		(64 * KiB)
+
+static struct io_uring ring;
+static struct io_op *waiting, **waiting_end = &waiting;
+static int event;
+
+int io_init(void)
+{
+	int err = io_uring_queue_init(ENTRIES, &ring, 0);
+
+	if (err < 0)
+		return err;
+	event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (event < 0)
+		return -errno;
+	err = io_uring_register_eventfd(&ring, event);
+	return err < 0 ? err : event;
+}
+
+#define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
+#define RANGE	(FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE)
+
+/* fallocate() modes in the order they are tried; 0: there is no more. */
+static int zero_mode(const struct io_op *op)
+{
+	static const int modes[][3] = {
+		[IO_DISCARD] = { PUNCH, 0 },
+		[IO_ZERO] = { RANGE, 0 },
+		[IO_ZERO_FREE] = { PUNCH, RANGE, 0 },
+	};
+
+	return modes[op->kind][op->attempt];
+}
+
+static void prepare(struct io_uring_sqe *sqe, struct io_op *op)
+{
+	static u8 zeros[ZEROS];
+
+	switch (op->kind) {
+	case IO_READ:
+		io_uring_prep_readv(sqe, op->fd, op->iov, op->count,
+				    op->offset);
+		break;
+	case IO_WRITE:
+		io_uring_prep_writev2(sqe, op->fd, op->iov, op->count,
+				      op->offset, op->durable ? RWF_DSYNC : 0);
+		break;
+	case IO_SYNC:
+		io_uring_prep_fsync(sqe, op->fd, IORING_FSYNC_DATASYNC);
+		break;
+	default:
+		if (zero_mode(op)) {
+			io_uring_prep_fallocate(sqe, op->fd, zero_mode(op),
+						(off_t)op->offset,
+						(off_t)op->len);
+			break;
+		}
+		op->zeros.iov_base = zeros;
+		op->zeros.iov_len = MIN(op->len, ZEROS);
+		io_uring_prep_writev2(sqe, op->fd, &op->zeros, 1, op->offset,
+				      op->durable ? RWF_DSYNC : 0);
+		break;
+	}
+	io_uring_sqe_set_data(sqe, op);
+}
+
+/* Into the ring, as many as there is room for. */
+static void fill(void)
+{
+	struct io_uring_sqe *sqe;
+	struct io_op *op;
+
+	while ((op = waiting)) {
+		sqe = io_uring_get_sqe(&ring);
+		if (!sqe)
+			return;
+		waiting = op->next;
+		if (!waiting)
+			waiting_end = &waiting;
+		prepare(sqe, op);
+	}
+}
+
+static void enqueue(struct io_op *op)
+{
+	op->next = NULL;
+	*waiting_end = op;
+	waiting_end = &op->next;
+}
+
+void io_submit(struct io_op *op)
+{
+	op->attempt = 0;
+	enqueue(op);
+}
+
+void io_flush(void)
+{
+	do {
+		fill();
+		if (!io_uring_sq_ready(&ring))
+			return;
+	} while (io_uring_submit(&ring) > 0);
+	/* Refused for now: completions wait, and io_reap() comes back here. */
+}
+
+static void advance(struct io_op *op, u64 n)
+{
+	op->offset += n;
+	op->len -= n;
+	while (op->count && n >= op->iov->iov_len) {
+		n -= op->iov->iov_len;
+		op->iov++;
+		op->count--;
+	}
+	if (op->count && n) {
+		op->iov->iov_base = (u8 *)op->iov->iov_base + n;
+		op->iov->iov_len -= n;
+	}
+}
+
+/* What an answer means: true: to be submitted again, for the rest. */
+static bool goes_on(struct io_op *op, int res)
+{
+	bool zeroing = op->kind >= IO_DISCARD;
+
+	op->error = res < 0 ? res : 0;
+	if (res == -EINTR || res == -EAGAIN)
+		return true;
+	if (zeroing && zero_mode(op)) {
+		/* EINVAL: not in multiples of the medium's blocks. */
+		if (res != -EOPNOTSUPP && res != -EINVAL && res != -ENOSYS)
+			return false;
+		op->attempt++;
+		op->error = 0;
+		/* To discard is a hint. */
+		return op->kind != IO_DISCARD;
+	}
+	if (res < 0 || op->kind == IO_SYNC)
+		return false;
+	if (!res && op->len)
+		op->error = -EIO;	/* the file has become shorter */
+	else if ((u64)res > op->len)
+		op->error = -EIO;
+	else
+		advance(op, (u64)res);
+	return !op->error && op->len;
+}
+
+void io_reap(void)
+{
+	struct io_uring_cqe *cqe;
+	struct io_op *op;
+	eventfd_t count;
+	int res;
+
+	eventfd_read(event, &count);
+	while (!io_uring_peek_cqe(&ring, &cqe)) {
+		op = io_uring_cqe_get_data(cqe);
+		res = cqe->res;
+		io_uring_cqe_seen(&ring, cqe);
+		if (goes_on(op, res))
+			enqueue(op);
+		else
+			op->done(op);
+	}
+}

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * virtio_blk.c -- virtio's "Block Device".
+ *
+ * A flush is done when the host's fdatasync() is.  A driver that does not
+ * negotiate flushes gets writes that are durable each.
+ */
+#include <string.h>
+
+#include "board.h"
+#include "virtio_blk.h"
+
+#define F_SEG_MAX	BIT(2)
+#define F_RO		BIT(5)
+#define F_BLK_SIZE	BIT(6)
+#define F_FLUSH		BIT(9)
+#define F_MQ		BIT(12)
+#define F_DISCARD	BIT(13)
+#define F_WRITE_ZEROES	BIT(14)
+
+/* "Device configuration layout". */
+#define B_CAPACITY	0
+#define B_SEG_MAX	12
+#define B_BLK_SIZE	20
+#define B_QUEUES	34
+#define B_DISCARD_MAX	36
+#define B_DISCARD_SEGS	40
+#define B_DISCARD_ALIGN	44
+#define B_ZEROES_MAX	48
+#define B_ZEROES_SEGS	52
+#define B_ZEROES_UNMAP	56
+#define B_LEN		60
+
+#define T_IN		0
+#define T_OUT		1
+#define T_FLUSH		4
+#define T_GET_ID	8
+#define T_DISCARD	11
+#define T_WRITE_ZEROES	13
+
+#define S_OK		0
+#define S_IOERR		1
+#define S_UNSUPP	2
+
+#define HEADER_LEN	16
+#define RANGE_LEN	16
+#define RANGE_UNMAP	BIT(0)
+#define RANGE_MAX	(2 * GiB / BLK_SECTOR)	/* sectors of a discard */
+#define CLASS_DISK	0x010000
+
+static void finish(struct blk_request *r, u8 status)
+{
+	struct blk *b = r->blk;
+
+	*r->status = status;
+	virtq_put(&b->virtio, r->queue, r->chain.head,
+		  status == S_OK ? r->written : 1);
+	r->next = b->free;
+	b->free = r;
+	if (b->stalled) {
+		b->stalled = false;
+		board_kick(b->virtio.slot);
+	}
+}
+
+static void done(struct io_op *op)
+{
+	struct blk_request *r = (struct blk_request *)op;
+
+	finish(r, op->error ? S_IOERR : S_OK);
+	virtq_signal(&r->blk->virtio, r->queue);
+}
+
+static void submit(struct blk_request *r, enum io_kind kind, u64 sector,
+		   u64 len)
+{
+	struct io_op *op = &r->op;
+
+	op->kind = kind;
+	op->fd = r->blk->disk->fd;
+	op->offset = sector * BLK_SECTOR;
+	op->len = len;
+	op->durable = !virtio_has(&r->blk->virtio, F_FLUSH);
+	op->done = done;
+	io_submit(op);
+}
+
+/* Is [sector, sector + count) on the disk? */
+static bool on_disk(const struct blk *b, u64 sector, u64 count)
+{
+	return sector <= b->sectors && count <= b->sectors - sector;
+}
+
+static void transfer(struct blk_request *r, enum io_kind kind, u64 sector,
+		     struct iovec *iov, unsigned count)
+{
+	u64 len = iov_len(iov, count);
+
+	if (len % BLK_SECTOR || !on_disk(r->blk, sector, len / BLK_SECTOR) ||
+	    (kind == IO_WRITE && r->blk->disk->read_only)) {
+		finish(r, S_IOERR);
+		return;
+	}
+	if (!len) {
+		finish(r, S_OK);
+		return;
+	}
+	if (kind == IO_READ)
+		r->written += (u32)len;
+	r->op.iov = iov;
+	r->op.count = count;
+	submit(r, kind, sector, len);
+}
+
+/* DISCARD and WRITE_ZEROES, of one range. */
+static void clear_range(struct blk_request *r, bool zeroes, struct iovec *iov,
+			unsigned count)
+{
+	u8 range[RANGE_LEN];
+	u64 sector, sectors;
+	u32 flags;
+
+	if (iov_len(iov, count) != RANGE_LEN) {
+		finish(r, S_IOERR);
+		return;
+	}
+	iov_take(&iov, &count, range, RANGE_LEN);
+	sector = get64(range);
+	sectors = get32(range + 8);
+	flags = get32(range + 12);
+	if (flags & ~(zeroes ? RANGE_UNMAP : 0)) {
+		finish(r, S_UNSUPP);
+		return;
+	}
+	if (r->blk->disk->read_only || !on_disk(r->blk, sector, sectors) ||
+	    sectors > RANGE_MAX) {
+		finish(r, S_IOERR);
+		return;
+	}
+	if (!sectors) {
+		finish(r, S_OK);
+		return;
+	}
+	r->op.count = 0;
+	submit(r, !zeroes ? IO_DISCARD : flags ? IO_ZERO_FREE : IO_ZERO,
+	       sector, sectors * BLK_SECTOR);
+}
+
+static void get_id(struct blk_request *r, struct iovec *iov, unsigned count)
+{
+	char id[BLK_SERIAL] = { 0 };
+	unsigned at = 0, n, i;
+
+	memcpy(id, r->blk->disk->serial, strlen(r->blk->disk->serial));
+	for (i = 0; i < count && at < sizeof(id); i++) {
+		n = (unsigned)MIN(iov[i].iov_len, sizeof(id) - at);
+		memcpy(iov[i].iov_base, id + at, n);
+		at += n;
+	}
+	r->written += at;
+	finish(r, S_OK);
+}
+
+/* The status is the last byte the device may write; false: there is none. */
+static bool take_status(struct blk_request *r)
+{
+	struct virtq_chain *c = &r->chain;
+	struct iovec *last;
+
+	if (!c->in)
+		return false;
+	last = &c->iov[c->out + c->in - 1];
+	r->status = (u8 *)last->iov_base + --last->iov_len;
+	if (!last->iov_len)
+		c->in--;
+	r->written = 1;
+	return true;
+}
+
+static void start(struct blk_request *r)
+{
+	struct virtq_chain *c = &r->chain;
+	struct iovec *out = c->iov, *in = c->iov + c->out;
+	unsigned outs = c->out;
+	u8 header[HEADER_LEN], none;
+	u64 sector;
+
+	if (!take_status(r) || !iov_take(&out, &outs, header, HEADER_LEN)) {
+		virtio_break(&r->blk->virtio);
+		r->status = &none;
+		finish(r, S_IOERR);
+		return;
+	}
+	sector = get64(header + 8);
+	switch (get32(header)) {
+	case T_IN:
+		transfer(r, IO_READ, sector, in, c->in);
+		break;
+	case T_OUT:
+		transfer(r, IO_WRITE, sector, out, outs);
+		break;
+	case T_FLUSH:
+		submit(r, IO_SYNC, 0, 0);
+		break;
+	case T_GET_ID:
+		get_id(r, in, c->in);
+		break;
+	case T_DISCARD:
+	case T_WRITE_ZEROES:
+		clear_range(r, get32(header) == T_WRITE_ZEROES, out, outs);
+		break;
+	default:
+		finish(r, S_UNSUPP);
+		break;
+	}
+}
+
+static void blk_serve(struct virtio *v, unsigned queue)
+{
+	struct blk *b = (struct blk *)v;
+	struct blk_request *r;
+	unsigned n;
+
+	for (n = 0; (r = b->free); n++) {
+		/* A driver on another core could keep us here for ever. */
+		if (n == VIRTQ_SIZE) {
+			board_kick(v->slot);
+			break;
+		}
+		if (!virtq_get(v, queue, &r->chain)) {
+			if (!virtq_wait(v, queue))
+				break;
+			continue;
+		}
+		b->free = r->next;
+		r->queue = (u16)queue;
+		start(r);
+	}
+	if (!r)
+		b->stalled = true;
+	virtq_signal(v, queue);
+}
+
+static const struct virtio_model blk_model = {
+	.id = VIRTIO_ID_BLOCK,
+	.class = CLASS_DISK,
+	.serve = blk_serve,
+};
+
+int blk_init(struct blk *b, const struct disk *disk, unsigned queues,
+	     struct pci *pci, const struct guest_mem *mem)
+{
+	struct virtio *v = &b->virtio;
+	unsigned i;
+
+	memset(b, 0, sizeof(*b));
+	b->disk = disk;
+	b->sectors = disk->size / BLK_SECTOR;
+	for (i = 0; i < BLK_REQUESTS; i++) {
+		b->request[i].blk = b;
+		b->request[i].next = b->free;
+		b->free = &b->request[i];
+	}
+	v->queues = MIN(queues, VIRTIO_QUEUES);
+	v->offered = F_SEG_MAX | F_BLK_SIZE | F_FLUSH | F_MQ |
+		     (disk->read_only ? F_RO : F_DISCARD | F_WRITE_ZEROES);
+	v->config_len = B_LEN;
+	put64(v->config + B_CAPACITY, b->sectors);
+	/* A request has a header and a status besides. */
+	put32(v->config + B_SEG_MAX, VIRTQ_CHAIN - 2);
+	put32(v->config + B_BLK_SIZE, BLK_SECTOR);
+	put16(v->config + B_QUEUES, (u16)v->queues);
+	if (!disk->read_only) {
+		put32(v->config + B_DISCARD_MAX, RANGE_MAX);
+		put32(v->config + B_DISCARD_SEGS, 1);
+		put32(v->config + B_DISCARD_ALIGN, 1);
+		put32(v->config + B_ZEROES_MAX, RANGE_MAX);
+		put32(v->config + B_ZEROES_SEGS, 1);
+		v->config[B_ZEROES_UNMAP] = 1;
+	}
+	return virtio_init(v, &blk_model, pci, mem);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * virtio_blk.h -- a disk: a raw image file or a block device.
+ */
+#ifndef VM_VIRTIO_BLK_H
+#define VM_VIRTIO_BLK_H
+
+#include "io.h"
+#include "virtio.h"
+
+#define BLK_SECTOR	512u
+#define BLK_SERIAL	20	/* longest serial number */
+#define BLK_REQUESTS	64	/* of a disk, under way at the same time */
+
+struct disk {
+	const char *path;
+	int fd;
+	bool read_only;
+	char serial[BLK_SERIAL + 1];
+	u64 size;		/* bytes; what is over a sector is not used */
+};
+
+struct blk;
+
+struct blk_request {
+	struct io_op op;
+	struct blk *blk;
+	struct blk_request *next;	/* in the list of free ones */
+	u16 queue;
+	u8 *status;
+	u32 written;		/* bytes the driver is told of */
+	struct virtq_chain chain;
+};
+
+struct blk {
+	struct virtio virtio;
+	const struct disk *disk;
+	u64 sectors;
+	bool stalled;		/* chains wait for a free request */
+	struct blk_request *free;
+	struct blk_request request[BLK_REQUESTS];
+};
+
+int blk_init(struct blk *b, const struct disk *disk, unsigned queues,
+	     struct pci *pci, const struct guest_mem *mem);
+
+#endif

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * virtio_net.c -- virtio's "Network Device", one pair of queues, on a tap
+ * whose frames have the same header in front ("vnet header").
+ *
+ * What the tap does not take is dropped, as on a wire.
+ */
+#include <errno.h>
+#include <linux/if_tun.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "board.h"
+#include "virtio_net.h"
+
+#define F_CSUM		BIT(0)
+#define F_GUEST_CSUM	BIT(1)
+#define F_MAC		BIT(5)
+#define F_GUEST_TSO4	BIT(7)
+#define F_GUEST_TSO6	BIT(8)
+#define F_GUEST_ECN	BIT(9)
+#define F_HOST_TSO4	BIT(11)
+#define F_HOST_TSO6	BIT(12)
+#define F_HOST_ECN	BIT(13)
+#define F_MRG_RXBUF	BIT(15)
+#define F_STATUS	BIT(16)
+
+#define N_MAC		0
+#define N_STATUS	6
+#define N_LEN		8
+#define STATUS_UP	1
+
+#define H_BUFFERS	10		/* num_buffers in the header */
+#define ETH_SOURCE	6
+#define ETH_HEADER	14
+#define CLASS_NIC	0x020000
+#define TURN		64		/* packets in one go */
+
+/* ---- to the guest ---- */
+
+/* Where bytes of a frame went, and the chains that hold it. */
+struct scatter {
+	unsigned chains;
+	u16 head[VIRTQ_SIZE];
+	u32 len[VIRTQ_SIZE];
+	u8 *buffers[2];		/* where num_buffers lies */
+};
+
+static u32 copy_out(struct net *n, struct scatter *s, u32 at)
+{
+	const struct virtq_chain *c = &n->chain;
+	u32 start = at, len;
+	unsigned i, b;
+
+	for (i = 0; i < c->in && at < n->held; i++) {
+		const struct iovec *v = &c->iov[c->out + i];
+
+		len = (u32)MIN(v->iov_len, (size_t)(n->held - at));
+		memcpy(v->iov_base, n->packet + at, len);
+		for (b = 0; b < 2; b++)
+			if (at <= H_BUFFERS + b && H_BUFFERS + b - at < len)
+				s->buffers[b] = (u8 *)v->iov_base +
+						(H_BUFFERS + b - at);
+		at += len;
+	}
+	return at - start;
+}
+
+enum verdict { TAKEN, NO_BUFFER, NO_ROOM };
+
+static enum verdict scatter(struct net *n, struct scatter *s)
+{
+	struct virtio *v = &n->virtio;
+	unsigned most = virtio_has(v, F_MRG_RXBUF) ?
+			v->queue[NET_RX].size : 1;
+	u32 at = 0, len;
+
+	/* Held are more bytes than a header has, so these are set below. */
+	s->buffers[0] = s->buffers[1] = n->packet + H_BUFFERS;
+	for (s->chains = 0; at < n->held; s->chains++) {
+		if (s->chains == most)
+			return NO_ROOM;
+		if (!virtq_get(v, NET_RX, &n->chain))
+			return NO_BUFFER;
+		len = copy_out(n, s, at);
+		s->head[s->chains] = n->chain.head;
+		s->len[s->chains] = len;
+		at += len;
+		if (!len) {
+			s->chains++;
+			virtio_break(v);	/* a chain with no buffer */
+			return NO_ROOM;
+		}
+	}
+	return TAKEN;
+}
+
+/* The packet we hold, to the driver; false: it has no buffers now. */
+static bool deliver(struct net *n)
+{
+	struct virtio *v = &n->virtio;
+	enum verdict verdict;
+	struct scatter s;
+	unsigned i;
+
+	verdict = scatter(n, &s);
+	if (verdict != TAKEN) {
+		for (i = 0; i < s.chains; i++)
+			virtq_unget(v, NET_RX);
+		/* One that can never fit is dropped. */
+		return verdict == NO_ROOM;
+	}
+	*s.buffers[0] = (u8)s.chains;
+	*s.buffers[1] = (u8)(s.chains >> 8);
+	for (i = 0; i < s.chains; i++)
+		virtq_put(v, NET_RX, s.head[i], s.len[i]);
+	return true;
+}
+
+/* True: the tap may have more. */
+static bool receive(struct net *n)
+{
+	unsigned i;
+	ssize_t len;
+
+	for (i = 0; i < TURN; i++) {
+		if (!n->held) {
+			len = read(n->nic->fd, n->packet, sizeof(n->packet));
+			if (len < 0 && errno == EINTR)
+				continue;
+			if (len < 0)
+				return errno == EAGAIN;
+			if (len <= NET_HEADER)
+				continue;
+			n->held = (u32)len;
+		}
+		if (!deliver(n)) {
+			if (virtq_wait(&n->virtio, NET_RX))
+				continue;
+			return false;
+		}
+		n->held = 0;
+	}
+	return true;
+}
+
+static void net_watch(struct net *n, bool on)
+{
+	if (n->watching != on)
+		board_watch(n->nic->fd, on);
+	n->watching = on;
+}
+
+void net_receive(struct net *n)
+{
+	bool more = virtio_runs(&n->virtio) && receive(n);
+
+	virtq_signal(&n->virtio, NET_RX);
+	/* Without buffers it waits until the driver rings the doorbell. */
+	net_watch(n, more);
+}
+
+/* ---- from the guest ---- */
+
+/*
+ * The headers are copied before they are looked at, and it is the copy that
+ * goes out.
+ */
+static void transmit(struct net *n)
+{
+	struct virtq_chain *c = &n->chain;
+	u8 head[NET_HEADER + ETH_HEADER];
+	struct iovec *iov = c->iov;
+	unsigned count = c->out;
+
+	if (c->in || c->out_len > NET_PACKET ||
+	    !iov_take(&iov, &count, head, sizeof(head)))
+		return;
+	if (!n->nic->allow && memcmp(head + NET_HEADER + ETH_SOURCE,
+				     n->nic->mac, NET_MAC))
+		return;
+	n->out[0] = (struct iovec){ head, sizeof(head) };
+	memcpy(n->out + 1, iov, count * sizeof(*iov));
+	while (writev(n->nic->fd, n->out, (int)count + 1) < 0 &&
+	       errno == EINTR)
+		;
+}
+
+static void serve_tx(struct net *n)
+{
+	struct virtio *v = &n->virtio;
+	unsigned i;
+
+	for (i = 0; i < VIRTQ_SIZE; i++) {
+		if (virtq_get(v, NET_TX, &n->chain)) {
+			transmit(n);
+			virtq_put(v, NET_TX, n->chain.head, 0);
+		} else if (!virtq_wait(v, NET_TX)) {
+			break;
+		}
+	}
+	if (i == VIRTQ_SIZE)
+		board_kick(v->slot);	/* others want their turn */
+	virtq_signal(v, NET_TX);
+}
+
+static void net_serve(struct virtio *v, unsigned queue)
+{
+	struct net *n = (struct net *)v;
+
+	if (queue == NET_TX)
+		serve_tx(n);
+	else
+		net_receive(n);
+}
+
+/* ---- set-up ---- */
+
+/* What the tap may hand us, as the driver can take it. */
+static void offload(struct net *n, u64 features)
+{
+	unsigned long flags = 0;
+
+	if (features & F_GUEST_CSUM)
+		flags |= TUN_F_CSUM;
+	if (features & F_GUEST_TSO4)
+		flags |= TUN_F_TSO4;
+	if (features & F_GUEST_TSO6)
+		flags |= TUN_F_TSO6;
+	if (features & F_GUEST_ECN)
+		flags |= TUN_F_TSO_ECN;
+	/* Segmentation without checksums makes no sense: none then. */
+	if (!(flags & TUN_F_CSUM))
+		flags = 0;
+	ioctl(n->nic->fd, TUNSETOFFLOAD, flags);
+}
+
+static void net_features(struct virtio *v)
+{
+	offload((struct net *)v, v->features);
+}
+
+static void net_reset(struct virtio *v)
+{
+	struct net *n = (struct net *)v;
+
+	n->held = 0;
+	offload(n, 0);
+	net_watch(n, false);
+}
+
+static const struct virtio_model net_model = {
+	.id = VIRTIO_ID_NET,
+	.class = CLASS_NIC,
+	.features = net_features,
+	.serve = net_serve,
+	.reset = net_reset,
+};
+
+int net_init(struct net *n, const struct nic *nic, struct pci *pci,
+	     const struct guest_mem *mem)
+{
+	struct virtio *v = &n->virtio;
+
+	memset(n, 0, sizeof(*n));
+	n->nic = nic;
+	v->queues = 2;
+	v->offered = F_CSUM | F_GUEST_CSUM | F_MAC | F_GUEST_TSO4 |
+		     F_GUEST_TSO6 | F_GUEST_ECN | F_HOST_TSO4 | F_HOST_TSO6 |
+		     F_HOST_ECN | F_MRG_RXBUF | F_STATUS;
+	v->config_len = N_LEN;
+	memcpy(v->config + N_MAC, nic->mac, NET_MAC);
+	put16(v->config + N_STATUS, STATUS_UP);
+	offload(n, 0);
+	return virtio_init(v, &net_model, pci, mem);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * virtio_net.h -- a network card on a tap of the control VM.
+ */
+#ifndef VM_VIRTIO_NET_H
+#define VM_VIRTIO_NET_H
+
+#include "virtio.h"
+
+#define NET_MAC		6
+#define NET_HEADER	12	/* struct virtio_net_hdr_v1 */
+/* A header, and the longest packet that segmentation offload makes. */
+#define NET_PACKET	(NET_HEADER + 14 + 4 + 65535)
+#define NET_RX		0
+#define NET_TX		1
+
+struct nic {
+	const char *tap, *bridge;	/* as asked for; one of them, or none */
+	int fd;
+	u8 mac[NET_MAC];
+	bool allow;		/* any source address, not only mac */
+};
+
+struct net {
+	struct virtio virtio;
+	const struct nic *nic;
+	bool watching;		/* for packets */
+	u32 held;		/* bytes in packet, no buffer for them yet */
+	u8 packet[NET_PACKET];
+	struct virtq_chain chain;
+	struct iovec out[VIRTQ_CHAIN + 1];
+};
+
+int net_init(struct net *n, const struct nic *nic, struct pci *pci,
+	     const struct guest_mem *mem);
+/* The tap has packets. */
+void net_receive(struct net *n);
+
+#endif

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * fuzz_vm_virtio.c -- a hostile guest against joist-vm's PCI bus, virtio
+ * registers, disk and network card.
+ *
+ * The input is a program: each step writes configuration space, a register,
+ * or memory, lets the devices work, or lets the outside do something.  One
+ * step sets a device up as a driver would, so that what follows reaches the
+ * queues.  Guest memory is heap blocks of their exact size.
+ *
+ * A short input goes on with numbers that follow from it, so that every run
+ * has some depth.
+ */
+#include "tests/unit/vm_virtio.h"
+
+#define STEPS	150
+
+struct input {
+	const u8 *p, *end;
+	u64 more;
+};
+
+static u8 take_more(struct input *in)
+{
+	in->more ^= in->more << 13;
+	in->more ^= in->more >> 7;
+	in->more ^= in->more << 17;
+	return (u8)(in->more >> 24);
+}
+
+static u64 take(struct input *in, unsigned bytes)
+{
+	u64 v = 0;
+
+	while (bytes--)
+		v = v << 8 | (in->p < in->end ? *in->p++ : take_more(in));
+	return v;
+}
+
+static u64 regs_of(const struct virtio *v)
+{
+	return get32(pci.dev[v->slot].config + 0x10);
+}
+
+static void set(const struct virtio *v, unsigned at, unsigned size, u64 val)
+{
+	bus_write(&mmio, regs_of(v) + at, size, val);
+}
+
+/* Rings at 0x1000 * queue, of 16 entries; features as the input says. */
+static void driver(struct virtio *v, u64 features)
+{
+	unsigned q;
+
+	pci.dev[v->slot].config[4] = 6;
+	pci_write(&pci, 0, 4, 0x80000004 | v->slot << 11);
+	pci_write(&pci, 4, 2, 6);
+	set(v, C_STATUS, 1, 0);
+	set(v, C_STATUS, 1, 3);
+	set(v, C_FEATURES_SEL, 4, 0);
+	set(v, C_FEATURES, 4, features & v->offered);
+	set(v, C_FEATURES_SEL, 4, 1);
+	set(v, C_FEATURES, 4, 1);
+	set(v, C_STATUS, 1, 11);
+	for (q = 0; q < 2; q++) {
+		set(v, C_QUEUE_SEL, 2, q);
+		set(v, C_SIZE, 2, 16);
+		set(v, C_DESC, 4, 0x1000 * q);
+		set(v, C_AVAIL, 4, 0x1000 * q + 0x400);
+		set(v, C_USED, 4, 0x1000 * q + 0x800);
+		set(v, C_ENABLE, 2, 1);
+	}
+	set(v, C_STATUS, 1, 15);
+}
+
+/* A descriptor of a queue: mostly plausible. */
+static void descriptor(struct input *in)
+{
+	u8 kind = (u8)take(in, 1), n = (u8)take(in, 1);
+	u8 *d = mem.low + 0x1000 * (n >> 7) + 16 * (n & 15);
+	u64 addr = take(in, 2) << 4;
+	u32 len = (u32)take(in, 2);
+
+	if (kind & 0x80)
+		addr += MEM_HIGH_BASE;
+	if (kind & 0x40)
+		len = len << 16 | len;
+	put64(d, addr);
+	put32(d + 8, len);
+	put16(d + 12, kind & 7);
+	put16(d + 14, kind >> 3 & (kind & 0x40 ? 0xff : 0x0f));
+}
+
+/* The next head into a queue's ring. */
+static void publish(struct input *in, struct virtio *v)
+{
+	unsigned n = (unsigned)take(in, 1), q = n >> 7;
+	u8 *avail = mem.low + 0x1000 * q + 0x400;
+	u16 idx = get16(avail + 2);
+
+	put16(avail + 4 + 2 * (idx % 16), n & 0x1f);
+	put16(avail + 2, (u16)(idx + (n & 0x40 ? 30 : 1)));
+	set(v, NOTIFY + 4 * q, 2, q);
+	serve_kicks();
+}
+
+/* A header such as a request begins with, where descriptors point to. */
+static void header(struct input *in)
+{
+	static const u8 types[] = { 0, 1, 4, 8, 11, 13, 0, 99 };
+	u8 *h = mem.low + (take(in, 2) << 4) % (LOW - 64);
+	unsigned t = (unsigned)take(in, 1);
+
+	put32(h, types[t & 7]);
+	put64(h + 8, take(in, t & 8 ? 8 : 1));
+	put64(h + 16, take(in, t & 16 ? 8 : 1));
+	put32(h + 24, (u32)take(in, t & 32 ? 4 : 1));
+	put32(h + 28, t >> 6);
+}
+
+static void frame(struct input *in)
+{
+	static u8 f[NET_PACKET];
+	size_t len = 12 + take(in, 2) % 9000;
+
+	send(wire, f, len, MSG_DONTWAIT);
+	if (board.watched == nic.fd)
+		net_receive(&net);
+	while (recv(wire, f, sizeof(f), MSG_DONTWAIT) > 0)
+		;
+}
+
+static void step(struct input *in)
+{
+	u8 op = (u8)take(in, 1);
+	struct virtio *v = op & 0x80 ? &net.virtio : &blk.virtio;
+	unsigned size = 1u << (op >> 5 & 3), at;
+
+	switch (op & 15) {
+	case 0:
+		pci_write(&pci, 0, 4, 0x80000000 | v->slot << 11 |
+			  (u32)take(in, 1));
+		size = MIN(size, 2u);
+		pci_write(&pci, 4 + (unsigned)take(in, 1) % (5 - size), size,
+			  (u32)take(in, 4));
+		break;
+	case 1:
+		pci_write(&pci, 0, 4, 0x80000000 | v->slot << 11 |
+			  (u32)take(in, 1));
+		pci_write(&pci, 4, 4, (u32)take(in, 4));
+		pci_read(&pci, 4, 4);
+		break;
+	case 2:
+		at = (unsigned)take(in, 1);
+		set(v, at & 0x3f, size, take(in, 4));
+		break;
+	case 3:
+		at = (unsigned)take(in, 2) & 0x7fff;
+		bus_write(&mmio, regs_of(v) + at, size, take(in, 4));
+		bus_read(&mmio, regs_of(v) + at, size);
+		break;
+	case 4:
+		mem.low[take(in, 2) % 0x2000] = (u8)take(in, 1);
+		break;
+	case 5:
+	case 6:
+		descriptor(in);
+		break;
+	case 7:
+		header(in);
+		break;
+	case 8:
+	case 9:
+	case 10:
+		publish(in, v);
+		break;
+	case 11:
+		io_finish();
+		serve_kicks();
+		break;
+	case 12:
+		frame(in);
+		break;
+	case 13:
+		driver(v, take(in, 5));
+		break;
+	case 14:
+		set(v, C_STATUS, 1, take(in, 1));
+		break;
+	case 15:
+		serve_kicks();
+		break;
+	}
+}
+
+static void check(const struct virtio *v, unsigned most)
+{
+	if (v->pending > most)
+		abort();
+	if (v->broken && (v->status & S_DRIVER_OK) &&
+	    !(v->status & S_NEEDS_RESET))
+		abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input in = { data, data + size, 88172645463325252ull };
+	unsigned i;
+
+	for (i = 0; i < size; i++)
+		in.more = (in.more ^ data[i]) * 1099511628211ull | 1;
+	virtio_machine(size & 1);
+	for (i = 0; i < STEPS || in.p < in.end; i++) {
+		step(&in);
+		check(&blk.virtio, BLK_REQUESTS);
+		check(&net.virtio, 0);
+	}
+	/* Whatever it did, a driver that behaves finds working devices. */
+	io_finish();
+	serve_kicks();
+	memset(mem.low, 0, 0x2000);
+	pci_write(&pci, 0, 4, 0x80000010 | blk.virtio.slot << 11);
+	pci_write(&pci, 4, 4, PCI_MMIO_BASE + 0x100000);
+	driver(&blk.virtio, F_FLUSH);
+	if (blk.virtio.status != 15 || !blk.virtio.queue[1].enabled)
+		abort();
+	return 0;
+}
