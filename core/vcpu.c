@@ -350,8 +350,8 @@ static inline bool quiet(const struct cpu *c, const struct vcpu *v, u32 flags)
 	return !(__atomic_load_n(&v->vm->dying, __ATOMIC_RELAXED) |
 		 __atomic_load_n(&v->posted.what, __ATOMIC_RELAXED) |
 		 c->control->nmi_pending | v->dead | v->activity | v->wake | flags |
-		 v->lapic.irr.sum | v->reinject.info | v->exception.info | v->nmi_pending |
-		 v->window) && vcpu_tsc(v) < vlapic_deadline(&v->lapic);
+		 v->lapic.irr.sum | v->reinject.info | v->exception.info | v->extint |
+		 v->nmi_pending | v->window) && vcpu_tsc(v) < vlapic_deadline(&v->lapic);
 }
 
 /* Takes in what has happened.  False: RUN ends with v->forward. */
