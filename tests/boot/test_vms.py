@@ -272,13 +272,17 @@ def test_net(control):
     net = "192.168.77."
     control.output("ip link add br0 type bridge; ip link set br0 up; "
                    f"ip addr add {net}1/24 dev br0")
-    for n, name in ((2, "one"), (3, "two")):
+    # The first one's queues are the kernel's, the second one's joist-vm's.
+    for n, name, allow in ((2, "one", ",allow"), (3, "two", "")):
         control.output(
-            f"joistctl start {name} {LINUX} -m {LINUX_MEM} -n bridge=br0 -a "
-            f"'console=ttyS0 quiet no_timer_check guest.name={name} "
+            f"joistctl start {name} {LINUX} -m {LINUX_MEM} -n bridge=br0{allow}"
+            f" -a 'console=ttyS0 quiet no_timer_check guest.name={name} "
             f"guest.ip={net}{n}'")
     for name in ("one", "two"):
         said(control, name, "guest: Linux .* on 1 CPU")
+    threads = control.output("ps -o pid,args | grep '[[]vhost-'").splitlines()
+    assert [t.split("-")[1].strip("]") for t in threads] == \
+        [str(vm(control, "one")["pid"])]
     control.output(f"ping -c 3 -w 60 {net}2; ping -c 3 -w 60 {net}3")
     assert guest_run(control, "one", f"ping -c 3 -w 60 {net}3") == 0
     # Much in both directions.
@@ -296,7 +300,13 @@ def test_net(control):
     assert guest_run(control, "two",
                      f"head -c {size} /dev/zero | nc {net}1 5002") == 0
     assert wait(control, f"grep {digest} /tmp/sum")
-    # Another's address is not sent from.
+    # A reboot begins afresh.
+    type_to(control, "one", "reboot")
+    said(control, "one", "guest: Linux .* on 1 CPU", 2)
+    assert guest_run(control, "one", f"ping -c 3 -w 60 {net}3") == 0
+    # Another's address is not sent from, but where it is allowed.
+    assert guest_run(control, "one", "ifconfig eth0 hw ether "
+                     f"4a:6f:00:00:00:02 && ping -c 2 -w 60 {net}1") == 0
     assert guest_run(control, "two", "ifconfig eth0 hw ether "
                      f"4a:6f:00:00:00:01 && ! ping -c 2 -w 5 {net}1") == 0
     control.output("joistctl kill one; joistctl kill two; ip link del br0; "
