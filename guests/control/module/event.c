@@ -29,7 +29,6 @@ struct doorbell {
 
 /* Replaced as a whole; RUN reads it under RCU. */
 struct doorbells {
-	struct rcu_head rcu;
 	u32 count;
 	struct doorbell d[];
 };
@@ -98,10 +97,10 @@ static void doorbells_clear(struct vm *vm)
 		return;
 	rcu_assign_pointer(vm->doorbells, NULL);
 	/* Who still reads it may be about to signal. */
-	synchronize_rcu();
+	synchronize_rcu_expedited();
 	for (i = 0; i < old->count; i++)
 		eventfd_ctx_put(old->d[i].ctx);
-	kfree(old);
+	ko_free(old);
 }
 
 /* The table without entry `skip`, with room for one more. */
@@ -110,7 +109,7 @@ static struct doorbells *doorbells_copy(const struct doorbells *all, u32 skip)
 	u32 n = all ? all->count : 0, i;
 	struct doorbells *new;
 
-	new = kzalloc(struct_size(new, d, n + 1), GFP_KERNEL_ACCOUNT);
+	new = ko_zalloc(struct_size(new, d, n + 1), GFP_KERNEL_ACCOUNT);
 	if (!new)
 		return NULL;
 	for (i = 0; i < n; i++)
@@ -141,8 +140,8 @@ static int doorbell_add(struct vm *vm, const struct doorbell *d)
 		return -ENOMEM;
 	new->d[new->count++] = *d;
 	rcu_assign_pointer(vm->doorbells, new);
-	if (all)
-		kfree_rcu(all, rcu);	/* its eventfds are in the new one */
+	synchronize_rcu_expedited();
+	ko_free(all);		/* its eventfds are in the new one */
 	return 0;
 }
 
@@ -163,8 +162,8 @@ static int doorbell_remove(struct vm *vm, const struct doorbell *d)
 		if (!new)
 			return -ENOMEM;
 		rcu_assign_pointer(vm->doorbells, new);
-		synchronize_rcu();
-		kfree(all);
+		synchronize_rcu_expedited();
+		ko_free(all);
 		eventfd_ctx_put(d->ctx);	/* the table's */
 		return 0;
 	}
@@ -272,8 +271,8 @@ static void irqfd_queue(struct file *file, wait_queue_head_t *head,
 static void irqfd_free(struct irqfd *q)
 {
 	eventfd_ctx_put(q->ctx);
-	kfree(q->block);
-	kfree(q);
+	ko_free(q->block);
+	ko_free(q);
 }
 
 static void irqfd_remove(struct irqfd *q)
@@ -304,12 +303,12 @@ static int irqfd_add(struct vm *vm, struct file *file, struct eventfd_ctx *ctx,
 
 	if (vm->irqfd_count == EVENTS_MAX)
 		return -ENOSPC;
-	q = kzalloc(sizeof(*q), GFP_KERNEL_ACCOUNT);
+	q = ko_zalloc(sizeof(*q), GFP_KERNEL_ACCOUNT);
 	if (!q)
 		return -ENOMEM;
 	q->block = block_alloc(sizeof(*q->block));
 	if (!q->block) {
-		kfree(q);
+		ko_free(q);
 		return -ENOMEM;
 	}
 	q->vm = vm;
