@@ -53,6 +53,15 @@ $(OUT)/%.asm.o: %.asm
 clean:
 	rm -rf $(BUILD)
 
+# Without blank lines and comments.
+.PHONY: lines
+lines:
+	@for d in boot arch/x86 arch/x86/svm arch/x86/vmx core drivers; do \
+		{ cat $$d/*.c $$d/*.h | $(CC) -w -fpreprocessed -dD -E -P -x c -; \
+		  cat $$d/*.asm 2>/dev/null | sed 's/;.*//'; } | \
+		grep '[^[:space:]]' | sed "s|.*|$$d|"; \
+	done | sort | uniq -c | awk '{ n += $$1; print } END { print n, "code lines" }'
+
 help:
 	@sed -nE 's/^#H ?//p' $(firstword $(MAKEFILE_LIST))
 
@@ -71,6 +80,7 @@ help:
 #H make bench-trace     where the instructions go [EVENT="port mmio"]
 #H make bench-peers     KVM's figures again, with the same guest
 #H make selftest module tools initrd    parts: build/selftest.elf and so on
+#H make lines           how many lines of code the hypervisor is
 #H make clean           remove build/
 #H
 #H CC=gcc|clang         the compiler

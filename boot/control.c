@@ -29,7 +29,6 @@
 #define BP_E820_ENTRIES		0x1e8
 #define BP_VID_MODE		0x1fa
 #define BP_LOADER		0x210
-#define BP_LOADFLAGS		0x211
 #define BP_RAMDISK_IMAGE	0x218
 #define BP_RAMDISK_SIZE		0x21c
 #define BP_CMDLINE		0x228

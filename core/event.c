@@ -12,6 +12,8 @@
 #include "core/log.h"
 #include "core/vm.h"
 
+#define TYPE_INTR	0
+
 static bool notify(struct vcpu *v)
 {
 	u32 cpu = __atomic_load_n(&v->on_cpu, __ATOMIC_SEQ_CST);
@@ -160,6 +162,16 @@ static void queue(struct vcpu *v, u32 vector, u32 info, u32 error)
 	}
 	v->exception.info = info | JOIST_EVENT_TYPE(3) | JOIST_EVENT_VALID;
 	v->exception.error = error;
+}
+
+/* An external interrupt waits for IF, anything else goes in at once. */
+void event_place(struct vcpu *v, struct event ev)
+{
+	v->reinject.info = v->exception.info = v->extint = 0;
+	if (field_get(BITS(10, 8), ev.info) == TYPE_INTR)
+		v->extint = ev.info;
+	else
+		v->exception = ev;
 }
 
 void event_exception(struct vcpu *v, u32 vector)

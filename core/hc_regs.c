@@ -17,9 +17,16 @@
 #define ATTR_BITS	(BITS(16, 12) | BITS(7, 0))
 #define ATTR_UNUSABLE	BIT(16)
 #define ATTR_P		BIT(7)
+#define ATTR_S		BIT(4)
+#define ATTR_CODE	BIT(3)
+#define ATTR_CONFORMING	BIT(2)
+#define ATTR_READABLE	BIT(1)		/* of code */
+#define ATTR_WRITABLE	BIT(1)		/* of data */
 #define ATTR_KIND	(ATTR_P | BITS(4, 0))	/* S and type */
 #define ATTR_LONG	BIT(13)
 #define ATTR_DB		BIT(14)
+#define SEL_LDT		BIT(2)		/* the selector's table indicator */
+#define JOIST_REGS_WHOLE (JOIST_REGS_GPR | JOIST_REGS_SEG | JOIST_REGS_CR | JOIST_REGS_MSR)
 #define SHADOW_BITS	(JOIST_SHADOW_STI | JOIST_SHADOW_MOVSS | JOIST_NMI_BLOCKED | \
 			 JOIST_NMI_PENDING)
 
@@ -103,53 +110,122 @@ static void read_regs(struct vcpu *v, u32 mask, struct joist_regs *r)
 		r->activity = v->activity;
 		r->interruptibility = backend->shadow_get(v) |
 				      (v->nmi_pending ? JOIST_NMI_PENDING : 0);
-		r->event = v->reinject.info ? v->reinject.info : v->exception.info;
-		r->event_error = v->reinject.info ? v->reinject.error : v->exception.error;
+		struct event ev = v->reinject.info ? v->reinject :
+				  v->exception.info ? v->exception :
+				  (struct event){ v->extint, 0 };
+
+		r->event = ev.info;
+		r->event_error = ev.error;
 	}
 }
 
 static bool seg_ok(const struct joist_segment *s)
 {
+	/* A limit of 1 MiB and more is one in pages. */
+	if (s->limit >> 20 && (s->limit & 0xfff) != 0xfff)
+		return false;
 	return !(s->attr & ~ATTR_BITS) && !s->reserved && !s->reserved2 && canonical(s->base) &&
-	       !((s->attr & ATTR_LONG) && (s->attr & ATTR_DB) && (s->attr & BIT(3)));
+	       !((s->attr & ATTR_LONG) && (s->attr & ATTR_DB) && (s->attr & ATTR_CODE));
 }
 
-static bool segs_ok(const struct joist_regs *r)
+static bool usable(const struct joist_segment *s)
 {
-	u32 tr = r->seg[JOIST_TR].attr;
-	unsigned i;
-
-	for (i = 0; i < JOIST_SEGS; i++)
-		if (!seg_ok(&r->seg[i]))
-			return false;
-	/* A task register must be there: a busy TSS, present. */
-	if ((tr & ATTR_UNUSABLE) || ((tr & ATTR_KIND) != 0x8b && (tr & ATTR_KIND) != 0x83))
-		return false;
-	if (r->gdtr.limit > 0xffff || r->idtr.limit > 0xffff)
-		return false;
-	return canonical(r->gdtr.base) && canonical(r->idtr.base);
+	return !(s->attr & ATTR_UNUSABLE) && (s->attr & ATTR_P);
 }
 
-/* CS is code, SS is data; VM86 mode and the STI shadow have their conditions. */
-static bool mode_ok(struct vcpu *v, u32 mask, const struct joist_regs *r)
+static u32 dpl(const struct joist_segment *s)
 {
-	u64 efer = mask & JOIST_REGS_MSR ? r->msr[JOIST_MSR_EFER] : backend->reg_get(v, VREG_EFER);
-	u64 rflags = mask & JOIST_REGS_GPR ? r->rflags : v->rflags;
-	struct joist_segment cs;
-	u64 cr0;
+	return (u32)field_get(BITS(6, 5), s->attr);
+}
 
-	if ((rflags & RFLAGS_VM) && (efer & EFER_LMA))
+static bool tables_ok(const struct joist_regs *r)
+{
+	return r->gdtr.limit <= 0xffff && r->idtr.limit <= 0xffff && canonical(r->gdtr.base) &&
+	       canonical(r->idtr.base);
+}
+
+/* Code, whose privilege goes with the stack's; real mode may run in a data
+ * segment: type 3. */
+static bool cs_ok(const struct joist_segment *cs, const struct joist_segment *ss, bool real)
+{
+	if (!usable(cs) || !(cs->attr & ATTR_S) || cs->base >> 32)
 		return false;
-	if ((mask & JOIST_REGS_EVENT) && (r->interruptibility & JOIST_SHADOW_STI) &&
-	    !(rflags & RFLAGS_IF))
+	if (!(cs->attr & ATTR_CODE))
+		return real && (cs->attr & 0xf) == 3 && !dpl(cs) && !dpl(ss);
+	if (real && dpl(ss))
 		return false;
-	if (!(mask & JOIST_REGS_SEG))
+	return cs->attr & ATTR_CONFORMING ? dpl(cs) <= dpl(ss) : dpl(cs) == dpl(ss);
+}
+
+/* Data, or code that can be read; a stack can be written. */
+static bool data_ok(const struct joist_segment *s, enum joist_seg which)
+{
+	if (!usable(s))
 		return true;
-	cs = r->seg[JOIST_CS];
-	/* Real mode may run in a data segment: type 3. */
-	cr0 = mask & JOIST_REGS_CR ? r->cr0 : backend->reg_get(v, VREG_CR0);
-	return !(cs.attr & ATTR_UNUSABLE) && (cs.attr & ATTR_P) && (cs.attr & BIT(4)) &&
-	       ((cs.attr & BIT(3)) || (!(cr0 & CR0_PE) && (cs.attr & 0xf) == 3));
+	if (!(s->attr & ATTR_S) || (which < JOIST_FS && s->base >> 32))
+		return false;
+	if (which == JOIST_SS)
+		return (s->attr & (ATTR_CODE | ATTR_WRITABLE)) == ATTR_WRITABLE;
+	return !(s->attr & ATTR_CODE) || (s->attr & ATTR_READABLE);
+}
+
+static bool system_ok(const struct joist_segment *ldtr, const struct joist_segment *tr, bool lma)
+{
+	u32 kind = tr->attr & ATTR_KIND;
+
+	/* A task register must be there: a busy TSS, present. */
+	if (!usable(tr) || (tr->selector & SEL_LDT) || (kind != 0x8b && (lma || kind != 0x83)))
+		return false;
+	return !usable(ldtr) || ((ldtr->attr & ATTR_KIND) == 0x82 && !(ldtr->selector & SEL_LDT));
+}
+
+static bool v8086_ok(const struct joist_regs *r)
+{
+	enum joist_seg s;
+
+	for (s = JOIST_ES; s <= JOIST_GS; s++)
+		if (r->seg[s].attr != 0xf3 || r->seg[s].limit != 0xffff ||
+		    r->seg[s].base != (u64)r->seg[s].selector << 4)
+			return false;
+	return true;
+}
+
+/* What must fit together, from all groups: SDM, "Checks on Guest Segment
+ * Registers" and "Checks on Guest RIP, RFLAGS, and SSP". */
+static bool whole_ok(const struct joist_regs *r)
+{
+	const struct joist_segment *seg = r->seg, *cs = &seg[JOIST_CS];
+	bool lma = r->msr[JOIST_MSR_EFER] & EFER_LMA, real = !(r->cr0 & CR0_PE);
+	enum joist_seg s;
+
+	if (!(lma && (cs->attr & ATTR_LONG)) && r->rip >> 32)
+		return false;
+	if (!system_ok(&seg[JOIST_LDTR], &seg[JOIST_TR], lma))
+		return false;
+	if (r->rflags & RFLAGS_VM)
+		return !lma && !real && v8086_ok(r);
+	for (s = JOIST_ES; s <= JOIST_GS; s++)
+		if (s != JOIST_CS && !data_ok(&seg[s], s))
+			return false;
+	return cs_ok(cs, &seg[JOIST_SS], real);
+}
+
+/* The groups of mask from one, the others as they are. */
+static void complete(struct vcpu *v, u32 mask, const struct joist_regs *from,
+		     struct joist_regs *to)
+{
+	memset(to, 0, sizeof(*to));
+	read_regs(v, JOIST_REGS_WHOLE & ~mask, to);
+	if (mask & JOIST_REGS_GPR) {
+		to->rip = from->rip;
+		to->rflags = from->rflags;
+	}
+	if (mask & JOIST_REGS_SEG)
+		memcpy(to->seg, from->seg, sizeof(to->seg));
+	if (mask & JOIST_REGS_CR)
+		to->cr0 = from->cr0;
+	if (mask & JOIST_REGS_MSR)
+		memcpy(to->msr, from->msr, sizeof(to->msr));
 }
 
 /* Control registers and EFER together: those not in the mask as they are. */
@@ -203,25 +279,42 @@ static bool event_ok(const struct joist_regs *r)
 		return !r->event;
 	if (r->event & ~(JOIST_EVENT_VALID | JOIST_EVENT_ERROR | 0x7ffu))
 		return false;
-	if ((r->event & JOIST_EVENT_ERROR) && (type != 3 || !(EXC_WITH_ERROR & BIT(vector & 63))))
+	if ((r->event & JOIST_EVENT_ERROR) &&
+	    (type != 3 || !(EXC_WITH_ERROR & BIT(vector & 63)) || r->event_error >> 16))
 		return false;
 	/* An NMI is no exception: neither CPU delivers vector 2 as one. */
 	return type == 0 || (type == 2 && vector == EXC_NMI) ||
 	       (type == 3 && vector < 32 && vector != EXC_NMI);
 }
 
+static bool segs_ok(const struct joist_regs *r)
+{
+	unsigned i;
+
+	for (i = 0; i < JOIST_SEGS; i++)
+		if (!seg_ok(&r->seg[i]))
+			return false;
+	return tables_ok(r);
+}
+
 static bool regs_ok(struct vcpu *v, u32 mask, const struct joist_regs *r,
 		    const struct vlapic *from)
 {
+	u64 rflags = mask & JOIST_REGS_GPR ? r->rflags : v->rflags;
+	struct joist_regs all;
+
 	if ((mask & JOIST_REGS_GPR) &&
 	    ((r->rflags & ~RFLAGS_ALL) || !(r->rflags & RFLAGS_ONE) || !canonical(r->rip)))
 		return false;
 	if ((mask & JOIST_REGS_SEG) && !segs_ok(r))
 		return false;
-	if (!mode_ok(v, mask, r))
-		return false;
 	if ((mask & (JOIST_REGS_CR | JOIST_REGS_MSR)) && !crs_ok(v, mask, r))
 		return false;
+	if (mask & JOIST_REGS_WHOLE) {
+		complete(v, mask, r, &all);
+		if (!whole_ok(&all))
+			return false;
+	}
 	if ((mask & JOIST_REGS_CR) &&
 	    (r->cr8 > 15 || (guest_features.xcr0 && !xcr0_valid(r->xcr0, guest_features.xcr0))))
 		return false;
@@ -229,7 +322,9 @@ static bool regs_ok(struct vcpu *v, u32 mask, const struct joist_regs *r,
 		return false;
 	if ((mask & JOIST_REGS_MSR) && !msrs_ok(from, r))
 		return false;
-	return !(mask & JOIST_REGS_EVENT) || event_ok(r);
+	if (!(mask & JOIST_REGS_EVENT))
+		return true;
+	return event_ok(r) && (!(r->interruptibility & JOIST_SHADOW_STI) || (rflags & RFLAGS_IF));
 }
 
 static void write_msrs(struct vcpu *v, const struct joist_regs *r)
@@ -299,8 +394,7 @@ static void write_regs(struct vcpu *v, u32 mask, const struct joist_regs *r)
 		v->activity = r->activity;
 		backend->shadow_set(v, r->interruptibility & ~JOIST_NMI_PENDING);
 		v->nmi_pending = r->interruptibility & JOIST_NMI_PENDING;
-		v->reinject = (struct event){ r->event, r->event_error };
-		v->exception.info = 0;
+		event_place(v, (struct event){ r->event, r->event_error });
 	}
 }
 
@@ -316,6 +410,11 @@ static void fill_power_on(const struct vlapic *fresh, u32 mask, struct joist_reg
 	if (!(mask & JOIST_REGS_GPR)) {
 		r->rip = 0xfff0;
 		r->rflags = RFLAGS_ONE;
+	}
+	if (!(mask & JOIST_REGS_SEG)) {
+		memcpy(r->seg, power_on_segments, sizeof(r->seg));
+		memset(&r->gdtr, 0, sizeof(r->gdtr));
+		memset(&r->idtr, 0, sizeof(r->idtr));
 	}
 	if (!(mask & JOIST_REGS_CR)) {
 		r->cr0 = CR0_CD | CR0_NW | CR0_ET;
@@ -339,8 +438,7 @@ int hc_resetcpu(struct hc_context *c, void *args)
 		return fail(-EINVAL);
 	vlapic_reset(&fresh, v->id, v->id == 0);
 	fill_power_on(&fresh, a->mask, &a->regs);
-	if (a->mask && !regs_ok(v, a->mask | JOIST_REGS_GPR | JOIST_REGS_CR | JOIST_REGS_MSR,
-				&a->regs, &fresh))
+	if (a->mask && !regs_ok(v, a->mask | JOIST_REGS_WHOLE, &a->regs, &fresh))
 		return fail(-EINVAL);
 	vcpu_reset(v);
 	write_regs(v, a->mask, &a->regs);

@@ -41,15 +41,14 @@ static int intr_msi(struct vm *vm, struct joist_intr *a)
 }
 
 /* Events that the caller places itself go into a vCPU outside RUN. */
-static int intr_direct(struct vcpu *v, u32 info, u32 error)
+static int intr_direct(struct vcpu *v, struct event ev)
 {
 	int err = -EBUSY;
 
 	if (!vcpu_try_own(v))
 		return fail(-EBUSY);
-	if (!v->exception.info && !v->reinject.info) {
-		v->exception.info = info | JOIST_EVENT_VALID;
-		v->exception.error = error;
+	if (!v->exception.info && !v->reinject.info && !v->extint) {
+		event_place(v, ev);
 		err = 0;
 	}
 	vcpu_disown(v);
@@ -60,20 +59,23 @@ static int intr_exception(struct vcpu *v, const struct joist_intr *a)
 {
 	bool error = a->flags & JOIST_INTR_ERROR;
 
-	if (a->vector > 31 || a->vector == 2 || (error && !(EXC_WITH_ERROR & BIT(a->vector))))
+	if (a->vector > 31 || a->vector == 2 || a->error >> 16 ||
+	    (error && !(EXC_WITH_ERROR & BIT(a->vector))))
 		return fail(-EINVAL);
-	return intr_direct(v, a->vector | JOIST_EVENT_TYPE(3) |
-			   (error ? JOIST_EVENT_ERROR : 0), a->error);
+	return intr_direct(v, (struct event){
+		JOIST_EVENT_VALID | a->vector | JOIST_EVENT_TYPE(3) |
+		(error ? JOIST_EVENT_ERROR : 0), a->error });
 }
 
-/* The 8259's answer to JOIST_EXIT_EXTINT: the vCPU can take it now. */
+/* The 8259's answer to JOIST_EXIT_EXTINT: the vCPU can take it now, if nobody
+ * writes its registers in between. */
 static int intr_extint(struct vcpu *v, const struct joist_intr *a)
 {
 	if (a->vector > 255)
 		return fail(-EINVAL);
 	if (__atomic_load_n(&v->forward, __ATOMIC_RELAXED) != JOIST_EXIT_EXTINT)
 		return fail(-EBUSY);
-	return intr_direct(v, a->vector, 0);
+	return intr_direct(v, (struct event){ JOIST_EVENT_VALID | a->vector, 0 });
 }
 
 int hc_intr(struct hc_context *c, void *args)

@@ -11,9 +11,9 @@
 #include "core/forbidden.h"
 #include "core/hypercall.h"
 #include "core/log.h"
-#include "core/string.h"
 
 #define HC(nr, fn, args, need)	[nr] = { #nr, fn, sizeof(struct args), need }
+#define WORD		8		/* what a block is aligned to, and made of */
 
 static const struct hypercall calls[HC_COUNT] = {
 	HC(HC_VERSION,       hc_version,       joist_version,      0),
@@ -125,10 +125,17 @@ static void release(struct hc_context *c, u32 need)
 /* The block lies in one page of the control VM's own memory: GPA is HPA. */
 static void *block(u64 gpa, u32 size)
 {
-	if (!IS_ALIGNED(gpa, 8) || size > PAGE_SIZE - (gpa & (PAGE_SIZE - 1)) ||
+	if (!IS_ALIGNED(gpa, WORD) || size > PAGE_SIZE - (gpa & (PAGE_SIZE - 1)) ||
 	    page_owner(HPA(gpa)) != OWNER_CONTROL)
 		return NULL;
 	return hpa_ptr(HPA(gpa));
+}
+
+static inline void copy_block(void *dst, const void *src, u32 size)
+{
+	u64 words = size / WORD;
+
+	__asm__ volatile("rep movsq" : "+D"(dst), "+S"(src), "+c"(words) : : "memory");
 }
 
 static s64 dispatch(u64 nr, u64 gpa)
@@ -145,7 +152,7 @@ static s64 dispatch(u64 nr, u64 gpa)
 	p = block(gpa, hc->size);
 	if (!p)
 		return fail(-EFAULT);
-	memcpy(args, p, hc->size);
+	copy_block(args, p, hc->size);
 	err = hc->need ? take(&c, args, hc->need) : 0;
 	if (err)
 		return err;
@@ -153,7 +160,7 @@ static s64 dispatch(u64 nr, u64 gpa)
 	if (c.vm && !c.gone)
 		release(&c, hc->need);
 	if (err >= 0 || err == -EAGAIN)
-		memcpy(p, args, hc->size);
+		copy_block(p, args, hc->size);
 	return err;
 }
 

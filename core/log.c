@@ -106,17 +106,6 @@ static int format(char *dst, size_t size, const char *fmt, va_list ap)
 	return (int)(o.p - dst);
 }
 
-int snprint(char *dst, size_t size, const char *fmt, ...)
-{
-	va_list ap;
-	int n;
-
-	va_start(ap, fmt);
-	n = format(dst, size, fmt, ap);
-	va_end(ap);
-	return n;
-}
-
 static void emit(const char *s)
 {
 	unsigned i;

@@ -36,8 +36,6 @@ struct ratelimit {
 };
 bool ratelimit_ok(struct ratelimit *r, u32 burst);
 
-int snprint(char *dst, size_t size, const char *fmt, ...) __printf(3, 4);
-
 /* Joist broke its own rule: report, stop all cores, reboot or halt. */
 void panic(const char *fmt, ...) __noreturn __printf(1, 2);
 /* This machine cannot serve: one clear sentence, then stop. */

@@ -184,7 +184,6 @@ void boot_main(u32 magic, u64 mbi, u64 image_base)
 	paging_early(image_base);
 	parse_boot_info(magic, mbi);
 	console_early_screen(&params, &boot_info);
-	choose_backend();
 	memory_split(&boot_info, &params, image_base, image_end);
 	paging_init(&boot_info);
 	memory_init_frames(&boot_info, image_base, image_end);
@@ -192,6 +191,7 @@ void boot_main(u32 magic, u64 mbi, u64 image_base)
 
 	apic_init();
 	cpu_init(cpu_alloc(0, apic_id()));
+	choose_backend();		/* it reads MSRs that may fault */
 	cpus[0]->online = cpu_count = 1;
 	read_firmware();
 	enable(cpus[0]);

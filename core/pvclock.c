@@ -48,29 +48,20 @@ static void scale(u32 khz, u32 *mul, s8 *shift)
 	*mul = (u32)((ns << 32) / rate);
 }
 
-static u64 tsc_to_ns(u64 tsc)
-{
-	s8 shift;
-	u32 mul;
-
-	scale(tsc_khz, &mul, &shift);
-	tsc = shift < 0 ? tsc >> -shift : tsc << shift;
-	return (u64)(((unsigned __int128)tsc * mul) >> 32);
-}
-
 void pvclock_update(struct vcpu *v)
 {
 	struct pvclock_record r = {};
 	gpa_t gpa = GPA(v->gs.system_time & ~ENABLED);
-	/* All vCPUs of a VM share one clock, whatever their TSCs were set to. */
-	u64 since = rdtsc() - v->vm->tsc_base;
 
 	if (!(v->gs.system_time & ENABLED))
 		return;
 	v->gs.pvclock_version += 2;
 	r.version = v->gs.pvclock_version - 1;
-	r.tsc_timestamp = since + v->vm->tsc_base + v->tsc_offset;
-	r.system_time = tsc_to_ns(since);
+	/*
+	 * All vCPUs of a VM share one clock, whatever their TSCs were set to.  It
+	 * starts with the VM for each, so that they also agree how to round.
+	 */
+	r.tsc_timestamp = v->vm->tsc_base + v->tsc_offset;
 	scale(tsc_khz, &r.tsc_to_system_mul, &r.tsc_shift);
 	r.flags = STABLE;
 	/* Odd while it changes.  Memory that is not there is the guest's loss. */

@@ -54,9 +54,6 @@ typedef struct { u64 v; } gva_t;
 #define ALIGN_UP(x, a)		ALIGN_DOWN((x) + (u64)(a) - 1, a)
 #define IS_ALIGNED(x, a)	(((x) & ((u64)(a) - 1)) == 0)
 
-#define container_of(p, type, member) \
-	((type *)((char *)(p) - offsetof(type, member)))
-
 #define __packed	__attribute__((packed))
 #define __aligned(n)	__attribute__((aligned(n)))
 #define __noreturn	__attribute__((noreturn))

@@ -94,7 +94,7 @@ static void reset_common(struct vcpu *v)
 	v->gpr[JOIST_RDX] = cpuid(1, 0).eax;
 	v->rip = 0xfff0;
 	v->rflags = RFLAGS_ONE;
-	v->reinject.info = v->exception.info = 0;
+	v->reinject.info = v->exception.info = v->extint = 0;
 	v->nmi_pending = false;
 	v->dead = 0;
 	v->pending.kind = PENDING_NONE;
@@ -108,6 +108,17 @@ static void reset_common(struct vcpu *v)
 	v->tpr = 0;
 	v->activity = v->id ? JOIST_VCPU_WAIT_SIPI : JOIST_VCPU_IDLE;
 }
+
+/* SDM, "Processor State After Reset"; APM, "Processor Initialization State". */
+const struct joist_segment power_on_segments[JOIST_SEGS] = {
+#define DATA { .limit = 0xffff, .attr = 0x93 }
+	[JOIST_ES] = DATA, [JOIST_SS] = DATA, [JOIST_DS] = DATA, [JOIST_FS] = DATA,
+	[JOIST_GS] = DATA,
+#undef DATA
+	[JOIST_CS] = { .base = 0xffff0000, .limit = 0xffff, .selector = 0xf000, .attr = 0x9b },
+	[JOIST_LDTR] = { .limit = 0xffff, .attr = 0x82 },
+	[JOIST_TR] = { .limit = 0xffff, .attr = 0x8b },
+};
 
 void vcpu_reset(struct vcpu *v)
 {
@@ -218,7 +229,7 @@ static bool wakes(struct vcpu *v)
 		return true;
 	if (!(v->rflags & RFLAGS_IF))
 		return false;
-	return vlapic_pending(&v->lapic) >= 0 ||
+	return v->extint || vlapic_pending(&v->lapic) >= 0 ||
 	       ((v->run->flags & JOIST_RUN_EXTINT) && vlapic_accepts_extint(&v->lapic));
 }
 
@@ -233,8 +244,10 @@ static void window(struct vcpu *v, bool intr, bool nmi, u32 priority)
 
 /*
  * Chooses what goes in at this entry.  Order: what was being delivered, an
- * exception, NMI, interrupt (SDM, "Priority Among Concurrent Events").  False:
- * RUN ends with v->forward.
+ * exception, NMI, interrupt (SDM, "Priority Among Concurrent Events").  An
+ * interrupt waits until it can be taken: VMX refuses an entry with one before
+ * (SDM, "Checks on Guest RIP, RFLAGS, and SSP").  False: RUN ends with
+ * v->forward.
  */
 static bool prepare_events(struct vcpu *v, u32 flags)
 {
@@ -242,8 +255,8 @@ static bool prepare_events(struct vcpu *v, u32 flags)
 	bool extint;
 
 	extint = (flags & JOIST_RUN_EXTINT) && vlapic_accepts_extint(&v->lapic);
-	if (likely(waiting < 0 && !v->reinject.info && !v->exception.info && !v->nmi_pending &&
-		   !extint)) {
+	if (likely(waiting < 0 && !(v->reinject.info | v->exception.info | v->extint) &&
+		   !v->nmi_pending && !extint)) {
 		window(v, false, false, 0);
 		return true;
 	}
@@ -258,6 +271,9 @@ static bool prepare_events(struct vcpu *v, u32 flags)
 		v->nmi_pending = false;
 		backend->inject(v, (struct event){
 			JOIST_EVENT_VALID | JOIST_EVENT_TYPE(TYPE_NMI) | EXC_NMI, 0 });
+	} else if (v->extint && can_take_intr(v)) {
+		backend->inject(v, (struct event){ v->extint, 0 });
+		v->extint = 0;
 	} else if (vector >= 0 && can_take_intr(v)) {
 		vlapic_ack(&v->lapic);
 		backend->inject(v, (struct event){ JOIST_EVENT_VALID | (u32)vector, 0 });
@@ -268,6 +284,7 @@ static bool prepare_events(struct vcpu *v, u32 flags)
 	}
 	/* Also for a vector that only TPR holds back: the guest may lower it
 	 * without an exit. */
+	extint |= !!v->extint;
 	window(v, waiting >= 0 || extint, v->nmi_pending,
 	       extint ? ABOVE_TPR : (u32)waiting >> 4);
 	return true;
@@ -333,7 +350,7 @@ static inline bool quiet(const struct cpu *c, const struct vcpu *v, u32 flags)
 	return !(__atomic_load_n(&v->vm->dying, __ATOMIC_RELAXED) |
 		 __atomic_load_n(&v->posted.what, __ATOMIC_RELAXED) |
 		 c->control->nmi_pending | v->dead | v->activity | v->wake | flags |
-		 v->lapic.irr.sum | v->reinject.info | v->exception.info | v->nmi_pending |
+		 v->lapic.irr.sum | v->reinject.info | v->exception.info | v->extint | v->nmi_pending |
 		 v->window) && vcpu_tsc(v) < vlapic_deadline(&v->lapic);
 }
 
@@ -473,14 +490,16 @@ u32 vcpu_run(struct vcpu *v)
 	v->runs++;
 	v->wake = 0;
 	v->forward = JOIST_EXIT_NONE;
-	__atomic_store_n(&v->sleeping, 0, __ATOMIC_SEQ_CST);
+	/* The second store orders both before the look at what was posted. */
+	__atomic_store_n(&v->sleeping, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&v->on_cpu, c->id + 1, __ATOMIC_SEQ_CST);
-	if (complete_pending(v)) {
+	if (likely(v->pending.kind == PENDING_NONE) || complete_pending(v)) {
 		load_guest(c, v);
 		run_loop(c, v, flags);
 		unload_guest(c, v);
 	}
-	__atomic_store_n(&v->on_cpu, 0, __ATOMIC_SEQ_CST);
+	/* Who still sees it set asks this core in vain: what was posted stays. */
+	__atomic_store_n(&v->on_cpu, 0, __ATOMIC_RELEASE);
 	/* What joist.ko is told now is what it knows. */
 	v->deadline_told = host_deadline(v);
 	v->run->exit = v->forward;

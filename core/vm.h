@@ -87,6 +87,7 @@ struct vcpu {
 	struct event reinject;	/* [v] delivery was cut short by an exit */
 	struct event exception;	/* [v] to be delivered next */
 	u32 tpr;		/* [v] CR8 as the CPU was given it or left it */
+	u32 extint;		/* [v] event.info of an interrupt that bypasses the LAPIC */
 	bool nmi_pending;	/* [v] */
 	bool window;		/* [v] a window was asked for at the last entry */
 	bool dr_live;		/* [v] the guest has used its debug registers */
@@ -195,6 +196,8 @@ void control_hide(u64 hpa, u64 len);
 void control_stage2_init(void);
 extern struct spinlock control_s2_lock;
 
+extern const struct joist_segment power_on_segments[JOIST_SEGS];
+
 /* event.c */
 /* Post to a vCPU from any core.  True: its thread sleeps and must be woken. */
 bool event_post_vector(struct vcpu *v, u32 vector, bool level);
@@ -203,6 +206,8 @@ bool event_post(struct vcpu *v, u32 what);
 u64 event_send(struct vm *vm, u32 self, const struct vlapic_msg *msg);
 /* The owner takes in what was posted. */
 void event_absorb(struct vcpu *v);
+/* The one event that the vCPU has waiting, given from outside. */
+void event_place(struct vcpu *v, struct event ev);
 /* Queue an exception for the guest, to be delivered at the next entry. */
 void event_exception(struct vcpu *v, u32 vector);
 void event_exception_error(struct vcpu *v, u32 vector, u32 error);

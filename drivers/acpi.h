@@ -30,7 +30,6 @@ struct acpi_table {
 /* A register: ACPI's Generic Address Structure. */
 #define ACPI_SPACE_MEMORY	0
 #define ACPI_SPACE_IO		1
-#define ACPI_SPACE_PCI		2	/* bus 0: device, function, offset */
 struct acpi_register {
 	u8 space, bits, offset, access;
 	u64 address;

@@ -13,13 +13,11 @@
 #include "drivers/apic.h"
 
 #define APIC_ID		0x20
-#define APIC_SVR	0xf0
 #define APIC_ICR	0x300
 #define APIC_ICR_HIGH	0x310
 #define X2APIC_ID	0x802
 #define X2APIC_ICR	0x830
 
-#define SVR_ENABLE	BIT(8)
 #define ICR_NMI		(4u << 8)
 #define ICR_INIT	(5u << 8)
 #define ICR_STARTUP	(6u << 8)

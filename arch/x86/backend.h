@@ -107,7 +107,6 @@ struct fetch_cache {
 
 #define BACKEND_NEXT_RIP	JOIST_CAP_NEXT_RIP
 #define BACKEND_TIMER		JOIST_CAP_TIMER
-#define BACKEND_VID		JOIST_CAP_VID
 
 struct backend {
 	const char *name;

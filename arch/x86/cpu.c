@@ -158,8 +158,15 @@ static void take_nmi(struct cpu *c, struct trap_frame *f)
 
 void trap_handle(struct trap_frame *f)
 {
-	struct cpu *c = current_cpu();
+	struct cpu *c;
 
+	/*
+	 * A single step or breakpoint of the guest's, met behind #VMEXIT (Bochs
+	 * 2.7: APM, "#VMEXIT", clears them): GS may be the guest's still.
+	 */
+	if (f->vector == EXC_DB)
+		return;
+	c = current_cpu();
 	if (f->vector == EXC_NMI) {
 		take_nmi(c, f);
 		return;

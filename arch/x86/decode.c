@@ -153,13 +153,7 @@ static const u8 kind_0f01[64] = {
 /* Numbers with meaning in ModRM and SIB: SDM "ModR/M and SIB Bytes". */
 #define RM_SIB		4	/* rm: a SIB byte follows */
 #define RM_DISP		5	/* rm or base, mod 0: a displacement */
-#define SIB_NO_INDEX	4
-
-#define REG_CX		1
-#define REG_BX		3
-#define REG_BP		5
-#define REG_SI		6
-#define REG_DI		7
+#define RM_DISP_16	6	/* the same with 16-bit addresses */
 
 /* Where we are in the bytes. */
 struct cursor {
@@ -204,68 +198,32 @@ static int take(struct cursor *c, unsigned n, u64 *val)
 	return 0;
 }
 
-static int take_disp(struct cursor *c, unsigned n, struct insn *in)
+/* What follows ModRM for a memory operand: SIB byte, displacement. */
+static int skip_address(struct cursor *c, const struct insn *in)
 {
+	unsigned mod = MODRM_MOD(in->modrm);
+	unsigned rm = MODRM_RM(in->modrm);
+	unsigned disp = mod;
 	u64 v;
 	int err;
 
-	if (!n)
-		return 0;
-	err = take(c, n, &v);
-	if (!err)
-		in->disp = sign_extend(v, n);
-	return err;
-}
-
-static int memory_16(struct cursor *c, struct insn *in)
-{
-	static const u8 base[8] = {
-		REG_BX, REG_BX, REG_BP, REG_BP,
-		REG_SI, REG_DI, REG_BP, REG_BX,
-	};
-	static const u8 index[8] = {
-		REG_SI, REG_DI, REG_SI, REG_DI,
-		INSN_NO_REG, INSN_NO_REG, INSN_NO_REG, INSN_NO_REG,
-	};
-	unsigned mod = MODRM_MOD(in->modrm);
-	unsigned rm = MODRM_RM(in->modrm);
-
-	if (mod == 0 && rm == 6)
-		return take_disp(c, 2, in);
-	in->base = base[rm];
-	in->index = index[rm];
-	return take_disp(c, mod, in);
-}
-
-static int memory_32(struct cursor *c, enum insn_mode mode, struct insn *in)
-{
-	unsigned mod = MODRM_MOD(in->modrm);
-	unsigned rm = MODRM_RM(in->modrm);
-	unsigned index;
-	u64 sib;
-	int err;
-
+	if (in->addr_size == 2) {
+		if (mod == 0 && rm == RM_DISP_16)
+			disp = 2;
+		return take(c, disp, &v);
+	}
 	if (rm == RM_SIB) {
-		err = take(c, 1, &sib);
+		err = take(c, 1, &v);
 		if (err)
 			return err;
-		rm = sib & 7;
-		index = (sib >> 3 & 7) | (in->rex & REX_X ? 8 : 0);
-		if (index != SIB_NO_INDEX) {
-			in->index = index;
-			in->scale = 1 << (sib >> 6);
-		}
-	} else if (mod == 0 && rm == RM_DISP && mode == INSN_64) {
-		in->flags |= INSN_F_RIP;
+		rm = v & 7;
 	}
-	if (mod == 0 && rm == RM_DISP)
-		return take_disp(c, 4, in);
-	in->base = rm | (in->rex & REX_B ? 8 : 0);
-	return take_disp(c, mod == 2 ? 4 : mod, in);
+	if (mod == 2 || (mod == 0 && rm == RM_DISP))
+		disp = 4;
+	return take(c, disp, &v);
 }
 
-static int take_modrm(struct cursor *c, enum insn_mode mode, unsigned attr,
-		      struct insn *in)
+static int take_modrm(struct cursor *c, unsigned attr, struct insn *in)
 {
 	u64 modrm;
 	int err = take(c, 1, &modrm);
@@ -278,9 +236,7 @@ static int take_modrm(struct cursor *c, enum insn_mode mode, unsigned attr,
 	if (attr & R || MODRM_MOD(modrm) == 3)
 		return 0;
 	in->flags |= INSN_F_MEM;
-	if (in->addr_size == 2)
-		return memory_16(c, in);
-	return memory_32(c, mode, in);
+	return skip_address(c, in);
 }
 
 static int take_imm(struct cursor *c, enum insn_mode mode, unsigned attr,
@@ -310,14 +266,12 @@ static int take_imm(struct cursor *c, enum insn_mode mode, unsigned attr,
 	err = take(c, n, &v);
 	if (err)
 		return err;
-	if (attr & MO) {
-		in->disp = v;
+	if (attr & MO)
 		in->flags |= INSN_F_MEM;
-	} else if (attr & (IB | IZ | J) && n <= 4 && !(attr & IW)) {
+	else if (attr & (IB | IZ | J) && n <= 4 && !(attr & IW))
 		in->imm = sign_extend(v, n);
-	} else {
+	else
 		in->imm = v;
-	}
 	return 0;
 }
 
@@ -365,17 +319,8 @@ static void io_size(struct insn *in)
 		in->size = in->dest_size = 4;
 }
 
-/* In 64-bit code PUSH and POP move 8 bytes unless 66 makes it 2. */
-static void stack_op(struct insn *in, enum insn_kind kind, unsigned flags,
-		     enum insn_mode mode)
-{
-	if (mode == INSN_64 && in->size == 4)
-		in->size = in->dest_size = 8;
-	memory_op(in, kind, flags);
-}
-
 /* Groups 3, 4, 5: F6, F7, FE, FF. */
-static int describe_unary(struct insn *in, enum insn_mode mode)
+static int describe_unary(struct insn *in)
 {
 	unsigned op = MODRM_REG(in->modrm);
 
@@ -384,8 +329,6 @@ static int describe_unary(struct insn *in, enum insn_mode mode)
 			alu_op(in, op ? ALU_DEC : ALU_INC, 0);
 		else if (in->opcode == 0xfe || op == 7)
 			return -EINVAL;
-		else if (op == 6)
-			stack_op(in, INSN_PUSH, INSN_F_READ, mode);
 	} else if (op <= 1) {
 		alu_op(in, ALU_TEST, INSN_F_IMM);
 	} else if (op <= 3) {
@@ -433,11 +376,8 @@ static int describe_1(struct insn *in, enum insn_mode mode)
 	case 0x8a: case 0x8b:
 		memory_op(in, INSN_LOAD, INSN_F_READ);
 		break;
-	case 0x8f:
-		if (MODRM_REG(in->modrm))
-			return -EINVAL;
-		stack_op(in, INSN_POP, INSN_F_WRITE, mode);
-		break;
+	case 0x8f:	/* POP */
+		return MODRM_REG(in->modrm) ? -EINVAL : 0;
 	case 0x90:
 		if (in->flags & INSN_F_REP)
 			in->kind = INSN_PAUSE;
@@ -476,7 +416,7 @@ static int describe_1(struct insn *in, enum insn_mode mode)
 		in->kind = INSN_HLT;
 		break;
 	case 0xf6: case 0xf7: case 0xfe: case 0xff:
-		return describe_unary(in, mode);
+		return describe_unary(in);
 	}
 	return 0;
 }
@@ -629,7 +569,7 @@ static int decode_vex(struct cursor *c, enum insn_mode mode, struct insn *in)
 	in->opcode = op;
 	in->size = in->dest_size = in->rex & REX_W ? 8 : 4;
 	if (attr & M) {
-		err = take_modrm(c, mode, attr, in);
+		err = take_modrm(c, attr, in);
 		if (err)
 			return err;
 	}
@@ -762,15 +702,14 @@ static int describe(struct insn *in, unsigned attr, enum insn_mode mode)
 	}
 }
 
-/* *out holds what is so for every instruction. */
-static __attribute__((noinline)) int decode_any(const u8 *bytes, unsigned len,
-						enum insn_mode mode,
-						struct insn *out)
+int insn_decode(const u8 *bytes, unsigned len, enum insn_mode mode,
+		struct insn *out)
 {
 	struct cursor c = { bytes, 0, MIN(len, INSN_MAX_LEN) };
 	unsigned attr;
 	int err;
 
+	*out = (struct insn){ .addr_size = mode / 8, .seg = INSN_NO_REG };
 	err = take_opcode(&c, mode, out, &attr);
 	if (err)
 		return err;
@@ -789,7 +728,7 @@ static __attribute__((noinline)) int decode_any(const u8 *bytes, unsigned len,
 
 	out->size = out->dest_size = operand_size(out, attr, mode);
 	if (attr & M) {
-		err = take_modrm(&c, mode, attr, out);
+		err = take_modrm(&c, attr, out);
 		if (err)
 			return err;
 		attr |= late_imm(out);
@@ -801,53 +740,6 @@ static __attribute__((noinline)) int decode_any(const u8 *bytes, unsigned len,
 	}
 	out->len = c.pos;
 	return describe(out, attr, mode);
-}
-
-/*
- * CPUID, RDMSR, hypercalls and their like, without a prefix, are what guests
- * run most of all that is intercepted: a short way to the same result.
- */
-int insn_decode(const u8 *bytes, unsigned len, enum insn_mode mode,
-		struct insn *out)
-{
-	*out = (struct insn){
-		.addr_size = mode / 8,
-		.seg = INSN_NO_REG,
-		.base = INSN_NO_REG,
-		.index = INSN_NO_REG,
-		.scale = 1,
-	};
-	if (len < 3 || bytes[0] != 0x0f)
-		return decode_any(bytes, len, mode, out);
-	if (kind_0f[bytes[1]]) {
-		out->kind = kind_0f[bytes[1]];
-		out->len = 2;
-	} else if (bytes[1] == 0x01 && MODRM_MOD(bytes[2]) == 3) {
-		out->modrm = bytes[2];
-		out->reg = MODRM_REG(bytes[2]);
-		out->flags = INSN_F_MODRM;
-		out->len = 3;
-		describe_0f01(out);
-	} else {
-		return decode_any(bytes, len, mode, out);
-	}
-	out->map = INSN_MAP_0F;
-	out->opcode = bytes[1];
-	out->size = out->dest_size = mode == INSN_16 ? 2 : 4;
-	return 0;
-}
-
-u64 insn_address(const struct insn *in, const u64 gpr[16], u64 next_rip)
-{
-	u64 a = in->disp;
-
-	if (in->flags & INSN_F_RIP)
-		a += next_rip;
-	if (in->base != INSN_NO_REG)
-		a += gpr[in->base];
-	if (in->index != INSN_NO_REG)
-		a += gpr[in->index] * in->scale;
-	return a & size_mask(in->addr_size);
 }
 
 static u64 swap_bytes(u64 v, unsigned bytes)

@@ -4,7 +4,8 @@
  *
  * The length is right for every x86-64 instruction; the meaning is given for
  * those that are intercepted and those that drivers use on MMIO.  Pure: bytes
- * in, struct out, no guest state.
+ * in, struct out, no guest state.  Where memory is, the CPU tells on the exit:
+ * addresses are not decoded.
  */
 #ifndef ARCH_X86_DECODE_H
 #define ARCH_X86_DECODE_H
@@ -23,8 +24,6 @@ enum insn_kind {
 	INSN_STORE,	/* memory = reg or imm */
 	INSN_XCHG,	/* memory <-> reg */
 	INSN_ALU,	/* see insn_alu(): memory op= src, or reg op= memory */
-	INSN_PUSH,	/* push memory */
-	INSN_POP,	/* pop to memory */
 
 	/* Strings: memory by rSI (seg, default DS) and ES:rDI. */
 	INSN_STOS,
@@ -89,8 +88,7 @@ enum insn_alu_op {
 #define INSN_F_LOCK	0x0004
 #define INSN_F_OPSIZE	0x0008	/* 66 */
 #define INSN_F_MODRM	0x0010	/* modrm is valid */
-#define INSN_F_MEM	0x0020	/* memory operand: base, index, disp */
-#define INSN_F_RIP	0x0040	/* ... from the next instruction on */
+#define INSN_F_MEM	0x0020	/* there is a memory operand */
 #define INSN_F_IMM	0x0080	/* imm is the operand, not reg */
 #define INSN_F_HIGH	0x0100	/* reg 0..3 means AH, CH, DH, BH */
 #define INSN_F_SIGN	0x0200	/* load sign-extends */
@@ -100,7 +98,7 @@ enum insn_alu_op {
 #define INSN_F_TO_REG	0x2000	/* ALU: the result goes to reg */
 #define INSN_F_REG_1ST	0x4000	/* ALU: reg op memory */
 
-#define INSN_NO_REG	0xff	/* no base, index or segment */
+#define INSN_NO_REG	0xff	/* no segment */
 
 struct insn {
 	u8 len;			/* bytes, prefixes included */
@@ -117,11 +115,6 @@ struct insn {
 	u8 reg;			/* GPR operand, 0..15 */
 	u8 cr;			/* MOV CR, MOV DR: its number */
 	u8 alu;			/* INSN_ALU: enum insn_alu_op */
-	u8 base;		/* valid if INSN_F_MEM: GPR or INSN_NO_REG */
-	u8 index;
-	u8 scale;		/* 1, 2, 4, 8 */
-	u8 pad[6];
-	s64 disp;		/* moffs: the whole address */
 	u64 imm;		/* sign-extended; a port is not */
 };
 
@@ -133,9 +126,6 @@ struct insn {
  */
 int insn_decode(const u8 *bytes, unsigned len, enum insn_mode mode,
 		struct insn *out);
-
-/* The memory operand's offset in its segment; next_rip: what follows. */
-u64 insn_address(const struct insn *in, const u64 gpr[16], u64 next_rip);
 
 /*
  * The operand that is not memory: imm, or `gpr` (the whole register in->reg)

@@ -125,12 +125,6 @@ void paging_init(const struct boot_info *bi)
 	root = hpa_ptr(HPA(pa));
 }
 
-void paging_load(void)
-{
-	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
-	write_cr3(paging_root());
-}
-
 u64 paging_root(void)
 {
 	return ptr_hpa(root).v;

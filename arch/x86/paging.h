@@ -52,8 +52,6 @@ struct boot_info;
 void paging_init(const struct boot_info *bi);
 /* Once everything marked __ro_after_init is written. */
 void paging_seal(void);
-/* Loads the tables on another core. */
-void paging_load(void);
 u64 paging_root(void);
 
 

@@ -51,12 +51,10 @@
 #define EFER_SVME	BIT(12)
 #define EFER_FFXSR	BIT(14)
 
-#define RFLAGS_CF	BIT(0)
 #define RFLAGS_ONE	BIT(1)		/* always set */
 #define RFLAGS_TF	BIT(8)
 #define RFLAGS_IF	BIT(9)
 #define RFLAGS_DF	BIT(10)
-#define RFLAGS_RF	BIT(16)
 #define RFLAGS_VM	BIT(17)
 #define RFLAGS_AC	BIT(18)
 /* Bits that exist: all but 1, 3, 5, 15 and 22 and above. */
@@ -97,10 +95,7 @@ enum exception {
 #define MSR_UCODE_WRITE		0x79
 #define MSR_UCODE_REV		0x8b
 #define MSR_SMM_MONITOR		0x9b
-#define MSR_MPERF		0xe7
-#define MSR_APERF		0xe8
 #define MSR_MTRR_CAP		0xfe
-#define MSR_FLUSH_CMD		0x10b
 #define MSR_SYSENTER_CS		0x174
 #define MSR_SYSENTER_ESP	0x175
 #define MSR_SYSENTER_EIP	0x176
@@ -113,8 +108,6 @@ enum exception {
 #define MSR_MTRR_FIX64K		0x250
 #define MSR_MTRR_FIX16K_A	0x258
 #define MSR_MTRR_FIX16K_B	0x259
-#define MSR_MTRR_FIX4K_FIRST	0x268
-#define MSR_MTRR_FIX4K_LAST	0x26f
 #define MSR_PAT			0x277
 #define MSR_MTRR_DEF_TYPE	0x2ff
 #define MSR_VMX_FIRST		0x480
@@ -142,11 +135,8 @@ enum exception {
 #define MSR_INT_PENDING		0xc0010055
 #define MSR_MMIO_CFG_BASE	0xc0010058
 #define MSR_SMM_BASE		0xc0010111
-#define MSR_SMM_ADDR		0xc0010112
 #define MSR_SMM_MASK		0xc0010113
 #define MSR_VM_CR		0xc0010114
-#define MSR_IGNNE		0xc0010115
-#define MSR_SMM_CTL		0xc0010116
 #define MSR_VM_HSAVE_PA		0xc0010117
 #define MSR_SVM_KEY		0xc0010118
 #define MSR_DE_CFG		0xc0011029
@@ -158,7 +148,6 @@ enum exception {
 
 #define PAT_RESET	0x0007040600070406ull
 
-#define APIC_BASE_BSP		BIT(8)
 #define APIC_BASE_X2		BIT(10)
 #define APIC_BASE_EN		BIT(11)
 #define APIC_BASE_ADDR		BITS(51, 12)

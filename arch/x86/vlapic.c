@@ -34,7 +34,6 @@
 #define LVT_MASKED	BIT(16)
 #define LVT_TIMER_MODE	BITS(18, 17)
 
-#define TIMER_ONE_SHOT	0
 #define TIMER_PERIODIC	1
 #define TIMER_DEADLINE	2
 
@@ -200,24 +199,14 @@ static void local_event(struct vlapic *l, enum vlapic_lvt which)
 		vlapic_accept(l, lvt & LVT_VECTOR, false);
 }
 
-static bool lint_mode(const struct vlapic *l, enum vlapic_lvt which, u32 mode)
-{
-	u32 lvt = l->lvt[which];
-
-	/* Without LAPIC the pins are the CPU's INTR and NMI pins. */
-	if (!(l->base & VLAPIC_BASE_EN))
-		return true;
-	return !(lvt & LVT_MASKED) && field_get(LVT_MODE, lvt) == mode;
-}
-
 bool vlapic_accepts_extint(const struct vlapic *l)
 {
-	return lint_mode(l, LVT_LINT0, APIC_EXTINT);
-}
+	u32 lvt = l->lvt[LVT_LINT0];
 
-bool vlapic_local_nmi(const struct vlapic *l)
-{
-	return lint_mode(l, LVT_LINT1, APIC_NMI);
+	/* Without LAPIC the pin is the CPU's INTR pin. */
+	if (!(l->base & VLAPIC_BASE_EN))
+		return true;
+	return !(lvt & LVT_MASKED) && field_get(LVT_MODE, lvt) == APIC_EXTINT;
 }
 
 /* ---- timer ---- */

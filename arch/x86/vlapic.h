@@ -211,9 +211,8 @@ static inline u32 vlapic_tpr(const struct vlapic *l)
 }
 void vlapic_set_tpr(struct vlapic *l, u32 cr8);
 
-/* Whether LINT0 lets an 8259 interrupt, LINT1 an NMI through to the CPU. */
+/* Whether LINT0 lets an 8259 interrupt through to the CPU. */
 bool vlapic_accepts_extint(const struct vlapic *l);
-bool vlapic_local_nmi(const struct vlapic *l);
 
 /*
  * A device's MSI write.  -EINVAL: not an interrupt address, or a delivery

@@ -174,16 +174,22 @@ static int run_case(const struct tcase *t)
 __noreturn static void run_cases(void)
 {
 	u32 passed = 0, failed = 0, skipped = 0, l;
-	char pattern[128] = "*";
+	char pattern[128] = "*", skips[256] = "";
 	const struct tcase *t;
 	u64 start;
 	bool timing = option_number("time", 0);
 
 	option_word(pattern, sizeof(pattern), "cases");
+	option_word(skips, sizeof(skips), "skip");
 	for (l = 0; l < ARRAY_SIZE(lists); l++) {
 		for (t = lists[l]; t->name; t++) {
 			if (!glob(pattern, t->name))
 				continue;
+			if (glob(skips, t->name)) {
+				skipped++;
+				print("skip %s: left out by skip=\n", t->name);
+				continue;
+			}
 			if (option_number("verbose", 0))
 				print("# %s\n", t->name);
 			start = rdtsc();

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# build.mk -- `make bench`: what Joist's paths cost, in instructions.
+# build.mk -- `make bench`: what Joist's paths cost, in instructions; with
+# VENDOR=intel on VMX, in Bochs.
 
 BENCH		:= tests/bench
 BENCH_OUT	:= $(BUILD)/bench
@@ -67,13 +68,14 @@ $(BENCH_OUT)/kvm.img: $(BENCH_OUT)/bench-kvm $(BENCH_OUT)/modules.list \
 
 # Where the figures come from; `make bench-trace EVENT="port mmio"` shows only
 # where instructions go.
-BENCH_FILES	= --elf $(ELF) --vmlinux $(BUILD)/vmlinux --initrd \
+BENCH_FILES	= --vendor $(VENDOR) --elf $(ELF) --vmlinux $(BUILD)/vmlinux --initrd \
 			$(BENCH_OUT)/initrd.img --guest $(BENCH_OUT)/guest.elf \
 			--joist-vm $(BUILD)/tools/joist-vm
 
 .PHONY: bench bench-peers bench-trace
 bench: $(ELF) $(BENCH_OUT)/initrd.img $(BUILD)/vmlinux
-	@$(BENCH)/bench.py --control $(CTL_VMLINUZ) $(BENCH_FILES)
+	@$(BENCH)/bench.py --control $(CTL_VMLINUZ) $(BENCH_FILES) \
+		--jobs $(BOOT_JOBS)
 
 bench-peers: $(ELF) $(BENCH_OUT)/initrd.img $(BENCH_OUT)/kvm.img \
 		$(BUILD)/vmlinux

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The emulated machine of the measurements: one tick of its TSC is one
-executed instruction, and its RAM is 1 GiB."""
+executed instruction, and its RAM is 1 GiB.  QEMU for AMD's SVM, Bochs for
+Intel's VMX."""
 import os
 import re
 import subprocess
@@ -8,44 +9,56 @@ import sys
 import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-MKISO = os.path.join(os.path.dirname(HERE), "boot", "mkiso")
-CONTROL_ARGS = "console=ttyS0,115200 quiet nokaslr"
+BOOT = os.path.join(os.path.dirname(HERE), "boot")
+# As the live image's, see CONTROL_ARGS in guests/control/build.mk.
+COMMON_ARGS = ("console=ttyS0,115200 quiet nokaslr "
+               "lsm=landlock,lockdown,yama")
+CONTROL_ARGS = {
+    "amd": COMMON_ARGS,
+    # Bochs' CPUID tells the frequency of the CPU that it takes for its model.
+    "intel": COMMON_ARGS + " tsc_early_khz=100000",
+}
+COMMAND = {
+    "amd": ["qemu-system-x86_64", "-accel", "tcg",
+            "-icount", "shift=0,sleep=off", "-M", "q35", "-cpu", "max",
+            "-smp", "1", "-m", "1024", "-boot", "d", "-display", "none",
+            "-serial", "stdio", "-nic", "none", "-no-reboot", "-cdrom"],
+    "intel": [os.path.join(BOOT, "run-bochs"), "--cpus", "1", "--mem", "1024",
+              "--nic", "none", "--iso"],
+}
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-HJKf]|\x1bc|\x1b\[\?7l|[\r\0]")
 
 
 def make_iso(path, files, entry=0, control_args=""):
     """files: elf, control and initrd; entry: which of the boot menu."""
-    command = [MKISO, path, "--bios-only", "--default", str(entry),
-               "--elf", files.elf, "--control", files.control,
-               "--control-args", f"{CONTROL_ARGS} {control_args}"]
+    command = [os.path.join(BOOT, "mkiso"), path, "--bios-only",
+               "--default", str(entry), "--elf", files.elf,
+               "--control", files.control, "--control-args",
+               f"{CONTROL_ARGS[files.vendor]} {control_args}"]
     for initrd in files.initrd:
         command += ["--initrd", initrd]
     subprocess.run(command, check=True)
 
 
-def start(iso, extra=()):
-    return subprocess.Popen(
-        ["qemu-system-x86_64", "-accel", "tcg",
-         "-icount", "shift=0,sleep=off", "-M", "q35", "-cpu", "max",
-         "-smp", "1", "-m", "1024", "-cdrom", iso, "-boot", "d",
-         "-display", "none", "-serial", "stdio", "-nic", "none",
-         "-no-reboot", *extra],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+def start(vendor, iso, extra=()):
+    return subprocess.Popen([*COMMAND[vendor], iso, *extra],
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
 
 
-def lines(qemu, timeout):
+def lines(machine, timeout):
     """What the serial port says; ends the machine when time is out."""
-    late = threading.Timer(timeout, qemu.kill)
+    late = threading.Timer(timeout, machine.terminate)
     late.start()
     try:
-        for line in qemu.stdout:
+        for line in machine.stdout:
             yield ESCAPES.sub("", line.decode(errors="replace")).strip()
-        qemu.wait()
+        machine.wait()
         if not late.is_alive():
             sys.exit(f"bench: not done after {timeout} s")
-        if qemu.returncode:
-            sys.exit(f"bench: QEMU ended with status {qemu.returncode}")
+        if machine.returncode:
+            sys.exit("bench: the emulator ended with status "
+                     f"{machine.returncode}")
     finally:
         late.cancel()
-        if qemu.poll() is None:
-            qemu.kill()
+        if machine.poll() is None:
+            machine.terminate()

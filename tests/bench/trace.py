@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Where the instructions of an event go: hypervisor, module, Linux, joist-vm.
 
-Boots the control VM with a guest that repeats each event, lets QEMU log every
-instruction for a moment, and names the functions they belong to.  What is
-counted lies between the guest's two readings of the TSC.
+Boots the control VM with a guest that repeats each event, lets the emulator
+log every instruction for a moment, and names the functions they belong to.
+What is counted lies between the guest's two readings of the TSC.
 """
 import argparse
 import bisect
@@ -19,12 +19,14 @@ import time
 
 import emulator
 
-# Bits of QEMU's hflags, which its log gives: CPL, and guest mode of SVM.
-CPL = 3
-GUEST = 1 << 21
+CPL = 3				# these bits of QEMU's hflags, and of CS
 # The measuring guest lies below, the control VM's kernel above.
 GUEST_END = 16 << 20
-LINE = re.compile(r"Trace \d+: 0x\w+ \[\w+/(\w+)/(\w+)/")
+# What the emulator logs of an instruction: its address, what has CPL in it.
+QEMU_LINE = re.compile(r"Trace \d+: 0x\w+ \[\w+/(?P<pc>\w+)/(?P<cpl>\w+)/")
+BOCHS_LINE = re.compile(r"\(0\)\.\[\d+\] \S+ (?P<cpl>[0-9a-f]{4}):"
+                        r"(?P<pc>[0-9a-f]{16}) ")
+SYMBOL = re.compile(r"[0-9a-f]{16} [tTwW] .*")
 
 
 class Symbols:
@@ -35,8 +37,9 @@ class Symbols:
 
     def add(self, lines, where):
         for line in lines:
-            f = line.split()
-            if len(f) >= 3 and f[1] in "tTwW":
+            found = SYMBOL.search(line)
+            if found:
+                f = found.group(0).split()
                 who = f[3].strip("[]") + ".ko" if len(f) > 3 else where
                 self.table.append((int(f[0], 16), f[2], who))
 
@@ -62,8 +65,8 @@ class Event:
         span = spans[len(spans) // 2]
         self.name, self.len, self.seen = name, len(span), len(spans)
         self.by, self.functions = collections.Counter(), collections.Counter()
-        for pc, flags in span:
-            where, func = find(pc, flags)
+        for pc, cpl in span:
+            where, func = find(pc, cpl)
             self.by[where] += 1
             self.functions[where, func] += 1
 
@@ -123,28 +126,28 @@ def rdtscs(guest):
 
 
 def spans(path, first, last):
-    """Lists of (pc, flags), from behind the first RDTSC to the last."""
+    """Lists of (pc, CPL), from behind the first RDTSC to the last."""
     cur, complete = None, []
     with open(path, errors="replace") as f:
         for line in f:
-            m = LINE.match(line)
+            m = QEMU_LINE.match(line) or BOCHS_LINE.search(line)
             if not m:
                 continue
-            pc, flags = int(m.group(1), 16), int(m.group(2), 16)
-            guest = flags & GUEST and flags & CPL == 0
+            pc, cpl = int(m["pc"], 16), int(m["cpl"], 16) & CPL
             if cur is not None:
-                cur.append((pc, flags))
-                if guest and pc in last:
+                cur.append((pc, cpl))
+                if not cpl and pc in last:
                     complete.append(cur)
                     cur = None
-            elif guest and pc == first:
+            elif not cpl and pc == first:
                 cur = []
     return complete
 
 
-def analyse(args, folder, names):
+def analyse(args, folder, logs):
+    """logs: the file with its instructions, by an event's name."""
     kernel, user, guest = Symbols(), Symbols(), Symbols()
-    with open(os.path.join(folder, "symbols")) as f:
+    with open(os.path.join(folder, "symbols"), errors="replace") as f:
         kernel.add(f, "Linux")
     kernel.add_elf(args.elf, "hypervisor")
     user.add_elf(args.joist_vm, "joist-vm")
@@ -152,19 +155,19 @@ def analyse(args, folder, names):
     for s in (kernel, user, guest):
         s.sort()
 
-    def find(pc, flags):
-        if flags & CPL == CPL:
+    def find(pc, cpl):
+        if cpl == CPL:
             return "joist-vm", user.find(pc)[0]
-        if flags & GUEST and pc < GUEST_END:
+        if pc < GUEST_END:
             return "guest", guest.find(pc)[0]
         name, where = kernel.find(pc)
         return where, name
 
     at, events = rdtscs(args.guest), {}
-    for name in names:
+    for name, log in logs.items():
         own = at["event_" + name.replace("-", "_")]
         ends = own[1:] or at["isr_measured"]
-        found = spans(os.path.join(folder, "log." + name), own[0], ends)
+        found = spans(log, own[0], ends)
         if not found:
             sys.exit(f"trace: no complete '{name}' was seen; "
                      "is the machine very busy?")
@@ -174,21 +177,22 @@ def analyse(args, folder, names):
 
 def record(args, folder, timeout, seconds=2.0):
     """Boot, log, analyse: Event by name."""
+    if args.vendor == "intel":
+        return record_bochs(args, folder, timeout)
     iso, mon = os.path.join(folder, "trace.iso"), os.path.join(folder, "mon")
     emulator.make_iso(iso, args, control_args="bench.guest=trace")
     # kallsyms come through the debug port.
-    qemu = emulator.start(iso, (
+    qemu = emulator.start(args.vendor, iso, (
         "-debugcon", "file:" + os.path.join(folder, "symbols"),
         "-monitor", f"unix:{mon},server,nowait"))
     monitor = Monitor(mon)
-    names, last = [], None
+    logs, last = {}, None
     for line in emulator.lines(qemu, timeout):
         if line == "bench: done 0 0 0":
             last = line
         if not line.startswith("@ "):
             continue
-        names.append(line[2:])
-        log = os.path.join(folder, "log." + names[-1])
+        log = logs[line[2:]] = os.path.join(folder, "log." + line[2:])
         for command in (f"logfile {log}", "singlestep on", "log exec,nochain"):
             monitor.command(command)
         time.sleep(seconds)
@@ -196,17 +200,37 @@ def record(args, folder, timeout, seconds=2.0):
             monitor.command(command)
     if not last:
         sys.exit("trace: the guest did not finish")
-    return analyse(args, folder, names)
+    return analyse(args, folder, logs)
+
+
+def record_bochs(args, folder, timeout):
+    """The same: the guest stops Bochs' debugger before and after."""
+    iso, log = os.path.join(folder, "trace.iso"), os.path.join(folder, "log")
+    commands = os.path.join(folder, "commands")
+    names = [f.removeprefix("event_") for f in rdtscs(args.guest)
+             if f.startswith("event_") and f != "event_empty"]
+    with open(commands, "w") as f:
+        for _ in names:
+            f.write("c\ntrace on\nc\ntrace off\n")
+        f.write("c\n")
+    emulator.make_iso(iso, args, control_args="bench.guest=mark")
+    bochs = emulator.start(args.vendor, iso, (
+        "--commands", commands, "--debugger-log", log,
+        "--output", os.path.join(folder, "symbols")))
+    if "bench: done 0 0 0" not in list(emulator.lines(bochs, timeout)):
+        sys.exit("trace: the guest did not finish")
+    return analyse(args, folder, dict.fromkeys(names, log))
 
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    ap.add_argument("--vendor", choices=("amd", "intel"), default="amd")
     ap.add_argument("--elf", required=True)
     ap.add_argument("--control", required=True)
     ap.add_argument("--initrd", required=True, action="append")
     ap.add_argument("--guest", required=True)
     ap.add_argument("--joist-vm", required=True)
-    ap.add_argument("--timeout", type=int, default=900, help="seconds")
+    ap.add_argument("--timeout", type=int, default=3600, help="seconds")
     ap.add_argument("--seconds", type=float, default=2.0, help="per event")
     ap.add_argument("--top", type=int, default=40, help="functions to name")
     ap.add_argument("event", nargs="*", help="only these")

@@ -44,4 +44,4 @@ test-svm: $(BUILD)/selftest.elf
 .PHONY: test-boot
 test-boot: test-images
 	@$(BOOT_PYTEST) $(BOOT_ARGS) --ignore=tests/boot/test_selftest.py \
-		tests/boot
+		--ignore-glob='*/test_bochs_*' tests/boot

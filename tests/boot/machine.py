@@ -23,6 +23,7 @@ RELEASE = os.path.join(BUILD, "joist.elf")
 DEBUG = os.path.join(BUILD, "joist-debug.elf")
 VMLINUX = os.path.join(BUILD, "vmlinux")
 INITRD = os.path.join(BUILD, "initrd.img")
+BOCHS_INITRD = os.path.join(BUILD, "bochs.img")
 SELFTEST = os.path.join(BUILD, "selftest.elf")
 
 LIMIT = 600			# seconds, for anything
@@ -72,8 +73,8 @@ def connect(path, process):
 class Port:
     """One end of a serial port: all it says goes to a log, and is searched."""
 
-    def __init__(self, path, log, process):
-        self.sock = connect(path, process)
+    def __init__(self, sock, log):
+        self.sock = sock
         self.log = open(log, "ab", buffering=0)
         self.text = ""
         self.at = 0
@@ -179,9 +180,10 @@ class Machine:
         self.qemu = subprocess.Popen(command, stdin=subprocess.DEVNULL,
                                      stdout=self.stderr, stderr=self.stderr)
         try:
-            self.console = Port(f"{self.tmp}/console", self.log, self.qemu)
-            self.agent = Port(f"{self.tmp}/agent", self.agent_log,
-                              self.qemu)
+            self.console = Port(connect(f"{self.tmp}/console", self.qemu),
+                                self.log)
+            self.agent = Port(connect(f"{self.tmp}/agent", self.qemu),
+                              self.agent_log)
             self.qmp_sock = connect(f"{self.tmp}/qmp", self.qemu)
             self.qmp_file = self.qmp_sock.makefile("rw")
             self.qmp_file.readline()

@@ -21,31 +21,22 @@ static bool is_size(unsigned n)
 	return n == 1 || n == 2 || n == 4 || n == 8;
 }
 
-static bool is_reg(unsigned n)
-{
-	return n < 16 || n == INSN_NO_REG;
-}
-
 static void check_fields(const struct insn *in)
 {
-	u64 gpr[16] = { 0 };
 	u64 rflags = 2;
 
 	must(in->len >= 1 && in->len <= INSN_MAX_LEN);
 	must(in->kind <= INSN_INVLPGA && in->map <= INSN_MAP_VEX);
 	must(is_size(in->size) && is_size(in->dest_size));
 	must(in->addr_size != 1 && is_size(in->addr_size));
-	must(is_size(in->scale) && in->reg < 16 && in->cr < 16);
-	must(is_reg(in->base) && is_reg(in->index));
+	must(in->reg < 16 && in->cr < 16);
 	must(in->seg <= JOIST_GS || in->seg == INSN_NO_REG);
 	must(!(in->flags & INSN_F_REP) || !(in->flags & INSN_F_REPNE));
-	must(!(in->flags & INSN_F_RIP) || in->flags & INSN_F_MEM);
 	must(!(in->flags & INSN_F_HIGH) || in->reg < 4);
-	if (in->kind >= INSN_LOAD && in->kind <= INSN_POP)
+	if (in->kind >= INSN_LOAD && in->kind <= INSN_ALU)
 		must(in->flags & INSN_F_MEM &&
 		     in->flags & (INSN_F_READ | INSN_F_WRITE));
 
-	insn_address(in, gpr, ~0ull);
 	insn_source(in, ~0ull);
 	insn_load_result(in, ~0ull, ~0ull);
 	insn_alu(in, ~0ull, ~0ull, &rflags);

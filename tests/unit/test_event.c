@@ -243,7 +243,9 @@ static void test_hc_intr(void **state)
 		if (plain)
 			assert_int_equal(intr(JOIST_INTR_EXCEPTION, v, 0, 0, &wake), -EBUSY);
 		vcpu->exception.info = 0;
-		assert_int_equal(intr(JOIST_INTR_EXCEPTION, v, JOIST_INTR_ERROR, 7, &wake),
+		assert_int_equal(intr(JOIST_INTR_EXCEPTION, v, JOIST_INTR_ERROR, 0x10000, &wake),
+				 -EINVAL);
+		assert_int_equal(intr(JOIST_INTR_EXCEPTION, v, JOIST_INTR_ERROR, 0xffff, &wake),
 				 error ? 0 : -EINVAL);
 	}
 	vcpu->exception.info = 0;
@@ -256,7 +258,9 @@ static void test_hc_intr(void **state)
 	vcpu->forward = JOIST_EXIT_EXTINT;
 	assert_int_equal(intr(JOIST_INTR_EXTINT, 256, 0, 0, &wake), -EINVAL);
 	assert_int_equal(intr(JOIST_INTR_EXTINT, 8, 0, 0, &wake), 0);
-	assert_int_equal(vcpu->exception.info, JOIST_EVENT_VALID | 8);
+	assert_int_equal(vcpu->extint, JOIST_EVENT_VALID | 8);
+	assert_int_equal(intr(JOIST_INTR_EXTINT, 8, 0, 0, &wake), -EBUSY);
+	assert_int_equal(intr(JOIST_INTR_EXCEPTION, 6, 0, 0, &wake), -EBUSY);
 	assert_int_equal(vcpu->busy, 0);
 }
 

@@ -165,8 +165,23 @@ static struct joist_regs real_mode(void)
 	return read(ALL);
 }
 
-static struct joist_regs (*const states[])(void) = { real_mode, protected_mode, long_mode };
-enum { REAL = BIT(0), PROT = BIT(1), LONG = BIT(2), ANY = 7 };
+static struct joist_regs v8086_mode(void)
+{
+	struct joist_regs r = protected_mode();
+	unsigned i;
+
+	r.rflags |= RFLAGS_VM;
+	r.rip = 0x1234;
+	for (i = JOIST_ES; i <= JOIST_GS; i++)
+		r.seg[i] = (struct joist_segment){ .base = 0x80, .limit = 0xffff,
+						   .selector = 8, .attr = 0xf3 };
+	return r;
+}
+
+static struct joist_regs (*const states[])(void) = {
+	real_mode, protected_mode, long_mode, v8086_mode,
+};
+enum { REAL = BIT(0), PROT = BIT(1), LONG = BIT(2), ANY = 7, V8086 = BIT(3) };
 
 struct change {
 	const char *name;
@@ -183,7 +198,9 @@ static const struct change illegal[] = {
 	{ "RFLAGS bit 15", ANY, GPR, F(rflags), RFLAGS_ONE | BIT(15) },
 	{ "RFLAGS bit 22", ANY, GPR, F(rflags), RFLAGS_ONE | BIT(22) },
 	{ "RFLAGS bit 63", ANY, GPR, F(rflags), RFLAGS_ONE | BIT(63) },
-	{ "VM86 in long mode", LONG, GPR, F(rflags), RFLAGS_ONE | RFLAGS_VM },
+	{ "VM86 in real and long mode", REAL | LONG, GPR, F(rflags), RFLAGS_ONE | RFLAGS_VM },
+	{ "VM86 with segments of another mode", PROT, GPR, F(rflags), RFLAGS_ONE | RFLAGS_VM },
+	{ "RIP above 4 GiB", REAL | PROT | V8086, GPR, F(rip), BIT(32) },
 	{ "RIP not canonical", ANY, GPR, F(rip), NON_CANONICAL },
 	{ "RIP not canonical, high", ANY, GPR, F(rip), ~NON_CANONICAL << 1 },
 
@@ -212,6 +229,28 @@ static const struct change illegal[] = {
 	{ "CS not present", ANY, SEG, F(seg[JOIST_CS].attr), 0x1b },
 	{ "TR an idle TSS", ANY, SEG, F(seg[JOIST_TR].attr), 0x89 },
 	{ "TR a data segment's type", ANY, SEG, F(seg[JOIST_TR].attr), 0x92 },
+
+	{ "RIP above 4 GiB in compatibility mode", LONG, SEG, F(seg[JOIST_CS].attr), 0xc09b },
+	{ "CS base above 4 GiB", ANY, SEG, F(seg[JOIST_CS].base), BIT(32) },
+	{ "SS base above 4 GiB", ANY, SEG, F(seg[JOIST_SS].base), BIT(32) },
+	{ "DS base above 4 GiB", ANY, SEG, F(seg[JOIST_DS].base), BIT(46) },
+	{ "CS DPL above SS's", ANY, SEG, F(seg[JOIST_CS].attr), 0xfb },
+	{ "CS DPL below SS's", PROT | LONG, SEG, F(seg[JOIST_SS].attr), 0xf3 },
+	{ "CS conforming, DPL above SS's", ANY, SEG, F(seg[JOIST_CS].attr), 0xff },
+	{ "SS DPL in real mode", REAL, SEG, F(seg[JOIST_SS].attr), 0xf3 },
+	{ "SS code", ANY, SEG, F(seg[JOIST_SS].attr), 0x9b },
+	{ "SS that cannot be written", ANY, SEG, F(seg[JOIST_SS].attr), 0x91 },
+	{ "ES code that cannot be read", ANY, SEG, F(seg[JOIST_ES].attr), 0x99 },
+	{ "GS a system segment", ANY, SEG, F(seg[JOIST_GS].attr), 0x82 },
+	{ "LDTR a TSS", ANY, SEG, F(seg[JOIST_LDTR].attr), 0x8b },
+	{ "LDTR a data segment", ANY, SEG, F(seg[JOIST_LDTR].attr), 0x93 },
+	{ "TR in the LDT", ANY, SEG, F(seg[JOIST_TR].selector), 0xc },
+	{ "TR a 16-bit TSS in long mode", LONG, SEG, F(seg[JOIST_TR].attr), 0x83 },
+	{ "limit neither in bytes nor in pages", ANY, SEG, F(seg[JOIST_FS].limit), 0x100000 },
+	{ "VM86 base", V8086, SEG, F(seg[JOIST_CS].base), 0x90 },
+	{ "VM86 limit", V8086, SEG, F(seg[JOIST_GS].limit), 0xfffff },
+	{ "VM86 attributes", V8086, SEG, F(seg[JOIST_SS].attr), 0x93 },
+	{ "VM86 without PE", V8086, CR, F(cr0), CR0_ET },
 
 	{ "CR0 bit 6", ANY, CR, F(cr0), CR0_PE | CR0_ET | BIT(6) },
 	{ "CR0 bit 32", PROT | REAL, CR, F(cr0), CR0_PE | CR0_ET | BIT(32) },
@@ -285,16 +324,22 @@ static const struct change illegal[] = {
 };
 
 static const struct change legal[] = {
-	{ "RFLAGS all", REAL | PROT, GPR, F(rflags), RFLAGS_ALL },
-	{ "RFLAGS all but VM", LONG, GPR, F(rflags), RFLAGS_ALL & ~RFLAGS_VM },
-	{ "RIP highest", ANY, GPR, F(rip), ~0ull },
-	{ "RIP at the border", ANY, GPR, F(rip), NON_CANONICAL - 1 },
-	{ "RIP at the other border", ANY, GPR, F(rip), 0xffff800000000000 },
+	{ "RFLAGS all", V8086, GPR, F(rflags), RFLAGS_ALL },
+	{ "RFLAGS all but VM", ANY, GPR, F(rflags), RFLAGS_ALL & ~RFLAGS_VM },
+	{ "RIP highest", LONG, GPR, F(rip), ~0ull },
+	{ "RIP at the border", LONG, GPR, F(rip), NON_CANONICAL - 1 },
+	{ "RIP at the other border", LONG, GPR, F(rip), 0xffff800000000000 },
+	{ "RIP highest, 32 bits", ANY | V8086, GPR, F(rip), 0xffffffff },
 	{ "RSP anything", ANY, GPR, F(gpr[JOIST_RSP]), NON_CANONICAL },
 	{ "GS base high", ANY, SEG, F(seg[JOIST_GS].base), 0xffff800000000000 },
 	{ "GDTR limit", ANY, SEG, F(gdtr.limit), 0xffff },
-	{ "CS conforming, 32 bits", PROT | LONG, SEG, F(seg[JOIST_CS].attr), 0xc09f },
-	{ "CS 64 bits, DPL 3", LONG, SEG, F(seg[JOIST_CS].attr), 0xa0fb },
+	{ "CS conforming, 32 bits", PROT, SEG, F(seg[JOIST_CS].attr), 0xc09f },
+	{ "CS conforming, 64 bits", LONG, SEG, F(seg[JOIST_CS].attr), 0xa09f },
+	{ "ES null", ANY, SEG, F(seg[JOIST_ES].attr), BIT(16) },
+	{ "DS code that can be read", ANY, SEG, F(seg[JOIST_DS].attr), 0x9b },
+	{ "SS growing down", ANY, SEG, F(seg[JOIST_SS].attr), 0x97 },
+	{ "DS with DPL 3", ANY, SEG, F(seg[JOIST_DS].attr), 0xf3 },
+	{ "LDTR a table", ANY, SEG, F(seg[JOIST_LDTR].attr), 0x82 },
 	{ "CS data in real mode", REAL, SEG, F(seg[JOIST_CS].attr), 0x93 },
 	{ "TR a busy 16-bit TSS", PROT, SEG, F(seg[JOIST_TR].attr), 0x83 },
 	{ "CR0 cache off", PROT, CR, F(cr0), CR0_PE | CR0_ET | CR0_CD },
@@ -581,8 +626,7 @@ static void test_reset_forgets(void **state)
 	assert_int_equal(read(ALL).msr[JOIST_MSR_APIC_BASE], 0xfee00d00);
 
 	/* VM86 mode is over. */
-	r = protected_mode();
-	r.rflags |= RFLAGS_VM;
+	r = v8086_mode();
 	assert_int_equal(reset(ALL, &r), 0);
 	r = long_mode();
 	assert_int_equal(reset(ALL & ~GPR, &r), 0);

@@ -97,7 +97,6 @@ static void test_reset(void **state)
 	assert_int_equal(vlapic_deadline(&la), VLAPIC_NEVER);
 	assert_int_equal(vlapic_pending(&la), -1);
 	assert_false(vlapic_accepts_extint(&la));
-	assert_false(vlapic_local_nmi(&la));
 
 	vlapic_reset(&la, 0, true);
 	assert_int_equal(la.base, MODE_X1 | VLAPIC_BASE_BSP);
@@ -176,9 +175,8 @@ static void test_hardware_disable(void **state)
 	assert_int_equal(vlapic_set_base(&la, MODE_OFF), 0);
 	vlapic_accept(&la, 0x90, false);
 	assert_int_equal(vlapic_pending(&la), -1);
-	/* Pins go straight to the CPU; nobody answers at the address. */
+	/* The pin goes straight to the CPU; nobody answers at the address. */
 	assert_true(vlapic_accepts_extint(&la));
-	assert_true(vlapic_local_nmi(&la));
 	assert_int_equal(vlapic_read(&la, VLAPIC_VERSION, false, now, &val), 0);
 	assert_int_equal(val, 0xffffffff);
 	assert_int_equal(vlapic_write(&la, VLAPIC_TPR, false, 0x20, now, &act),
@@ -486,13 +484,10 @@ static void test_lint(void **state)
 	assert_true(vlapic_accepts_extint(&la));
 	wr(REG_LVT(LVT_LINT0), 0x30);
 	assert_false(vlapic_accepts_extint(&la));
-	wr(REG_LVT(LVT_LINT1), 0x400);
-	assert_true(vlapic_local_nmi(&la));
-	wr(REG_LVT(LVT_LINT1), 0x10400);
-	assert_false(vlapic_local_nmi(&la));
-	wr(REG_LVT(LVT_LINT1), 0x400);
+	wr(REG_LVT(LVT_LINT0), 0x700);
+	assert_true(vlapic_accepts_extint(&la));
 	wr(VLAPIC_SVR, 0xff);
-	assert_false(vlapic_local_nmi(&la));
+	assert_false(vlapic_accepts_extint(&la));
 }
 
 /* ---- timer ---- */

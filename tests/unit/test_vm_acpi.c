@@ -47,12 +47,13 @@ static void save(const char *name, const u8 *t)
 static void test_tables(void **state)
 {
 	unsigned cpus, i, lapics;
+	struct acpi_links links;
 	const u8 *xsdt, *fadt, *madt, *dsdt, *p;
 
 	(void)state;
 	for (cpus = 1; cpus <= 32; cpus++) {
 		memset(area, 0xaa, sizeof(area));
-		assert_int_equal(acpi_build(area, cpus), 0);
+		assert_int_equal(acpi_build(area, ACPI_BASE, cpus, &links), 0);
 		assert_memory_equal(area, "RSD PTR ", 8);
 		assert_int_equal(checksum(area, 20), 0);
 		assert_int_equal(checksum(area, 36), 0);

@@ -6,6 +6,7 @@
  * hypervisor runs, so that nothing but a VMRUN ever meets an interrupt or NMI.
  */
 #include "arch/x86/backend.h"
+#include "arch/x86/insn.h"
 #include "arch/x86/msr_policy.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/regs.h"
@@ -34,6 +35,7 @@
 /* Segment attributes: VMCB packs VMX's access rights into 12 bits. */
 #define ATTR_LOW		BITS(7, 0)
 #define ATTR_UNUSABLE		BIT(16)
+#define ATTR_BUSY		BIT(1)		/* of a TSS */
 #define VMCB_ATTR_P		BIT(7)
 
 extern const struct stage2_format npt_format;
@@ -191,18 +193,11 @@ static void svm_seg_set(struct vcpu *v, enum joist_seg s, const struct joist_seg
 static void svm_vcpu_reset(struct vcpu *v)
 {
 	/* APM, "Processor Initialization State". */
-	static const struct joist_segment data = { .limit = 0xffff, .attr = 0x93 };
-	static const struct joist_segment code = {
-		.base = 0xffff0000, .limit = 0xffff, .selector = 0xf000, .attr = 0x9b };
-	static const struct joist_segment ldt = { .limit = 0xffff, .attr = 0x82 };
-	static const struct joist_segment tss = { .limit = 0xffff, .attr = 0x8b };
 	struct vmcb *b = v->svm.vmcb;
 	enum joist_seg s;
 
-	for (s = JOIST_ES; s <= JOIST_GS; s++)
-		svm_seg_set(v, s, s == JOIST_CS ? &code : &data);
-	svm_seg_set(v, JOIST_LDTR, &ldt);
-	svm_seg_set(v, JOIST_TR, &tss);
+	for (s = JOIST_ES; s < JOIST_SEGS; s++)
+		svm_seg_set(v, s, &power_on_segments[s]);
 	b->gdtr = b->idtr = (struct vmcb_seg){ .limit = 0xffff };
 	b->cpl = 0;
 	b->cr0 = CR0_CD | CR0_NW | CR0_ET;
@@ -256,6 +251,9 @@ static void svm_enter(struct vcpu *v)
 	b->rip = v->rip;
 	b->rflags = v->rflags;
 	b->clean = CLEAN_NONE;
+	/* VMRUN loads it (APM, "Basic Operation"); Bochs 2.7 forgets to. */
+	if (unlikely(read_cr2() != b->cr2))
+		write_cr2(b->cr2);
 
 	svm_vmrun(v->svm.vmcb_pa, v->gpr, c->svm.host_vmcb.v, b->shadow & 1);
 
@@ -378,6 +376,9 @@ static void svm_seg_get(struct vcpu *v, enum joist_seg s, struct joist_segment *
 	seg->attr = (f->attr & ATTR_LOW) | (f->attr & 0xf00u) << 4;
 	if (!(f->attr & VMCB_ATTR_P))
 		seg->attr |= ATTR_UNUSABLE;
+	/* A loaded TSS is busy; QEMU's LTR writes that to the GDT only. */
+	else if (s == JOIST_TR)
+		seg->attr |= ATTR_BUSY;
 	seg->reserved = 0;
 	seg->reserved2 = 0;
 }

@@ -11,7 +11,6 @@
 /* Intercept vectors: word 3 (offset 00Ch) and word 4 (010h). */
 #define INTERCEPT_INTR		BIT(0)
 #define INTERCEPT_NMI		BIT(1)
-#define INTERCEPT_SMI		BIT(2)
 #define INTERCEPT_INIT		BIT(3)
 #define INTERCEPT_VINTR		BIT(4)
 #define INTERCEPT_RDPMC		BIT(15)
@@ -19,7 +18,6 @@
 #define INTERCEPT_RSM		BIT(19)
 #define INTERCEPT_IRET		BIT(20)
 #define INTERCEPT_INVD		BIT(22)
-#define INTERCEPT_PAUSE		BIT(23)
 #define INTERCEPT_HLT		BIT(24)
 #define INTERCEPT_INVLPGA	BIT(26)
 #define INTERCEPT_IO		BIT(27)
@@ -47,7 +45,6 @@
 #define NP_ENABLE		BIT(0)
 
 #define TLB_FLUSH_ALL		1
-#define TLB_FLUSH_ASID		3
 
 /* Clean bits, offset 0C0h: what the CPU may keep from the last VMRUN. */
 #define CLEAN_NONE		0
@@ -60,7 +57,6 @@
 #define SVM_EXIT_EXCP31		0x05f
 #define SVM_EXIT_INTR		0x060
 #define SVM_EXIT_NMI		0x061
-#define SVM_EXIT_SMI		0x062
 #define SVM_EXIT_INIT		0x063
 #define SVM_EXIT_VINTR		0x064
 #define SVM_EXIT_RDTSC		0x06e

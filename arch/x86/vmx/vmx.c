@@ -450,11 +450,6 @@ static void vmx_reg_set(struct vcpu *v, enum vreg r, u64 val);
 static void vmx_vcpu_reset(struct vcpu *v)
 {
 	/* SDM, "Processor State After Reset". */
-	static const struct joist_segment data = { .limit = 0xffff, .attr = 0x93 };
-	static const struct joist_segment code = {
-		.base = 0xffff0000, .limit = 0xffff, .selector = 0xf000, .attr = 0x9b };
-	static const struct joist_segment ldt = { .limit = 0xffff, .attr = 0x82 };
-	static const struct joist_segment tss = { .limit = 0xffff, .attr = 0x8b };
 	/* Every other register of enum vreg is 0, or set by the caller. */
 	static const struct {
 		enum vreg reg;
@@ -473,10 +468,8 @@ static void vmx_vcpu_reset(struct vcpu *v)
 	unsigned i;
 
 	vmx_use(v);
-	for (s = JOIST_ES; s <= JOIST_GS; s++)
-		vmx_seg_set(v, s, s == JOIST_CS ? &code : &data);
-	vmx_seg_set(v, JOIST_LDTR, &ldt);
-	vmx_seg_set(v, JOIST_TR, &tss);
+	for (s = JOIST_ES; s < JOIST_SEGS; s++)
+		vmx_seg_set(v, s, &power_on_segments[s]);
 	for (i = 0; i < ARRAY_SIZE(regs); i++)
 		vmx_reg_set(v, regs[i].reg, regs[i].val);
 	v->vmx.nmi_blocked = false;

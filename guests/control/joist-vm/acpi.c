@@ -17,7 +17,6 @@
 
 #define LAPIC_BASE	0xfee00000u
 
-#define RSDP_LEN	36
 #define HEADER_LEN	36
 #define FACS_LEN	64
 #define FADT_LEN	268		/* of ACPI 5.1, revision 5 */
@@ -75,8 +74,10 @@
 
 struct area {
 	u8 *base;
+	u32 gpa;
 	u32 used;
 	bool full;
+	struct acpi_links *links;
 };
 
 static u8 checksum(const u8 *p, size_t len)
@@ -88,9 +89,30 @@ static u8 checksum(const u8 *p, size_t len)
 	return (u8)-sum;
 }
 
-static u32 gpa_of(const struct area *a, const u8 *p)
+/* A pointer at `field` to the table at `to`. */
+static void point(struct area *a, u8 *field, u8 size, const u8 *to)
 {
-	return ACPI_BASE + (u32)(p - a->base);
+	u32 gpa = a->gpa + (u32)(to - a->base);
+
+	if (size == 8)
+		put64(field, gpa);
+	else
+		put32(field, gpa);
+	a->links->pointer[a->links->pointers++] = (struct acpi_pointer){
+		(u32)(field - a->base), size,
+	};
+}
+
+/* The bytes from `start` sum up to 0, by the one at `at`. */
+static void sum(struct area *a, u8 *start, u32 at, u32 len)
+{
+	u32 offset = (u32)(start - a->base);
+
+	start[at] = 0;
+	start[at] = checksum(start, len);
+	a->links->sum[a->links->sums++] = (struct acpi_sum){
+		offset + at, offset, len,
+	};
 }
 
 /* Zeroed room; the area's start if there is none left, with full set. */
@@ -222,9 +244,9 @@ static u8 *build_fadt(struct area *a)
 	u8 *facs = build_facs(a), *dsdt = build_dsdt(a);
 	u8 *t = reserve(a, FADT_LEN, 16);
 
-	put32(t + FADT_FACS, gpa_of(a, facs));
-	put32(t + FADT_DSDT, gpa_of(a, dsdt));
-	put64(t + FADT_XDSDT, gpa_of(a, dsdt));
+	point(a, t + FADT_FACS, 4, facs);
+	point(a, t + FADT_DSDT, 4, dsdt);
+	point(a, t + FADT_XDSDT, 8, dsdt);
 	t[FADT_PROFILE] = 1;			/* desktop */
 	put16(t + FADT_SCI, IRQ_SCI);
 	put32(t + FADT_PM1_EVT, PM_BASE + PM_EVT);
@@ -246,8 +268,7 @@ static u8 *build_fadt(struct area *a)
 	t[FADT_RESET_VAL] = RESET_VALUE;
 	header(t, "FACP", FADT_LEN, FADT_REV);
 	t[131] = 1;				/* minor version: 5.1 */
-	t[9] = 0;
-	t[9] = checksum(t, FADT_LEN);
+	sum(a, t, 9, FADT_LEN);
 	return t;
 }
 
@@ -292,34 +313,38 @@ static u8 *build_madt(struct area *a, unsigned cpus)
 	return t;
 }
 
-int acpi_build(u8 *area, unsigned cpus)
+int acpi_build(u8 *area, u32 base, unsigned cpus, struct acpi_links *links)
 {
-	struct area a = { .base = area };
+	struct area a = { .base = area, .gpa = base, .links = links };
 	u8 *rsdp, *rsdt, *xsdt, *fadt, *madt;
 
 	memset(area, 0, ACPI_SIZE);
-	rsdp = reserve(&a, RSDP_LEN, 16);
+	memset(links, 0, sizeof(*links));
+	rsdp = reserve(&a, ACPI_RSDP_LEN, 16);
 	rsdt = reserve(&a, HEADER_LEN + 2 * 4, 16);
 	xsdt = reserve(&a, HEADER_LEN + 2 * 8, 16);
 	fadt = build_fadt(&a);
 	madt = build_madt(&a, cpus);
 	if (a.full)
 		return -ENOSPC;
+	links->used = a.used;
 
-	put32(rsdt + HEADER_LEN, gpa_of(&a, fadt));
-	put32(rsdt + HEADER_LEN + 4, gpa_of(&a, madt));
 	header(rsdt, "RSDT", HEADER_LEN + 2 * 4, 1);
-	put64(xsdt + HEADER_LEN, gpa_of(&a, fadt));
-	put64(xsdt + HEADER_LEN + 8, gpa_of(&a, madt));
+	point(&a, rsdt + HEADER_LEN, 4, fadt);
+	point(&a, rsdt + HEADER_LEN + 4, 4, madt);
+	sum(&a, rsdt, 9, HEADER_LEN + 2 * 4);
 	header(xsdt, "XSDT", HEADER_LEN + 2 * 8, 1);
+	point(&a, xsdt + HEADER_LEN, 8, fadt);
+	point(&a, xsdt + HEADER_LEN + 8, 8, madt);
+	sum(&a, xsdt, 9, HEADER_LEN + 2 * 8);
 
 	memcpy(rsdp, "RSD PTR ", 8);
 	memcpy(rsdp + 9, "JOIST ", 6);
 	rsdp[15] = 2;
-	put32(rsdp + 16, gpa_of(&a, rsdt));
-	put32(rsdp + 20, RSDP_LEN);
-	put64(rsdp + 24, gpa_of(&a, xsdt));
-	rsdp[8] = checksum(rsdp, 20);
-	rsdp[32] = checksum(rsdp, RSDP_LEN);
+	put32(rsdp + 20, ACPI_RSDP_LEN);
+	point(&a, rsdp + 16, 4, rsdt);
+	point(&a, rsdp + 24, 8, xsdt);
+	sum(&a, rsdp, 8, 20);
+	sum(&a, rsdp, 32, ACPI_RSDP_LEN);
 	return 0;
 }

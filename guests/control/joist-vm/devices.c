@@ -156,6 +156,16 @@ static void pci_bus_write(void *dev, u64 at, unsigned size, u64 val)
 	pci_write(dev, (unsigned)at, size, (u32)val);
 }
 
+static u64 fwcfg_bus_read(void *dev, u64 at, unsigned size)
+{
+	return fwcfg_read(dev, (unsigned)at, size);
+}
+
+static void fwcfg_bus_write(void *dev, u64 at, unsigned size, u64 val)
+{
+	fwcfg_write(dev, &machine.mem, (unsigned)at, size, val);
+}
+
 /* A 32-bit register file: other accesses touch the aligned dword's bytes. */
 static u64 ioapic_bus_read(void *dev, u64 at, unsigned size)
 {
@@ -221,6 +231,10 @@ int devices_init(struct machine *m)
 		IOAPIC_BASE, IOAPIC_LEN, 8, &d->ioapic, ioapic_bus_read,
 		ioapic_bus_write
 	};
+	const struct bus_window fwcfg = {
+		FWCFG_BASE, FWCFG_LEN, 4, &d->fwcfg, fwcfg_bus_read,
+		fwcfg_bus_write
+	};
 	unsigned i;
 	int err;
 
@@ -239,6 +253,8 @@ int devices_init(struct machine *m)
 			return err;
 	}
 	err = bus_add(&m->mmio, &ioapic);
+	if (!err && m->flash)
+		err = bus_add(&m->ports, &fwcfg);
 	if (!err && m->cfg->debug_exit >= 0)
 		err = add_debug_exit(m);
 	return err;

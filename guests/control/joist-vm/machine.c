@@ -243,6 +243,9 @@ static void map_memory(struct machine *m)
 	if (m->mem.high_size)
 		m->mem.high = map(m, JOIST_MMAP_SEG(SEG_HIGH),
 				  m->mem.high_size, "guest memory");
+	if (m->cfg->firmware_size)
+		m->flash = map(m, JOIST_MMAP_SEG(SEG_FLASH),
+			       m->cfg->firmware_size, "firmware memory");
 	for (v = 0; v < m->cfg->vcpus; v++) {
 		m->run[v] = map(m, v * PAGE_SIZE, PAGE_SIZE, "a run page");
 		m->run[v]->flags = 0;
@@ -293,12 +296,29 @@ static void image_read(struct image *im, const struct file *f)
 	im->size = done;
 }
 
+/* The firmware, and what it reads; the vCPUs start where power-on left them. */
+static void firmware_start(struct machine *m, struct load *l)
+{
+	image_read(&l->kernel, &m->cfg->firmware);
+	if (firmware_load(l, m->flash, m->cfg->firmware_size))
+		machine_end(END_REFUSED, 0, "%s", l->error);
+	fwcfg_init(&m->dev.fwcfg, m->cfg->vcpus, m->cfg->memory);
+	if (firmware_files(&m->dev.fwcfg, &m->mem, m->cfg->vcpus))
+		machine_end(END_REFUSED, 0, "no room for the ACPI tables");
+	free((void *)(uintptr_t)l->kernel.data);
+}
+
 void machine_load(struct machine *m, struct joist_regs *regs)
 {
+	struct acpi_links links;
 	static struct load l;
 
 	memset(&l, 0, sizeof(l));
 	l.mem = m->mem;
+	if (m->flash) {
+		firmware_start(m, &l);
+		return;
+	}
 	l.cmdline = m->cfg->cmdline;
 	l.regs = *regs;
 	image_read(&l.kernel, &m->cfg->kernel);
@@ -306,7 +326,8 @@ void machine_load(struct machine *m, struct joist_regs *regs)
 	if (load_guest(&l))
 		machine_end(END_REFUSED, 0, "%s", l.error);
 	*regs = l.regs;
-	if (acpi_build(m->mem.low + ACPI_BASE, m->cfg->vcpus))
+	if (acpi_build(m->mem.low + ACPI_BASE, ACPI_BASE, m->cfg->vcpus,
+		       &links))
 		machine_end(END_REFUSED, 0, "no room for the ACPI tables");
 	free((void *)(uintptr_t)l.kernel.data);
 	free((void *)(uintptr_t)l.initrd.data);

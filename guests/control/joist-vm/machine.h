@@ -9,6 +9,7 @@
 
 #include "board.h"
 #include "bus.h"
+#include "firmware.h"
 #include "ioapic.h"
 #include "guests/control/joist_ioctl.h"
 #include "kbd.h"
@@ -33,6 +34,7 @@ struct devices {
 	struct kbd kbd;
 	struct uart com1;
 	struct pci pci;
+	struct fwcfg fwcfg;
 };
 
 /* Guards: [c] set before threads start  [l] lock  [m] main thread only */
@@ -40,6 +42,7 @@ struct machine {
 	const struct vm_config *cfg;		/* [c] */
 	struct machine_fds fds;			/* [c] */
 	struct guest_mem mem;			/* [c] */
+	u8 *flash;				/* [c] SEG_FLASH, or NULL */
 	struct joist_run *run[JOIST_MAX_VCPUS];	/* [c], pages shared */
 	struct bus ports, mmio;			/* [l] */
 	struct devices dev;			/* [l] */

@@ -18,10 +18,12 @@
 #include "guests/control/lib/err.h"
 #include "guests/control/lib/hv.h"
 #include "config.h"
+#include "firmware.h"
 
 #define MEMORY_DEFAULT	(512 * MiB)
 #define MEMORY_MIN	(4 * MiB)
 #define CMDLINE_MAX	65535
+#define FIRMWARE_BIOS	"/usr/share/seabios/bios-256k.bin"
 
 enum {
 	OPT_DEBUG_EXIT = 256, OPT_ON_CRASH, OPT_ON_REBOOT, OPT_DAEMON,
@@ -31,6 +33,7 @@ enum {
 static const struct option options[] = {
 	{ "kernel", required_argument, NULL, 'k' },
 	{ "initrd", required_argument, NULL, 'r' },
+	{ "firmware", required_argument, NULL, 'f' },
 	{ "append", required_argument, NULL, 'a' },
 	{ "memory", required_argument, NULL, 'm' },
 	{ "cpus", required_argument, NULL, 'c' },
@@ -55,6 +58,9 @@ static const char help[] =
 "  -k, --kernel FILE     Linux bzImage, or ELF with a PVH note or a Multiboot\n"
 "                        header\n"
 "  -r, --initrd FILE     initial ram disk, or the one module\n"
+"  -f, --firmware bios|FILE\n"
+"                        start firmware, which boots from a disk; what happens\n"
+"                        without -k: SeaBIOS\n"
 "  -a, --append TEXT     kernel command line\n"
 "  -m, --memory SIZE     guest memory, as 512M or 4G (default 512M)\n"
 "  -c, --cpus N          virtual CPUs (default 1)\n"
@@ -140,6 +146,9 @@ static void parse_option(struct args *a, int key, char *arg)
 	case 'r':
 		c->initrd.path = arg;
 		break;
+	case 'f':
+		c->firmware.path = strcmp(arg, "bios") ? arg : FIRMWARE_BIOS;
+		break;
 	case 'a':
 		c->cmdline = arg;
 		break;
@@ -181,7 +190,7 @@ static void parse(struct args *a, int argc, char **argv)
 	int key;
 
 	opterr = 0;
-	while ((key = getopt_long(argc, argv, "k:r:a:m:c:d:n:h", options,
+	while ((key = getopt_long(argc, argv, "k:r:f:a:m:c:d:n:h", options,
 				  NULL)) >= 0) {
 		if (key == '?')
 			die_usage("option '%s': not known, or without its "
@@ -213,6 +222,22 @@ static void open_file(struct file *f, const char *what)
 		die("%s %s: not a regular file", what, f->path);
 }
 
+static void open_firmware(struct vm_config *c)
+{
+	struct stat st;
+
+	open_file(&c->firmware, "firmware");
+	if (!c->firmware.path)
+		return;
+	if (fstat(c->firmware.fd, &st) < 0)
+		die("firmware %s: %s", c->firmware.path, strerror(errno));
+	if (st.st_size < (off_t)FIRMWARE_MIN ||
+	    st.st_size > (off_t)FIRMWARE_MAX || st.st_size % PAGE_SIZE)
+		die("firmware %s: %lld bytes: it must be 64 KiB to 16 MiB, in "
+		    "whole pages", c->firmware.path, (long long)st.st_size);
+	c->firmware_size = (u64)st.st_size;
+}
+
 static void check(struct args *a)
 {
 	struct vm_config *c = &a->cfg;
@@ -220,8 +245,12 @@ static void check(struct args *a)
 
 	if (wrong)
 		die("'%s': %s", c->name, wrong);
-	if (!c->kernel.path)
+	if (c->kernel.path && c->firmware.path)
+		die_usage("%s: a kernel or firmware, not both", c->name);
+	if (!c->kernel.path && (c->initrd.path || *c->cmdline))
 		die_usage("%s: no kernel given (-k FILE)", c->name);
+	if (!c->kernel.path && !c->firmware.path)
+		c->firmware.path = FIRMWARE_BIOS;
 	if (!c->vcpus)
 		die("%s: a VM has at least one virtual CPU", c->name);
 	if (c->memory < MEMORY_MIN || c->memory % PAGE_SIZE)
@@ -233,6 +262,7 @@ static void check(struct args *a)
 		    c->name, CMDLINE_MAX);
 	open_file(&c->kernel, "kernel");
 	open_file(&c->initrd, "initrd");
+	open_firmware(c);
 	disks_open(c);
 }
 

@@ -27,6 +27,7 @@
 
 #include "guests/control/lib/err.h"
 #include "guests/control/lib/hv.h"
+#include "firmware.h"
 #include "manager.h"
 
 #define NS		1000000000ull
@@ -753,6 +754,8 @@ int manager_main(const struct manager_args *args)
 	create_vm(m);
 	alloc_memory(m, SEG_LOW, 0, vm_low_size(cfg));
 	alloc_memory(m, SEG_HIGH, MEM_HIGH_BASE, vm_high_size(cfg));
+	alloc_memory(m, SEG_FLASH, FIRMWARE_END - cfg->firmware_size,
+		     cfg->firmware_size);
 	open_socket(m);
 	if (args->attach >= 0) {
 		c = client_add(m, args->attach);

@@ -67,25 +67,38 @@
 #define MSIX_BAR_SIZE	0x1000
 #define MSIX_PBA_AT	0x800
 
-/* Intel's 440FX, the host bridge every system knows. */
-#define HOST_VENDOR	0x8086
+/*
+ * Intel's 440FX and PIIX3: the host bridge every system knows, and an ISA
+ * bridge, without which OVMF has no serial port.  Firmware opens the memory
+ * below 1 MiB by the PAM registers; it is always open.
+ */
+#define VENDOR_INTEL	0x8086
+#define BRIDGE_REVISION	2
 #define HOST_DEVICE	0x1237
 #define HOST_CLASS	0x0600
-#define HOST_REVISION	2
+#define HOST_PAM	0x59
+#define HOST_PAMS	7
+#define ISA_DEVICE	0x7000
+#define ISA_CLASS	0x0601
+
+static void add_bridge(struct pci_dev *d, u16 device, u16 class)
+{
+	d->present = 1;
+	put16(d->config + CFG_VENDOR, VENDOR_INTEL);
+	put16(d->config + CFG_DEVICE, device);
+	put16(d->config + CFG_COMMAND, 0x0007);	/* wired on */
+	d->config[CFG_REVISION] = BRIDGE_REVISION;
+	put16(d->config + CFG_CLASS, class);
+}
 
 void pci_init(struct pci *p, struct bus *mmio)
 {
-	struct pci_dev *d = &p->dev[0];
-
 	memset(p, 0, sizeof(*p));
 	p->mmio = mmio;
 	p->next_bar = PCI_MMIO_BASE;
-	d->present = 1;
-	put16(d->config + CFG_VENDOR, HOST_VENDOR);
-	put16(d->config + CFG_DEVICE, HOST_DEVICE);
-	put16(d->config + CFG_COMMAND, 0x0007);	/* wired on */
-	d->config[CFG_REVISION] = HOST_REVISION;
-	put16(d->config + CFG_CLASS, HOST_CLASS);
+	add_bridge(&p->dev[0], HOST_DEVICE, HOST_CLASS);
+	add_bridge(&p->dev[1], ISA_DEVICE, ISA_CLASS);
+	memset(p->dev[0].writable + HOST_PAM, 0xff, HOST_PAMS);
 }
 
 static u16 command(const struct pci_dev *d)

@@ -70,7 +70,7 @@ struct pci {
 	struct pci_dev dev[PCI_SLOTS];
 };
 
-/* A bus with nothing but the host bridge. */
+/* A bus with nothing but the host bridge and the ISA bridge. */
 void pci_init(struct pci *p, struct bus *mmio);
 
 /* Ports 0xcf8..0xcff. */

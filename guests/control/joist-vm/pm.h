@@ -7,7 +7,7 @@
 
 #include "guests/control/lib/util.h"
 
-#define PM_BASE		0x600u
+#define PM_BASE		0xb000u
 #define PM_LEN		12u
 #define PM_EVT		0x00	/* status, enable */
 #define PM_CNT		0x04

@@ -33,6 +33,8 @@ struct file {
 struct vm_config {
 	const char *name;
 	struct file kernel, initrd;
+	struct file firmware;	/* in place of a kernel */
+	u64 firmware_size;	/* bytes, in whole pages */
 	const char *cmdline;
 	u64 memory;
 	unsigned vcpus;
@@ -87,6 +89,7 @@ void machine_main(const struct vm_config *cfg, const struct machine_fds *fds)
 /* Segments by number; sizes from cfg->memory. */
 #define SEG_LOW		0
 #define SEG_HIGH	1
+#define SEG_FLASH	2	/* up to 4 GiB: firmware */
 
 static inline u64 vm_low_size(const struct vm_config *cfg)
 {

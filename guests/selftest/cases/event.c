@@ -180,6 +180,50 @@ static void event_regs(void)
 	run_done(&vm, 0);
 }
 
+static void give_interrupt(struct joist_regs *r, u32 mask, u32 vector)
+{
+	r->event = JOIST_EVENT_VALID | vector;
+	r->event_error = 0;
+	regs_write(&vm, 0, mask | JOIST_REGS_EVENT, r);
+	r->event = 0;
+	regs_read(&vm, 0, JOIST_REGS_EVENT, r);
+	CHECK_EQ(r->event, JOIST_EVENT_VALID | vector, "event");
+}
+
+/* An external interrupt waits for IF, and for the end of a shadow. */
+static void event_held_back(void)
+{
+	static const u32 shadows[] = { 0, JOIST_SHADOW_STI, JOIST_SHADOW_MOVSS };
+	struct joist_regs r;
+	u32 i;
+
+	vm_new(&vm, "held-back", 1, GUEST_RAM);
+	vm_payload(&vm, 0, PL_window);
+	for (i = 0; i < 20; i++) {
+		want_sync(&vm, 0, i);
+		regs_read(&vm, 0, JOIST_REGS_EVENT, &r);
+		give_interrupt(&r, 0, 0x51);
+		want_sync(&vm, 0, 100 + i);
+		regs_read(&vm, 0, JOIST_REGS_EVENT, &r);
+		give_interrupt(&r, 0, 0x52);
+	}
+	run_done(&vm, 0);
+	vm_share(&vm)->arg[0] = ARRAY_SIZE(shadows);
+	vm_payload(&vm, 0, PL_inject);
+	for (i = 0; i < ARRAY_SIZE(shadows); i++) {
+		want_sync(&vm, 0, i);
+		regs_read(&vm, 0, JOIST_REGS_ALL, &r);
+		r.rflags |= RFLAGS_IF;
+		r.interruptibility = shadows[i];
+		give_interrupt(&r, JOIST_REGS_GPR, 0x53);
+		want_sync(&vm, 0, 100 + i);
+		CHECK_EQ(vm_share(&vm)->val[4], i + 1, "interrupts");
+		regs_read(&vm, 0, JOIST_REGS_EVENT, &r);
+		CHECK_EQ(r.event, 0, "event after it was delivered");
+	}
+	run_done(&vm, 0);
+}
+
 static s64 msi(u32 vcpu, u64 address, u64 data)
 {
 	struct joist_intr in = {
@@ -330,6 +374,7 @@ const struct tcase cases_event[] = {
 	{ "event/nmi", event_nmi, 0 },
 	{ "event/exception", event_exception, 0 },
 	{ "event/writeregs", event_regs, 0 },
+	{ "event/held-back", event_held_back, 0 },
 	{ "event/msi", event_msi_x, 0 },
 	{ "event/msi-x2apic", event_msi_x2, 0 },
 	{ "event/level", event_level, 0 },

@@ -107,6 +107,7 @@ PAYLOAD(inject)
 		SHARE->val[1] = seen.error;
 		SHARE->val[2] = seen.rip;
 		SHARE->val[3] = read_cr2();
+		SHARE->val[4] = self()->irqs[0x53];
 		sync(100 + i);
 	}
 	trap_hook = NULL;

@@ -9,7 +9,8 @@
  * of the CPU's vendor, so that the same file runs under any.
  *
  * Command line: `trace` repeats each event for long, announced by a line
- * "@ event", so that a tracer outside can look at it.
+ * "@ event", so that a tracer outside can look at it; `mark` repeats it a few
+ * times between two instructions that stop Bochs' debugger.
  */
 #include "guests/selftest/insn.h"
 
@@ -37,6 +38,7 @@
 
 #define SAMPLES		101
 #define TRACE_SAMPLES	40000
+#define MARK_SAMPLES	9
 #define SLEEP_TICKS	1000000
 
 /* The start of PVH's struct hvm_start_info. */
@@ -273,6 +275,18 @@ static void trace(u32 i)
 		events[i].run();
 }
 
+static void mark(u32 i)
+{
+	u32 k;
+
+	for (k = 0; k < MARK_SAMPLES; k++)
+		events[i].run();
+	asm volatile("xchgw %bx, %bx");
+	for (k = 0; k < MARK_SAMPLES; k++)
+		events[i].run();
+	asm volatile("xchgw %bx, %bx");
+}
+
 static void gate_set(u32 vector, u64 to)
 {
 	idt[vector] = (struct gate){
@@ -314,20 +328,23 @@ static void setup(void)
 	wrmsr(X2_LVT_TIMER, VEC_TIMER);
 }
 
-static bool asked_to_trace(const struct start_info *si)
+static bool asked_to(const struct start_info *si, const char *word)
 {
 	const char *s = (const char *)si->cmdline;
+	u32 n;
 
-	for (; s && *s; s++)
-		if (s[0] == 't' && s[1] == 'r' && s[2] == 'a' && s[3] == 'c' &&
-		    s[4] == 'e')
+	for (; s && *s; s++) {
+		for (n = 0; word[n] && s[n] == word[n]; n++)
+			;
+		if (!word[n])
 			return true;
+	}
 	return false;
 }
 
 void guest_main(const struct start_info *si)
 {
-	bool tracing = asked_to_trace(si);
+	bool tracing = asked_to(si, "trace"), marking = asked_to(si, "mark");
 	u64 empty;
 	u32 i;
 
@@ -338,6 +355,8 @@ void guest_main(const struct start_info *si)
 	for (i = 0; i < ARRAY_SIZE(events); i++)
 		if (tracing)
 			trace(i);
+		else if (marking)
+			mark(i);
 		else
 			measure(i, empty);
 	print("bench: done 0 0 0\n");

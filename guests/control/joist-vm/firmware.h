@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * firmware.h -- a VM that starts as a PC does: at the reset vector, in
+ * firmware that finds the disks itself.
+ */
+#ifndef VM_FIRMWARE_H
+#define VM_FIRMWARE_H
+
+#include "fwcfg.h"
+#include "load.h"
+
+/* The image's end is at 4 GiB; its last 128 KiB are below 1 MiB too. */
+#define FIRMWARE_END	(4 * GiB)
+#define FIRMWARE_MIN	(64 * KiB)
+#define FIRMWARE_MAX	(16 * MiB)
+
+/* 0, or -1 with the reason in l->error.  flash: room for the image. */
+int firmware_load(struct load *l, u8 *flash, u64 flash_size);
+
+/* The files firmware expects.  -ENOSPC. */
+int firmware_files(struct fwcfg *f, const struct guest_mem *mem,
+		   unsigned vcpus);
+
+#endif
