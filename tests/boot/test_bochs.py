@@ -16,8 +16,8 @@ SVM = "ryzen"
 # Bochs does some 20 million instructions a second.  Virtual-interrupt delivery
 # is tested with 4 cores, windows and exits in its place with one.
 RUNS = {
-    "vmx-4": dict(model=VMX, cpus=4, args="random=5000 cycles=50 events=10000"),
-    "vmx-1": dict(model=VMX, cpus=1, args="random=30000 cycles=200",
+    "vmx-4": dict(model=VMX, cpus=4, args="random=5000 cycles=50 events=4000"),
+    "vmx-1": dict(model=VMX, cpus=1, args="random=20000 cycles=100",
                   tunables="vid=off"),
     "svm-1": dict(model=SVM, cpus=1, args="cycles=50"),
 }
