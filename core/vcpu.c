@@ -251,8 +251,10 @@ static void window(struct vcpu *v, bool intr, bool nmi, u32 priority)
  */
 static bool prepare_events(struct vcpu *v, u32 flags)
 {
-	int vector = vlapic_pending(&v->lapic), waiting = vlapic_waiting(&v->lapic);
-	bool extint;
+	bool vid = guest_features.vid && vlapic_x2_enabled(&v->lapic), extint;
+	/* With VID the CPU delivers them, and knows when it can. */
+	int vector = vid ? -1 : vlapic_pending(&v->lapic);
+	int waiting = vid ? -1 : vlapic_waiting(&v->lapic);
 
 	extint = (flags & JOIST_RUN_EXTINT) && vlapic_accepts_extint(&v->lapic);
 	if (likely(waiting < 0 && !(v->reinject.info | v->exception.info | v->extint) &&
@@ -363,6 +365,8 @@ static inline bool idle(const struct vcpu *v, u32 flags)
 /* Takes in what has happened.  False: RUN ends with v->forward. */
 static __noinline bool attend(struct cpu *c, struct vcpu *v)
 {
+	if (backend->lapic_sync)
+		backend->lapic_sync(v);
 	do {
 		if (unlikely(__atomic_load_n(&v->vm->dying, __ATOMIC_RELAXED))) {
 			v->forward = JOIST_EXIT_TERM;
@@ -430,7 +434,9 @@ static void run_loop(struct cpu *c, struct vcpu *v, u32 flags)
 		tpr = backend->tpr_get(v);
 		if (unlikely(tpr != v->tpr)) {
 			v->tpr = tpr;
-			vlapic_set_tpr(&v->lapic, tpr);
+			/* The LAPIC may know its low bits, too. */
+			if (vlapic_tpr(&v->lapic) != tpr)
+				vlapic_set_tpr(&v->lapic, tpr);
 		}
 	} while (exit_guest(v) != FORWARD);
 }
