@@ -344,14 +344,20 @@ static bool complete_pending(struct vcpu *v)
 	return true;
 }
 
-/* Nothing waits but the entry itself, which is how it mostly is. */
-static inline bool quiet(const struct cpu *c, const struct vcpu *v, u32 flags)
+/* Nothing has happened that attend() looks for, as mostly: at one glance. */
+static inline bool quiet(const struct cpu *c, const struct vcpu *v)
 {
 	return !(__atomic_load_n(&v->vm->dying, __ATOMIC_RELAXED) |
 		 __atomic_load_n(&v->posted.what, __ATOMIC_RELAXED) |
-		 c->control->nmi_pending | v->dead | v->activity | v->wake | flags |
-		 v->lapic.irr.sum | v->reinject.info | v->exception.info | v->extint | v->nmi_pending |
-		 v->window) && vcpu_tsc(v) < vlapic_deadline(&v->lapic);
+		 c->control->nmi_pending | v->dead | v->activity) &&
+	       vcpu_tsc(v) < vlapic_deadline(&v->lapic);
+}
+
+/* Nothing for deliver() to do: nothing waits, and no window is open. */
+static inline bool idle(const struct vcpu *v, u32 flags)
+{
+	return !(v->wake | flags | v->lapic.irr.sum | v->reinject.info | v->exception.info |
+		 v->extint | v->nmi_pending | v->window);
 }
 
 /* Takes in what has happened.  False: RUN ends with v->forward. */
@@ -396,9 +402,7 @@ static __noinline bool deliver(struct vcpu *v, u32 flags)
  */
 static inline bool prepare(struct cpu *c, struct vcpu *v, u32 flags)
 {
-	bool still = quiet(c, v, flags);
-
-	if (unlikely(!still) && !attend(c, v))
+	if (unlikely(!quiet(c, v)) && !attend(c, v))
 		return false;
 	if (guest_features.timer)
 		backend->timer_set(v, host_deadline(v));
@@ -408,7 +412,7 @@ static inline bool prepare(struct cpu *c, struct vcpu *v, u32 flags)
 		v->tpr = vlapic_tpr(&v->lapic);
 		backend->tpr_set(v, v->tpr);
 	}
-	return likely(still) || deliver(v, flags);
+	return likely(idle(v, flags)) || deliver(v, flags);
 }
 
 static void run_loop(struct cpu *c, struct vcpu *v, u32 flags)
