@@ -75,6 +75,41 @@ struct joist_destroy {
 #define JOIST_KICK		JOIST_IOC(64, joist_vm)
 
 /*
+ * An eventfd that a guest's write counts up, in place of an exit: RUN goes
+ * on.  EEXIST: such a write has an eventfd already; ENOENT: to be removed,
+ * and not there.
+ */
+struct joist_doorbell {
+	struct joist_head head;
+	uint64_t addr;			/* guest-physical, or a port */
+	uint64_t value;			/* with MATCH: writes of this only */
+	uint32_t size;			/* 1, 2, 4 or 8 bytes at once */
+	int32_t fd;
+	uint32_t flags;			/* JOIST_EVENT_* */
+	uint32_t reserved;		/* 0 */
+};
+
+/*
+ * An eventfd whose count is a message-signalled interrupt for the guest.  One
+ * that is there already gets the new message.
+ */
+struct joist_irqfd {
+	struct joist_head head;
+	int32_t fd;
+	uint32_t flags;			/* 0, JOIST_EVENT_REMOVE, _CLEAR */
+	uint64_t msi_address;
+	uint64_t msi_data;
+};
+
+#define JOIST_EVENT_REMOVE	(1u << 0)
+#define JOIST_EVENT_CLEAR	(1u << 1)	/* remove all, of whatever fd */
+#define JOIST_EVENT_PORT	(1u << 2)
+#define JOIST_EVENT_MATCH	(1u << 3)
+
+#define JOIST_DOORBELL		JOIST_IOC(65, joist_doorbell)
+#define JOIST_IRQFD		JOIST_IOC(66, joist_irqfd)
+
+/*
  * mmap offsets on /dev/joist/NAME: the run page of vCPU v at v * 4096; bytes
  * of segment s (allocated; mapping it also maps it for the control VM, which
  * is undone with the last mapping) from JOIST_MMAP_SEG(s) on.

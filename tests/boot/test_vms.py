@@ -212,6 +212,107 @@ def test_four_linux_guests(control):
         control.output(f"joistctl kill {name}")
 
 
+def guest_run(control, name, command, mark=[0]):
+    """A command typed at the guest's shell: its status, once it has ended."""
+    mark[0] += 1
+    type_to(control, name, f"{command}; echo end-$(({mark[0]} + 1000))-$?")
+    assert wait(control, f"joistctl log {name} | grep -aq "
+                f"'^end-{mark[0] + 1000}-'"), \
+        f"{command!r} does not end: {control.run(f'joistctl log {name}')}"
+    text = control.output(f"joistctl log {name} | grep -a "
+                          f"'^end-{mark[0] + 1000}-'")
+    return int(text.strip().split("-")[-1])
+
+
+def test_disk(control):
+    """A file system: made, filled, found again after a reboot and a kill."""
+    control.output("truncate -s 48M /tmp/disk")
+    start = "-d /tmp/disk,serial=abc-123"
+    mount = "mkdir -p /m && mount -t ext4 /dev/vda /m"
+    start_linux_guest(control, "disk", cpus=2, more=start)
+    said(control, "disk", "guest: Linux .* on 2 CPUs")
+    assert guest_run(control, "disk", "grep abc-123 "
+                     "/sys/block/vda/serial") == 0
+    assert guest_run(control, "disk", "mkfs.ext4 -q /dev/vda") == 0
+    assert guest_run(control, "disk", mount) == 0
+    assert guest_run(control, "disk", "cd /m && dd if=/dev/urandom bs=64k "
+                     "count=160 of=big && sha256sum big > sums") == 0
+    # One VM at a time writes to it.
+    code, text = control.run(f"joistctl start other {LINUX} -d /tmp/disk 2>&1")
+    assert code == 2 and "in use" in text, text
+    # A reboot with the file system mounted; /m is busy, so only synced.
+    assert guest_run(control, "disk", "sync") == 0
+    type_to(control, "disk", "reboot")
+    said(control, "disk", "guest: Linux .* on 2 CPUs", 2)
+    assert guest_run(control, "disk", mount) == 0
+    assert guest_run(control, "disk", "cd /m && sha256sum -c sums") == 0
+    # What has been flushed survives its device process.
+    assert guest_run(control, "disk", "dd if=big of=more bs=64k count=40 "
+                     "conv=fsync && sha256sum more > sum2 && sync") == 0
+    control.output(f"kill -9 {vm(control, 'disk')['manager']}")
+    assert wait(control, "! pidof joist-vm > /dev/null")
+    control.output("head -c 1048576 /dev/urandom > /tmp/disk2")
+    start_linux_guest(control, "disk", more=start + " -d /tmp/disk2,ro")
+    said(control, "disk", "guest: Linux .* on 1 CPU")
+    assert guest_run(control, "disk", mount) == 0
+    assert guest_run(control, "disk",
+                     "cd /m && sha256sum -c sums && sha256sum -c sum2") == 0
+    assert guest_run(control, "disk", "cd / && umount /m && "
+                     "fsck.ext4 -fn /dev/vda") == 0
+    # The second one is read-only, and what it should be.
+    assert guest_run(control, "disk", "echo > /dev/vdb") != 0
+    digest = control.output("sha256sum < /tmp/disk2").split()[0]
+    assert guest_run(control, "disk",
+                     f"sha256sum /dev/vdb | grep {digest}") == 0
+    control.output("joistctl kill disk; rm /tmp/disk /tmp/disk2")
+
+
+def test_net(control):
+    """Two guests on a bridge with the control VM, and one that lies."""
+    net = "192.168.77."
+    control.output("ip link add br0 type bridge; ip link set br0 up; "
+                   f"ip addr add {net}1/24 dev br0")
+    # The first one's queues are the kernel's, the second one's joist-vm's.
+    for n, name, allow in ((2, "one", ",allow"), (3, "two", "")):
+        control.output(
+            f"joistctl start {name} {LINUX} -m {LINUX_MEM} -n bridge=br0{allow}"
+            f" -a 'console=ttyS0 quiet no_timer_check guest.name={name} "
+            f"guest.ip={net}{n}'")
+    for name in ("one", "two"):
+        said(control, name, "guest: Linux .* on 1 CPU")
+    threads = control.output("ps -o pid,args | grep '[[]vhost-'").splitlines()
+    assert [t.split("-")[1].strip("]") for t in threads] == \
+        [str(vm(control, "one")["pid"])]
+    control.output(f"ping -c 3 -w 60 {net}2; ping -c 3 -w 60 {net}3")
+    assert guest_run(control, "one", f"ping -c 3 -w 60 {net}3") == 0
+    # Much in both directions.
+    size = 8 << 20
+    digest = hashlib.sha256(bytes(size)).hexdigest()
+    control.run(f"(head -c {size} /dev/zero | nc -l -p 5001) "
+                "> /dev/null 2>&1 &")
+    assert wait(control, "netstat -ltn | grep -q :5001")
+    assert guest_run(control, "one", f"nc {net}1 5001 | sha256sum | "
+                     f"grep {digest}") == 0
+    # Its input must not end before the other side has sent everything.
+    control.run("mkfifo /tmp/never; (nc -l -p 5002 0<> /tmp/never | "
+                "sha256sum) > /tmp/sum &")
+    assert wait(control, "netstat -ltn | grep -q :5002")
+    assert guest_run(control, "two",
+                     f"head -c {size} /dev/zero | nc {net}1 5002") == 0
+    assert wait(control, f"grep {digest} /tmp/sum")
+    # A reboot begins afresh.
+    type_to(control, "one", "reboot")
+    said(control, "one", "guest: Linux .* on 1 CPU", 2)
+    assert guest_run(control, "one", f"ping -c 3 -w 60 {net}3") == 0
+    # Another's address is not sent from, but where it is allowed.
+    assert guest_run(control, "one", "ifconfig eth0 hw ether "
+                     f"4a:6f:00:00:00:02 && ping -c 2 -w 60 {net}1") == 0
+    assert guest_run(control, "two", "ifconfig eth0 hw ether "
+                     f"4a:6f:00:00:00:01 && ! ping -c 2 -w 5 {net}1") == 0
+    control.output("joistctl kill one; joistctl kill two; ip link del br0; "
+                   "rm /tmp/sum /tmp/never")
+
+
 def cpu_ticks(control, pid):
     """User and system time of all of a process's threads."""
     text = control.output(f"cut -d ' ' -f 14,15 /proc/{pid}/stat")
@@ -275,6 +376,26 @@ BAD_STARTS = [
     ("a" * 100 + " -k /guests/exit", "a" * 100),
     ("x -k /guests/exit --frob", "frob"),
     ("x y -k /guests/exit", "y"),
+    ("x -k /guests/exit -d /none", "/none"),
+    ("x -k /guests/exit -d /etc", "/etc"),
+    ("x -k /guests/exit -d /dev/null", "/dev/null"),
+    ("x -k /guests/exit -d ''", "path"),
+    ("x -k /guests/exit -d /tmp/bz,rw", "rw"),
+    ("x -k /guests/exit -d /tmp/bz,serial=", "serial"),
+    ("x -k /guests/exit -d /tmp/bz,serial=123456789012345678901",
+     "123456789012345678901"),
+    ("x -k /guests/exit" + 17 * " -d /tmp/bz,ro", "16 disks"),
+    ("x -k /guests/exit -d /tmp/bz -d /tmp/bz", "in use"),
+    ("x -k /guests/exit -n bridge=none", "none"),
+    ("x -k /guests/exit -n bridge=lo", "lo"),
+    ("x -k /guests/exit -n tap=lo", "lo"),
+    ("x -k /guests/exit -n tap=a/b", "a/b"),
+    ("x -k /guests/exit -n tap=a,bridge=b", "either"),
+    ("x -k /guests/exit -n mac=4a:6f:00:00:00:01", "either"),
+    ("x -k /guests/exit -n bridge=br0,mac=01:00:00:00:00:00",
+     "01:00:00:00:00:00"),
+    ("x -k /guests/exit -n bridge=br0,mac=4a:6f:00:00:00", "4a:6f"),
+    ("x -k /guests/exit -n bridge=br0,speed=9", "speed"),
 ]
 
 

@@ -97,7 +97,7 @@ static void driver_start(unsigned i, u64 features)
 	assert_int_equal(get(i, C_STATUS, 1), 0);
 	set(i, C_STATUS, 1, 1);
 	set(i, C_STATUS, 1, 3);
-	set_features(i, features | VIRTIO_F_VERSION_1);
+	set_features(i, features | VIRTIO_VERSION_1);
 	set(i, C_STATUS, 1, 11);
 	assert_int_equal(get(i, C_STATUS, 1), 11);
 	set_queue(i, 0);
@@ -192,23 +192,23 @@ static void test_features(void **state)
 	set(0, C_OFFERED_SEL, 4, 1);
 	f |= get(0, C_OFFERED, 4) << 32;
 	assert_int_equal(f, blk.virtio.offered);
-	assert_true(f & VIRTIO_F_VERSION_1);
+	assert_true(f & VIRTIO_VERSION_1);
 	set(0, C_OFFERED_SEL, 4, 2);
 	assert_int_equal(get(0, C_OFFERED, 4), 0);
 	/* What is not offered, or a driver of the old kind: refused. */
 	set(0, C_STATUS, 1, 3);
-	set_features(0, VIRTIO_F_VERSION_1 | BIT(63));
+	set_features(0, VIRTIO_VERSION_1 | BIT(63));
 	set(0, C_STATUS, 1, 11);
 	assert_int_equal(get(0, C_STATUS, 1), 3);
 	set_features(0, F_FLUSH);
 	set(0, C_STATUS, 1, 15);
 	assert_int_equal(get(0, C_STATUS, 1), 3);
-	set_features(0, VIRTIO_F_VERSION_1);
+	set_features(0, VIRTIO_VERSION_1);
 	set(0, C_STATUS, 1, 11);
 	assert_int_equal(get(0, C_STATUS, 1), 11);
 	/* Settled. */
-	set_features(0, VIRTIO_F_VERSION_1 | F_FLUSH);
-	assert_int_equal(blk.virtio.features, VIRTIO_F_VERSION_1);
+	set_features(0, VIRTIO_VERSION_1 | F_FLUSH);
+	assert_int_equal(blk.virtio.features, VIRTIO_VERSION_1);
 }
 
 static void test_device_config(void **state)
@@ -276,7 +276,7 @@ static void test_bad_queues(void **state)
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
 		set(0, C_STATUS, 1, 0);
 		set(0, C_STATUS, 1, 3);
-		set_features(0, VIRTIO_F_VERSION_1);
+		set_features(0, VIRTIO_VERSION_1);
 		set(0, C_STATUS, 1, 11);
 		set(0, C_QUEUE_SEL, 2, 0);
 		set(0, C_SIZE, 2, bad[i].size);
@@ -327,7 +327,7 @@ static void test_bad_chains(void **state)
 	(void)state;
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
 		setup(NULL);
-		driver_start(0, VIRTIO_F_INDIRECT_DESC);
+		driver_start(0, VIRTIO_INDIRECT_DESC);
 		memset(at(DATA), 0, 0x1000);
 		put64(at(DATA), DATA);
 		put32(at(DATA) + 8, 16);
@@ -366,7 +366,7 @@ static void test_indirect(void **state)
 	u8 *t = at(DATA + 0x4000);
 
 	(void)state;
-	driver_start(0, VIRTIO_F_INDIRECT_DESC);
+	driver_start(0, VIRTIO_INDIRECT_DESC);
 	put32(at(DATA), T_GET_ID);
 	put64(t, DATA);
 	put32(t + 8, 16);
@@ -438,7 +438,7 @@ static void test_event_idx(void **state)
 	unsigned i;
 
 	(void)state;
-	driver_start(0, VIRTIO_F_EVENT_IDX);
+	driver_start(0, VIRTIO_EVENT_IDX);
 	msix_on(0);
 	for (i = 0; i < 40; i++) {
 		/* Every third one is asked for. */
@@ -784,7 +784,7 @@ static void test_merged(void **state)
 	unsigned i;
 
 	(void)state;
-	driver_start(1, F_MRG_RXBUF);
+	driver_start(1, NET_F_MRG_RXBUF);
 	serve_kicks();
 	for (i = 0; i < 5; i++)
 		desc(0, i, DATA + 0x200 * i, i ? 0x100 : 11, DESC_WRITE, 0);

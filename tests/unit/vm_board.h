@@ -31,7 +31,7 @@ static struct {
 	u8 serial[256];
 	unsigned serial_len, rooms;
 	unsigned resets, power_offs;
-	u64 kicks;		/* bit by PCI slot */
+	u64 kicks, changes;	/* bit by PCI slot */
 	int watched;		/* a descriptor, or -1 */
 } board;
 
@@ -83,6 +83,11 @@ void board_msi(u64 address, u64 data)
 void board_kick(unsigned slot)
 {
 	board.kicks |= BIT(slot);
+}
+
+void board_virtio(unsigned slot)
+{
+	board.changes |= BIT(slot);
 }
 
 void board_watch(int fd, bool on)

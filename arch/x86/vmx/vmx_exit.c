@@ -59,7 +59,7 @@ static void block_nmi_again(struct vcpu *v)
 
 /* The exit came before the #DB changed DR6 and DR7: SDM, "Exit Qualification
  * for Debug Exceptions". */
-static void debug_registers(struct vcpu *v)
+static __noinline void debug_registers(struct vcpu *v)
 {
 	u64 happened = vmcs_read(VMCS_QUALIFICATION) & (BITS(14, 13) | BITS(3, 0));
 	u64 dr7 = vmcs_read(VMCS_GUEST_DR7);
@@ -69,7 +69,7 @@ static void debug_registers(struct vcpu *v)
 		vmcs_write(VMCS_GUEST_DR7, dr7 & ~DR7_GD);
 }
 
-static void decode_exception(struct vcpu *v, bool vectoring)
+static __noinline void decode_exception(struct vcpu *v, bool vectoring)
 {
 	u32 info = (u32)vmcs_read(VMCS_EXIT_EVENT);
 

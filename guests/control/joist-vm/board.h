@@ -31,6 +31,9 @@ void board_msi(u64 address, u64 data);
  */
 void board_kick(unsigned slot);
 
+/* The virtio device has become ready or not so, or its doorbells have moved. */
+void board_virtio(unsigned slot);
+
 /* Call the device when there is something to read from its descriptor. */
 void board_watch(int fd, bool on);
 

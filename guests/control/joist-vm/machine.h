@@ -19,6 +19,7 @@
 #include "pm.h"
 #include "rtc.h"
 #include "uart.h"
+#include "vhost.h"
 #include "vm.h"
 
 #define SERIAL_OUT	(64 * KiB)
@@ -53,8 +54,10 @@ struct machine {
 
 	struct blk *blk[VM_DISKS];		/* [c], what it points to [l] */
 	struct net *net[VM_NICS];		/* [c], likewise */
+	struct vhost vhost[VM_NICS];		/* [l] */
 	struct virtio *virtio[PCI_SLOTS];	/* [c] by slot, or NULL */
 	int kick[PCI_SLOTS];			/* [c] eventfd of each */
+	u64 doorbell[PCI_SLOTS][VIRTIO_QUEUES];	/* [l] address; 0: none */
 
 	int epoll;				/* [c] */
 	int io;					/* [c] io.c has finished something */

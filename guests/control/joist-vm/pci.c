@@ -141,6 +141,22 @@ static void msix_flush(struct pci_dev *d)
 	}
 }
 
+bool pci_msix_message(const struct pci_dev *d, unsigned vector, u64 *address,
+		      u32 *data)
+{
+	const struct msix_entry *e;
+
+	if (vector >= d->vectors ||
+	    (msix_control(d) & (MSIX_ENABLE | MSIX_MASK_ALL)) != MSIX_ENABLE)
+		return false;
+	e = &d->vector[vector];
+	if (e->control & MSIX_MASKED)
+		return false;
+	*address = e->address;
+	*data = e->data;
+	return true;
+}
+
 void pci_msix_raise(struct pci_dev *d, unsigned vector)
 {
 	if (vector >= d->vectors || !pci_msix_enabled(d))

@@ -100,6 +100,9 @@ bool pci_is_master(const struct pci_dev *d);
 bool pci_msix_enabled(const struct pci_dev *d);
 /* Send a vector's message, or remember it while it is masked. */
 void pci_msix_raise(struct pci_dev *d, unsigned vector);
+/* Its message; false: it must not be sent now. */
+bool pci_msix_message(const struct pci_dev *d, unsigned vector, u64 *address,
+		      u32 *data);
 void pci_intx(struct pci *p, unsigned slot, bool level);
 
 #endif

@@ -19,9 +19,9 @@
 #define VIRTIO_ID_NET	1
 #define VIRTIO_ID_BLOCK	2
 
-#define VIRTIO_F_INDIRECT_DESC	BIT(28)
-#define VIRTIO_F_EVENT_IDX	BIT(29)
-#define VIRTIO_F_VERSION_1	BIT(32)
+#define VIRTIO_INDIRECT_DESC	BIT(28)
+#define VIRTIO_EVENT_IDX	BIT(29)
+#define VIRTIO_VERSION_1	BIT(32)
 
 #define VIRTIO_QUEUES	16
 #define VIRTQ_SIZE	256	/* the most entries a queue can have */
@@ -43,8 +43,6 @@ struct virtio_model {
 	void (*serve)(struct virtio *v, unsigned queue);
 	/* The driver resets the device: take nothing more, forget all. */
 	void (*reset)(struct virtio *v);
-	/* DRIVER_OK, or an interrupt's or doorbell's place has changed. */
-	void (*changed)(struct virtio *v);
 };
 
 struct virtq {
@@ -85,7 +83,7 @@ int virtio_init(struct virtio *v, const struct virtio_model *model,
 /* All queues, after board_kick(). */
 void virtio_serve(struct virtio *v);
 
-/* Where a queue's doorbell is: an address, or 0. */
+/* Where a queue's doorbell is: an address, or 0 (the device is not ready). */
 u64 virtio_doorbell(const struct virtio *v, unsigned queue);
 #define VIRTIO_DOORBELL_LEN	2
 
@@ -117,6 +115,11 @@ void virtq_signal(struct virtio *v, unsigned queue);
 /* Ask for a doorbell; true: there is something already. */
 bool virtq_wait(struct virtio *v, unsigned queue);
 void virtio_break(struct virtio *v);
+
+/* For queues that others serve: interrupt, and the message that would be. */
+void virtq_interrupt(struct virtio *v, unsigned queue);
+bool virtq_message(const struct virtio *v, unsigned queue, u64 *address,
+		   u32 *data);
 
 /* Copy the first len bytes of buffers, and drop them; false: too short. */
 bool iov_take(struct iovec **iov, unsigned *count, void *to, size_t len);

@@ -8,7 +8,56 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
+#include "guests/control/lib/hv.h"
 #include "machine.h"
+
+/* The card in that slot if the kernel serves it, or NULL. */
+static struct vhost *vhost_in(struct machine *m, unsigned slot)
+{
+	unsigned i;
+
+	for (i = 0; i < m->cfg->nics; i++)
+		if (m->net[i] && m->net[i]->virtio.slot == slot &&
+		    m->net[i]->in_kernel)
+			return &m->vhost[i];
+	return NULL;
+}
+
+/* In the kernel a doorbell costs an exit, without it a way to us as well. */
+static bool doorbell(struct machine *m, unsigned slot, unsigned queue,
+		     u64 addr, u32 flags)
+{
+	struct vhost *h = vhost_in(m, slot);
+	struct joist_doorbell a = {
+		.addr = addr, .size = VIRTIO_DOORBELL_LEN,
+		.fd = h ? h->kick[queue] : m->kick[slot], .flags = flags,
+	};
+
+	return !hv_call(m->fds.vm, JOIST_DOORBELL, &a);
+}
+
+void board_virtio(unsigned slot)
+{
+	struct machine *m = &machine;
+	const struct virtio *v = m->virtio[slot];
+	u64 *now, want;
+	unsigned i;
+
+	if (!v)
+		return;
+	for (i = 0; i < m->cfg->nics; i++)
+		if (vhost_in(m, slot) == &m->vhost[i])
+			vhost_update(&m->vhost[i], m->net[i], m->fds.vm);
+	for (i = 0; i < v->queues; i++) {
+		now = &m->doorbell[slot][i];
+		want = virtio_doorbell(v, i);
+		if (*now == want)
+			continue;
+		if (*now)
+			doorbell(m, slot, i, *now, JOIST_EVENT_REMOVE);
+		*now = want && doorbell(m, slot, i, want, 0) ? want : 0;
+	}
+}
 
 static void add(struct machine *m, struct virtio *v, int err,
 		const char *what)
@@ -32,11 +81,31 @@ static void *alloc(size_t size)
 	return p;
 }
 
+/*
+ * The kernel does not look at source addresses, so it serves only cards that
+ * may use any.  Without vhost-net they work as the others do.
+ */
+static void init_vhost(struct machine *m, unsigned i)
+{
+	struct vhost *h = &m->vhost[i];
+	unsigned q;
+
+	if (!m->cfg->nic[i].allow || vhost_init(h, m->net[i]))
+		return;
+	for (q = 0; q < VHOST_QUEUES; q++)
+		machine_watch(m, h->call[q], true);
+}
+
 void virtio_devices_init(struct machine *m)
 {
+	struct joist_doorbell no_doorbells = { .flags = JOIST_EVENT_CLEAR };
+	struct joist_irqfd no_irqfds = { .flags = JOIST_EVENT_CLEAR };
 	const struct vm_config *cfg = m->cfg;
 	unsigned i;
 
+	/* Those of the machine that was before us. */
+	hv_call(m->fds.vm, JOIST_DOORBELL, &no_doorbells);
+	hv_call(m->fds.vm, JOIST_IRQFD, &no_irqfds);
 	if (cfg->disks) {
 		m->io = io_init();
 		if (m->io < 0)
@@ -55,7 +124,36 @@ void virtio_devices_init(struct machine *m)
 		add(m, &m->net[i]->virtio,
 		    net_init(m->net[i], &cfg->nic[i], &m->dev.pci, &m->mem),
 		    "network card");
+		init_vhost(m, i);
 	}
+}
+
+/* A doorbell that was not the kernel's, for it or for us. */
+static void serve_slot(struct machine *m, unsigned slot)
+{
+	struct vhost *h = vhost_in(m, slot);
+	unsigned q;
+
+	if (!h)
+		virtio_serve(m->virtio[slot]);
+	for (q = 0; h && q < VHOST_QUEUES; q++)
+		eventfd_write(h->kick[q], 1);
+}
+
+/* Interrupts that joist.ko does not send; false: not one of these. */
+static bool serve_calls(struct machine *m, unsigned i, int fd)
+{
+	eventfd_t count;
+	unsigned q;
+
+	for (q = 0; m->net[i]->in_kernel && q < VHOST_QUEUES; q++) {
+		if (m->vhost[i].call[q] != fd)
+			continue;
+		if (!eventfd_read(fd, &count))
+			virtq_interrupt(&m->net[i]->virtio, q);
+		return true;
+	}
+	return false;
 }
 
 bool virtio_devices_event(struct machine *m, int fd)
@@ -67,14 +165,16 @@ bool virtio_devices_event(struct machine *m, int fd)
 		if (!m->virtio[i] || m->kick[i] != fd)
 			continue;
 		if (!eventfd_read(fd, &count))
-			virtio_serve(m->virtio[i]);
+			serve_slot(m, i);
 		return true;
 	}
 	for (i = 0; i < m->cfg->nics; i++) {
-		if (m->cfg->nic[i].fd != fd)
-			continue;
-		net_receive(m->net[i]);
-		return true;
+		if (m->cfg->nic[i].fd == fd) {
+			net_receive(m->net[i]);
+			return true;
+		}
+		if (serve_calls(m, i, fd))
+			return true;
 	}
 	return false;
 }

@@ -23,7 +23,6 @@
 #define F_HOST_TSO4	BIT(11)
 #define F_HOST_TSO6	BIT(12)
 #define F_HOST_ECN	BIT(13)
-#define F_MRG_RXBUF	BIT(15)
 #define F_STATUS	BIT(16)
 
 #define N_MAC		0
@@ -72,7 +71,7 @@ enum verdict { TAKEN, NO_BUFFER, NO_ROOM };
 static enum verdict scatter(struct net *n, struct scatter *s)
 {
 	struct virtio *v = &n->virtio;
-	unsigned most = virtio_has(v, F_MRG_RXBUF) ?
+	unsigned most = virtio_has(v, NET_F_MRG_RXBUF) ?
 			v->queue[NET_RX].size : 1;
 	u32 at = 0, len;
 
@@ -209,6 +208,8 @@ static void net_serve(struct virtio *v, unsigned queue)
 {
 	struct net *n = (struct net *)v;
 
+	if (n->in_kernel)
+		return;
 	if (queue == NET_TX)
 		serve_tx(n);
 	else
@@ -268,7 +269,7 @@ int net_init(struct net *n, const struct nic *nic, struct pci *pci,
 	v->queues = 2;
 	v->offered = F_CSUM | F_GUEST_CSUM | F_MAC | F_GUEST_TSO4 |
 		     F_GUEST_TSO6 | F_GUEST_ECN | F_HOST_TSO4 | F_HOST_TSO6 |
-		     F_HOST_ECN | F_MRG_RXBUF | F_STATUS;
+		     F_HOST_ECN | NET_F_MRG_RXBUF | F_STATUS;
 	v->config_len = N_LEN;
 	memcpy(v->config + N_MAC, nic->mac, NET_MAC);
 	put16(v->config + N_STATUS, STATUS_UP);

@@ -14,6 +14,8 @@
 #define NET_RX		0
 #define NET_TX		1
 
+#define NET_F_MRG_RXBUF	BIT(15)
+
 struct nic {
 	const char *tap, *bridge;	/* as asked for; one of them, or none */
 	int fd;
@@ -24,6 +26,7 @@ struct nic {
 struct net {
 	struct virtio virtio;
 	const struct nic *nic;
+	bool in_kernel;		/* others serve the queues: vhost.c */
 	bool watching;		/* for packets */
 	u32 held;		/* bytes in packet, no buffer for them yet */
 	u8 packet[NET_PACKET];

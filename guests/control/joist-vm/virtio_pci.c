@@ -175,7 +175,7 @@ static bool chain_read(const struct virtio *v, const struct virtq *q,
 		d = desc_read(table, i);
 		if (d.flags & DESC_INDIRECT) {
 			if (indirect || (d.flags & DESC_NEXT) ||
-			    !virtio_has(v, VIRTIO_F_INDIRECT_DESC) ||
+			    !virtio_has(v, VIRTIO_INDIRECT_DESC) ||
 			    !d.len || d.len % DESC_LEN)
 				return false;
 			table = guest_ptr(v->mem, d.addr, d.len);
@@ -256,7 +256,7 @@ void virtq_signal(struct virtio *v, unsigned queue)
 		return;
 	q->told = q->used;
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (virtio_has(v, VIRTIO_F_EVENT_IDX)) {
+	if (virtio_has(v, VIRTIO_EVENT_IDX)) {
 		event = __atomic_load_n(avail_at(v, q, RING_ENTRIES +
 						 2ull * q->size),
 					__ATOMIC_RELAXED);
@@ -275,7 +275,7 @@ bool virtq_wait(struct virtio *v, unsigned queue)
 
 	if (!virtio_runs(v) || !q->enabled)
 		return false;
-	if (virtio_has(v, VIRTIO_F_EVENT_IDX)) {
+	if (virtio_has(v, VIRTIO_EVENT_IDX)) {
 		__atomic_store_n(used_at(v, q, RING_ENTRIES + 8ull * q->size),
 				 q->taken, __ATOMIC_RELAXED);
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -290,6 +290,19 @@ void virtio_serve(struct virtio *v)
 	for (i = 0; i < v->queues && virtio_runs(v); i++)
 		if (v->queue[i].enabled)
 			v->model->serve(v, i);
+}
+
+void virtq_interrupt(struct virtio *v, unsigned queue)
+{
+	if (virtio_runs(v))
+		interrupt(v, v->queue[queue].vector, ISR_QUEUE);
+}
+
+bool virtq_message(const struct virtio *v, unsigned queue, u64 *address,
+		   u32 *data)
+{
+	return pci_msix_message(pci_dev(v), v->queue[queue].vector, address,
+				data);
 }
 
 /* Is all of it in memory, and as aligned as it must be? */
@@ -325,8 +338,7 @@ static void state_clear(struct virtio *v)
 static void reset_done(struct virtio *v)
 {
 	state_clear(v);
-	if (v->model->changed)
-		v->model->changed(v);
+	board_virtio(v->slot);
 }
 
 /*
@@ -353,7 +365,7 @@ static void status_write(struct virtio *v, u8 val)
 	/* A bit is set once, and cleared by a reset only. */
 	if ((rises & S_FEATURES_OK) &&
 	    ((v->features & ~v->offered) ||
-	     !virtio_has(v, VIRTIO_F_VERSION_1)))
+	     !virtio_has(v, VIRTIO_VERSION_1)))
 		rises &= (u8)~S_FEATURES_OK;
 	if (!((v->status | rises) & S_FEATURES_OK))
 		rises &= (u8)~S_DRIVER_OK;
@@ -363,8 +375,7 @@ static void status_write(struct virtio *v, u8 val)
 	if (rises & S_DRIVER_OK) {
 		if (v->broken)
 			interrupt(v, v->config_vector, ISR_CONFIG);
-		if (v->model->changed)
-			v->model->changed(v);
+		board_virtio(v->slot);
 		/* Buffers may be there, and a doorbell rung, already. */
 		board_kick(v->slot);
 	}
@@ -394,8 +405,7 @@ static void queue_write(struct virtio *v, struct virtq *q, unsigned at,
 
 	if (at == C_VECTOR && size == 2) {
 		q->vector = vector_of(v, val);
-		if (v->model->changed)
-			v->model->changed(v);
+		board_virtio(v->slot);
 		return;
 	}
 	if (q->enabled)
@@ -511,7 +521,7 @@ u64 virtio_doorbell(const struct virtio *v, unsigned queue)
 {
 	u32 at = pci_dev(v)->bar[BAR_REGS].at;
 
-	return at ? at + NOTIFY + (u64)queue * NOTIFY_STEP : 0;
+	return at && (v->status & S_DRIVER_OK) && !v->resetting ? at + NOTIFY + (u64)queue * NOTIFY_STEP : 0;
 }
 
 /*
@@ -548,8 +558,11 @@ static void window_written(void *dev, unsigned at, unsigned size)
 	if (at < data + 4 && at + size > data && window_place(v, &to, &len))
 		regs_write(v, to, len, get32(pci_dev(v)->config + data) &
 			   (0xffffffffu >> (32 - 8 * len)));
+	if (at >= 6 || at + size <= 4)
+		return;
 	/* Allowed to write memory only now, it may have work. */
-	if (at < 6 && at + size > 4 && virtio_runs(v))
+	board_virtio(v->slot);
+	if (virtio_runs(v))
 		board_kick(v->slot);
 }
 
@@ -557,8 +570,7 @@ static void virtio_moved(void *dev)
 {
 	struct virtio *v = dev;
 
-	if (v->model->changed)
-		v->model->changed(v);
+	board_virtio(v->slot);
 }
 
 static int add_cap(struct pci_dev *d, u8 type, u8 len, u32 offset, u32 length)
@@ -602,8 +614,8 @@ int virtio_init(struct virtio *v, const struct virtio_model *model,
 	v->pci = pci;
 	v->mem = mem;
 	v->slot = (unsigned)slot;
-	v->offered |= VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC |
-		      VIRTIO_F_EVENT_IDX;
+	v->offered |= VIRTIO_VERSION_1 | VIRTIO_INDIRECT_DESC |
+		      VIRTIO_EVENT_IDX;
 	d = pci_dev(v);
 	err = pci_add_bar(pci, v->slot, BAR_REGS, &bar);
 	if (!err)

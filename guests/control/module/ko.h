@@ -7,6 +7,7 @@
  *	vm.all_lock		by who wants all vCPUs
  *	vcpu.lock		by index; held by RUN and by what excludes it
  *	vm.segs_lock
+ *	vm.events_lock		doorbells, irqfds
  *	vms_lock		the table of VMs, users, dead
  * Nothing touches user memory while it holds one of ours: a page fault takes
  * mmap_lock.
@@ -34,6 +35,11 @@
 #define new_class(name)		class_create(name)
 #else
 #define new_class(name)		class_create(THIS_MODULE, name)
+#endif
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
+#define signal_eventfd(ctx)	eventfd_signal(ctx)
+#else
+#define signal_eventfd(ctx)	eventfd_signal(ctx, 1)
 #endif
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
 #define add_vm_flags(vma, f)	vm_flags_set(vma, f)
@@ -91,7 +97,9 @@ struct vcpu {
 	u64 armed;			/* [a] the timer's, if it is armed */
 };
 
-/* Guards: [c] set at creation  [s] segs_lock  [t] vms_lock */
+struct doorbells;
+
+/* Guards: [c] set at creation  [s] segs_lock  [e] events_lock  [t] vms_lock */
 struct vm {
 	struct kref ref;
 	u32 id;				/* [c] the hypervisor's */
@@ -107,6 +115,10 @@ struct vm {
 	struct mutex all_lock;
 	struct rw_semaphore segs_lock;
 	struct seg seg[JOIST_MAX_MEMSEGS];	/* [s] */
+	struct mutex events_lock;
+	struct doorbells __rcu *doorbells;	/* [e] */
+	struct list_head irqfds;	/* [e] */
+	u32 irqfd_count;		/* [e] */
 	struct vcpu *vcpu[];		/* [c] */
 };
 
@@ -151,6 +163,12 @@ void vcpu_unlock(struct vcpu *v);
 void vcpu_kick(struct vcpu *v);
 void vcpus_wake(struct vm *vm, u64 mask);
 long vcpu_run_ioctl(struct vm *vm, unsigned long id);
+
+/* event.c */
+bool event_exit(struct vcpu *v);
+int event_doorbell(struct vm *vm, struct joist_doorbell *b);
+int event_irqfd(struct vm *vm, struct joist_irqfd *b);
+void events_fini(struct vm *vm);
 
 /* mem.c */
 int mem_mmap(struct file *file, struct vm_area_struct *vma);

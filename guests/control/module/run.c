@@ -260,6 +260,9 @@ static int vcpu_exit(struct vcpu *v)
 		return 1;
 	case JOIST_EXIT_HALTED:
 		return vcpu_sleep(v) ? -EINTR : 1;
+	case JOIST_EXIT_IO:
+	case JOIST_EXIT_MMIO:
+		return event_exit(v);
 	case JOIST_EXIT_NONE:
 		return -EIO;
 	case JOIST_EXIT_TERM:

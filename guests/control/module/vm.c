@@ -139,6 +139,7 @@ static void vm_destroy(struct vm *vm)
 	down_write(&vm->segs_lock);
 	up_write(&vm->segs_lock);
 	node_del(vm->dev);
+	events_fini(vm);
 	unmap_mapping_range(vm->inode->i_mapping, 0, 0, 1);
 	mem_fini(vm);
 	vm_hc_destroy(vm->id);
@@ -290,6 +291,8 @@ static struct vm *vm_new(u32 vcpus)
 	INIT_LIST_HEAD(&vm->created);
 	mutex_init(&vm->all_lock);
 	init_rwsem(&vm->segs_lock);
+	mutex_init(&vm->events_lock);
+	INIT_LIST_HEAD(&vm->irqfds);
 	for (i = 0; i < vcpus; i++) {
 		vm->vcpu[i] = vcpu_new(vm, i);
 		if (!vm->vcpu[i])
@@ -446,6 +449,16 @@ static int call_unmap(struct vm *vm, void *block)
 	return seg_unmap(vm, block);
 }
 
+static int call_doorbell(struct vm *vm, void *block)
+{
+	return event_doorbell(vm, block);
+}
+
+static int call_irqfd(struct vm *vm, void *block)
+{
+	return event_irqfd(vm, block);
+}
+
 struct call {
 	unsigned int cmd;
 	u32 locks;
@@ -456,6 +469,8 @@ static const struct call calls[] = {
 	{ JOIST_INTR,		0,		call_intr },
 	{ JOIST_KICK,		0,		call_kick },
 	{ JOIST_TERM,		0,		call_term },
+	{ JOIST_DOORBELL,	0,		call_doorbell },
+	{ JOIST_IRQFD,		0,		call_irqfd },
 	{ JOIST_RESETCPU,	ONE_VCPU },
 	{ JOIST_READREGS,	ONE_VCPU },
 	{ JOIST_WRITEREGS,	ONE_VCPU },

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -411,6 +412,227 @@ static void test_threads(const uint8_t *code, size_t len)
 	close(vm);
 }
 
+static int doorbell(int vm, uint64_t addr, unsigned size, int fd,
+		    unsigned flags, uint64_t value)
+{
+	struct joist_doorbell d = {
+		.addr = addr, .size = size, .fd = fd, .flags = flags,
+		.value = value,
+	};
+
+	return ioctl(vm, JOIST_DOORBELL, &d);
+}
+
+static int irqfd(int vm, int fd, unsigned flags, uint64_t data)
+{
+	struct joist_irqfd d = {
+		.fd = fd, .flags = flags, .msi_address = 0xfee00000,
+		.msi_data = data,
+	};
+
+	return ioctl(vm, JOIST_IRQFD, &d);
+}
+
+static uint64_t count(int fd)
+{
+	uint64_t n;
+
+	return read(fd, &n, sizeof(n)) == sizeof(n) ? n : 0;
+}
+
+/* Writes to port 0x80 ten times, then to 0x81, then again. */
+static const uint8_t code_ring[] = {
+	0xb9, 0x0a, 0x00,	/* mov cx, 10 */
+	0xe6, 0x80,		/* out 0x80, al */
+	0xe2, 0xfc,		/* loop */
+	0xe6, 0x81,		/* out 0x81, al */
+	0xeb, 0xf5,		/* jmp */
+};
+
+/* The same to memory: 2 bytes at 1 MiB, where there is none. */
+static const uint8_t code_ring_mem[] = {
+	0xb8, 0xff, 0xff,	/* mov ax, 0xffff */
+	0x8e, 0xd8,		/* mov ds, ax */
+	0xb9, 0x0a, 0x00,	/* mov cx, 10 */
+	0xb8, 0x34, 0x12,	/* mov ax, 0x1234 */
+	0xa3, 0x10, 0x00,	/* mov [0x10], ax */
+	0xe2, 0xfb,		/* loop */
+	0xe6, 0x81,		/* out 0x81, al */
+	0xeb, 0xf1,		/* jmp */
+};
+
+static void test_doorbell_refusals(int vm, int fd)
+{
+	struct joist_doorbell d = { .size = 1, .fd = fd, .reserved = 1 };
+	int i, more;
+
+	check_err(ioctl(vm, JOIST_DOORBELL, &d), EINVAL);
+	d.reserved = 0;
+	d.head.vcpu = 1;
+	check_err(ioctl(vm, JOIST_DOORBELL, &d), EINVAL);
+	check_err(doorbell(vm, 0, 3, fd, 0, 0), EINVAL);
+	check_err(doorbell(vm, 0, 0, fd, 0, 0), EINVAL);
+	check_err(doorbell(vm, 0, 16, fd, 0, 0), EINVAL);
+	check_err(doorbell(vm, 0, 1, fd, 1u << 4, 0), EINVAL);
+	check_err(doorbell(vm, 0, 1, fd, 0, 5), EINVAL);
+	check_err(doorbell(vm, 0xffff, 2, fd, JOIST_EVENT_PORT, 0), EINVAL);
+	check_err(doorbell(vm, 0, 8, fd, JOIST_EVENT_PORT, 0), EINVAL);
+	check_err(doorbell(vm, ~0ull, 1, fd, 0, 0), EINVAL);
+	check_err(doorbell(vm, 0, 1, -1, 0, 0), EBADF);
+	check_err(doorbell(vm, 0, 1, vm, 0, 0), EINVAL);
+	check_err(doorbell(vm, 0, 1, fd, JOIST_EVENT_REMOVE, 0), ENOENT);
+	check_err(irqfd(vm, -1, 0, 0), EBADF);
+	check_err(irqfd(vm, vm, 0, 0), EINVAL);
+	check_err(irqfd(vm, fd, 1u << 2, 0), EINVAL);
+	check_err(irqfd(vm, fd, JOIST_EVENT_REMOVE, 0), ENOENT);
+	/* There is an end to them. */
+	for (i = 0; i < 10000 && !doorbell(vm, 16 * (uint64_t)i, 1, fd, 0, 0);
+	     i++)
+		;
+	check(i == 1024 && errno == ENOSPC);
+	check(doorbell(vm, 0, 0, -1, JOIST_EVENT_CLEAR, 0) == 0);
+	for (i = 0; i < 10000; i++) {
+		more = eventfd(0, 0);
+		if (more < 0 || irqfd(vm, more, 0, 0))
+			break;
+		close(more);
+	}
+	check(i == 1024 && errno == ENOSPC);
+	close(more);
+	check(irqfd(vm, -1, JOIST_EVENT_CLEAR, 0) == 0);
+	close(eventfd(0, 0));
+}
+
+/* Doorbells by port and by memory: no exit, and all of them counted. */
+static void test_doorbell(const uint8_t *code, size_t len, uint64_t addr,
+			  unsigned size, unsigned flags, uint64_t value)
+{
+	int fd = eventfd(0, EFD_NONBLOCK), other = eventfd(0, EFD_NONBLOCK);
+	struct joist_run *page;
+	unsigned exit;
+	int vm;
+
+	vm = guest("d", 2, code, len, NULL);
+	page = run_page(vm, 0);
+	check(vm >= 0 && page != MAP_FAILED);
+	test_doorbell_refusals(vm, fd);
+	check(doorbell(vm, addr, size, fd, flags, 0) == 0);
+	check_err(doorbell(vm, addr, size, fd, flags, 0), EEXIST);
+	check_err(doorbell(vm, addr, size, other, flags, 0), EEXIST);
+	check(run_on(vm, 0, &exit) == 0 && exit == JOIST_EXIT_IO &&
+	      page->io.port == 0x81);
+	check(count(fd) == 10);
+	/* Of another value: not a doorbell, so it exits. */
+	check(doorbell(vm, addr, size, fd, flags | JOIST_EVENT_REMOVE, 0) == 0);
+	check(doorbell(vm, addr, size, other, flags | JOIST_EVENT_MATCH,
+		       value + 1) == 0);
+	check(run_on(vm, 0, &exit) == 0 && !(exit == JOIST_EXIT_IO &&
+					     page->io.port == 0x81));
+	check(count(other) == 0);
+	check(doorbell(vm, addr, size, fd, flags | JOIST_EVENT_MATCH,
+		       value) == 0);
+	check(run_on(vm, 0, &exit) == 0 && exit == JOIST_EXIT_IO &&
+	      page->io.port == 0x81);
+	check(count(fd) == 9 && count(other) == 0);
+	/* The eventfd's file is closed first; then the VM goes with them. */
+	close(other);
+	munmap(page, 4096);
+	close(vm);
+	check(destroy("d") == 0);
+	close(fd);
+}
+
+static void test_irqfd(void)
+{
+	struct joist_lapic l = { { 0, 0 }, 0, 0, { 0 }, 0 };
+	int fd = eventfd(0, EFD_NONBLOCK), vm;
+	uint64_t one = 1;
+
+	vm = guest("i", 2, code_hlt, sizeof(code_hlt), NULL);
+	check(vm >= 0);
+	/* Software-enabled, so that it takes vectors. */
+	check(ioctl(vm, JOIST_READLAPIC, &l) == 0);
+	l.regs[0xf0 / 16] |= 0x100;
+	check(ioctl(vm, JOIST_WRITELAPIC, &l) == 0);
+	/* Counted before it was an interrupt: delivered all the same. */
+	check(write(fd, &one, 8) == 8);
+	check(irqfd(vm, fd, 0, 0x4030) == 0);
+	check(ioctl(vm, JOIST_READLAPIC, &l) == 0);
+	check(l.regs[0x210 / 16] == 1u << 16);
+	/* Another message for the same eventfd. */
+	check(irqfd(vm, fd, 0, 0x4041) == 0);
+	check(write(fd, &one, 8) == 8);
+	check(ioctl(vm, JOIST_READLAPIC, &l) == 0);
+	check(l.regs[0x210 / 16] == 1u << 16);
+	check(l.regs[0x220 / 16] == 1u << 1);
+	check(count(fd) == 0);
+	/* Removed: it counts again. */
+	check(irqfd(vm, fd, JOIST_EVENT_REMOVE, 0) == 0);
+	check(write(fd, &one, 8) == 8);
+	check(count(fd) == 1);
+	/* Nonsense goes nowhere. */
+	check(irqfd(vm, fd, 0, ~0ull) == 0);
+	check(write(fd, &one, 8) == 8);
+	/* The VM goes first. */
+	close(vm);
+	check(destroy("i") == 0);
+	check(write(fd, &one, 8) == 8);
+	check(count(fd) == 1);
+	close(fd);
+}
+
+struct storm {
+	int fd;
+	volatile int stop;
+};
+
+static void *storm_main(void *arg)
+{
+	struct storm *s = arg;
+	uint64_t one = 1;
+
+	while (!s->stop)
+		if (write(s->fd, &one, 8) != 8)
+			usleep(100);
+	return NULL;
+}
+
+/* Added, signalled, removed and destroyed at the same time. */
+static void test_events_race(int rounds)
+{
+	unsigned long long before = pool_free();
+	struct storm s = { eventfd(0, EFD_NONBLOCK), 0 };
+	struct runner r;
+	pthread_t t;
+	int i, j, vm;
+
+	pthread_create(&t, NULL, storm_main, &s);
+	for (i = 0; i < rounds; i++) {
+		vm = guest("e", 1, code_ring, sizeof(code_ring), NULL);
+		runner_start(&r, vm, 0);
+		for (j = 0; j < 20; j++) {
+			doorbell(vm, 0x81, 1, s.fd, JOIST_EVENT_PORT, 0);
+			doorbell(vm, 0x80, 1, s.fd, JOIST_EVENT_PORT, 0);
+			irqfd(vm, s.fd, 0, 0x4030 + j);
+			if (j % 3 == 0)
+				irqfd(vm, s.fd, JOIST_EVENT_REMOVE, 0);
+			if (j % 5 == 0)
+				doorbell(vm, 0, 0, -1, JOIST_EVENT_CLEAR, 0);
+		}
+		r.kicked = 1;
+		check(destroy("e") == 0);
+		pthread_join(r.thread, NULL);
+		check_err(doorbell(vm, 0x80, 1, s.fd, JOIST_EVENT_PORT, 0),
+			  ENXIO);
+		check_err(irqfd(vm, s.fd, 0, 0), ENXIO);
+		close(vm);
+	}
+	s.stop = 1;
+	pthread_join(t, NULL);
+	close(s.fd);
+	check(pool_free() == before);
+}
+
 static sigjmp_buf bus;
 
 static void on_bus(int sig)
@@ -504,6 +726,7 @@ static void test_random(int rounds)
 		JOIST_MEMSEG_FREE, JOIST_MEMSEG_MAP, JOIST_MEMSEG_UNMAP,
 		JOIST_MEMSEG_QUERY, JOIST_READXSTATE, JOIST_WRITEXSTATE,
 		JOIST_READLAPIC, JOIST_WRITELAPIC, JOIST_KICK,
+		JOIST_DOORBELL, JOIST_IRQFD,
 		JOIST_STATS_GET, JOIST_INFO, JOIST_LOG,
 	};
 	unsigned long long before = pool_free();
@@ -540,6 +763,12 @@ int main(int argc, char **argv)
 	step(test_run());
 	step(test_threads(code_spin, sizeof(code_spin)));
 	step(test_threads(code_hlt, sizeof(code_hlt)));
+	step(test_doorbell(code_ring, sizeof(code_ring), 0x80, 1,
+			   JOIST_EVENT_PORT, 0));
+	step(test_doorbell(code_ring_mem, sizeof(code_ring_mem), MIB, 2, 0,
+			   0x1234));
+	step(test_irqfd());
+	step(test_events_race(rounds));
 	step(test_zap());
 	step(test_kill(rounds));
 	step(test_random(rounds * 50));
