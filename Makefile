@@ -80,6 +80,7 @@ help:
 #H make bench           what exits cost, in instructions, beside KVM and Xen
 #H make bench-trace     where the instructions go [EVENT="port mmio"]
 #H make bench-peers     KVM's figures again, with the same guest
+#H                      all three on VMX, in Bochs: VENDOR=intel
 #H make selftest module tools initrd    parts: build/selftest.elf and so on
 #H make lines           how many lines of code the hypervisor is
 #H make clean           remove build/

@@ -449,7 +449,9 @@ static void load_guest(struct cpu *c, struct vcpu *v)
 	xstate_switch(c->control, v);
 	if (guest_features.tsc_aux) {
 		host->tsc_aux = rdmsr(MSR_TSC_AUX);
-		wrmsr(MSR_TSC_AUX, v->gs.tsc_aux);
+		/* A core's number mostly: alike where vCPU N runs on core N. */
+		if (host->tsc_aux != v->gs.tsc_aux)
+			wrmsr(MSR_TSC_AUX, v->gs.tsc_aux);
 	}
 	if (guest_features.spec_ctrl) {
 		host->spec_ctrl = rdmsr(MSR_SPEC_CTRL);
@@ -487,7 +489,7 @@ static void unload_guest(struct cpu *c, struct vcpu *v)
 	}
 	if (guest_features.spec_ctrl)
 		wrmsr(MSR_SPEC_CTRL, host->spec_ctrl);
-	if (guest_features.tsc_aux)
+	if (guest_features.tsc_aux && host->tsc_aux != v->gs.tsc_aux)
 		wrmsr(MSR_TSC_AUX, host->tsc_aux);
 	xstate_switch(v, c->control);
 }
