@@ -187,6 +187,27 @@ static void enter(struct cpu *c, struct vcpu *v)
 	__atomic_store_n(&c->in_guest, 0, __ATOMIC_RELEASE);
 }
 
+/* What goes into the control VM: its interrupts are its own. */
+static __noinline void control_deliver(struct vcpu *v)
+{
+	if (v->reinject.info) {
+		backend->inject(v, v->reinject);
+		v->reinject.info = 0;
+	} else if (v->exception.info) {
+		backend->inject(v, v->exception);
+		v->exception.info = 0;
+	} else {
+		bool blocked = backend->shadow_get(v) & JOIST_NMI_BLOCKED;
+
+		if (!blocked) {
+			v->nmi_pending = false;
+			backend->inject(v, (struct event){
+				JOIST_EVENT_VALID | JOIST_EVENT_TYPE(TYPE_NMI) | EXC_NMI, 0 });
+		}
+		backend->want_window(v, false, blocked, 0);
+	}
+}
+
 void control_run(void)
 {
 	struct cpu *c = current_cpu();
@@ -195,22 +216,8 @@ void control_run(void)
 	for (;;) {
 		if (!entry_begin(c))
 			continue;
-		if (unlikely(v->reinject.info)) {
-			backend->inject(v, v->reinject);
-			v->reinject.info = 0;
-		} else if (unlikely(v->exception.info)) {
-			backend->inject(v, v->exception);
-			v->exception.info = 0;
-		} else if (unlikely(v->nmi_pending)) {
-			bool blocked = backend->shadow_get(v) & JOIST_NMI_BLOCKED;
-
-			if (!blocked) {
-				v->nmi_pending = false;
-				backend->inject(v, (struct event){
-					JOIST_EVENT_VALID | JOIST_EVENT_TYPE(TYPE_NMI) | EXC_NMI, 0 });
-			}
-			backend->want_window(v, false, blocked, 0);
-		}
+		if (unlikely(v->reinject.info | v->exception.info | v->nmi_pending))
+			control_deliver(v);
 		enter(c, v);
 		exit_control(v);
 	}

@@ -194,7 +194,7 @@ enum verdict exit_io(struct vcpu *v)
 		v->pending.size = v->x.io.size;
 		/* Stepped over now: a completion only fills the register. */
 	} else {
-		r->io.data = v->gpr[JOIST_RAX] & (~0ull >> (64 - 8 * v->x.io.size));
+		r->io.data = v->gpr[JOIST_RAX] & (BIT(8 * v->x.io.size) - 1);
 	}
 	exit_step(v, v->x.insn_len);
 	v->forward = JOIST_EXIT_IO;

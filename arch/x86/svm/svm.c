@@ -158,6 +158,7 @@ static int svm_vcpu_init(struct vcpu *v)
 	b->intercept4 = INTERCEPT_VMRUN | INTERCEPT_VMMCALL | INTERCEPT_VMLOAD |
 			INTERCEPT_VMSAVE | INTERCEPT_STGI | INTERCEPT_CLGI | INTERCEPT_SKINIT;
 	b->np_control = NP_ENABLE;
+	b->clean = CLEAN_NONE;		/* for good: the CPU does not change it */
 	b->nested_cr3 = ptr_hpa(v->vm->s2.root).v;
 	if (v->control) {
 		b->msrpm = msrpm_control;
@@ -250,7 +251,6 @@ static void svm_enter(struct vcpu *v)
 	b->rsp = v->gpr[JOIST_RSP];
 	b->rip = v->rip;
 	b->rflags = v->rflags;
-	b->clean = CLEAN_NONE;
 	/* VMRUN loads it (APM, "Basic Operation"); Bochs 2.7 forgets to. */
 	if (unlikely(read_cr2() != b->cr2))
 		write_cr2(b->cr2);
@@ -308,12 +308,14 @@ static u64 svm_reg_get(struct vcpu *v, enum vreg r)
 {
 	struct vmcb *b = v->svm.vmcb;
 
+	/* Every hypercall asks. */
+	if (r == VREG_CPL)
+		return b->cpl;
 	switch (r) {
 	case VREG_CR0: return b->cr0;
 	case VREG_CR3: return b->cr3;
 	case VREG_CR4: return b->cr4;
 	case VREG_EFER: return v->control ? b->efer & ~EFER_SVME : v->svm.efer;
-	case VREG_CPL: return b->cpl;
 	case VREG_GDTR_LIMIT: return b->gdtr.limit;
 	case VREG_IDTR_LIMIT: return b->idtr.limit;
 	default: return *field(b, r);
