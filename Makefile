@@ -75,10 +75,12 @@ help:
 #H make test            every test: the next ones
 #H make test-unit       pure logic on the host [UNIT_ONLY=name FUZZ_RUNS=n]
 #H make test-svm        every hypercall and exit, in QEMU
+#H make test-vmx        the same in Bochs, which has VMX, and Linux there
 #H make test-boot       Linux as control VM, guests, refusals, in QEMU
 #H make bench           what exits cost, in instructions, beside KVM and Xen
 #H make bench-trace     where the instructions go [EVENT="port mmio"]
 #H make bench-peers     KVM's figures again, with the same guest
+#H                      all three on VMX, in Bochs: VENDOR=intel
 #H make selftest module tools initrd    parts: build/selftest.elf and so on
 #H make lines           how many lines of code the hypervisor is
 #H make clean           remove build/

@@ -123,12 +123,10 @@ static void release(struct hc_context *c, u32 need)
 }
 
 /* The block lies in one page of the control VM's own memory: GPA is HPA. */
-static void *block(u64 gpa, u32 size)
+static bool is_block(u64 gpa, u32 size)
 {
-	if (!IS_ALIGNED(gpa, WORD) || size > PAGE_SIZE - (gpa & (PAGE_SIZE - 1)) ||
-	    page_owner(HPA(gpa)) != OWNER_CONTROL)
-		return NULL;
-	return hpa_ptr(HPA(gpa));
+	return IS_ALIGNED(gpa, WORD) && size <= PAGE_SIZE - (gpa & (PAGE_SIZE - 1)) &&
+	       page_owner(HPA(gpa)) == OWNER_CONTROL;
 }
 
 static inline void copy_block(void *dst, const void *src, u32 size)
@@ -149,9 +147,9 @@ static s64 dispatch(u64 nr, u64 gpa)
 	if (nr >= HC_COUNT)
 		return fail(-ENOSYS);
 	hc = &calls[nr];
-	p = block(gpa, hc->size);
-	if (!p)
+	if (!is_block(gpa, hc->size))
 		return fail(-EFAULT);
+	p = hpa_ptr(HPA(gpa));
 	copy_block(args, p, hc->size);
 	err = hc->need ? take(&c, args, hc->need) : 0;
 	if (err)

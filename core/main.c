@@ -25,6 +25,7 @@
 const struct backend *backend __ro_after_init;
 static struct boot_info boot_info;
 static struct params params;
+bool vid_allowed __ro_after_init;
 static struct acpi_info acpi;
 static u32 go;				/* [a] the other cores may go on */
 
@@ -157,6 +158,7 @@ static void parse_boot_info(u32 magic, u64 mbi)
 	param_parse(err ? "" : boot_info.cmdline, &params, complain_param, NULL);
 	console_init_serial(&params);
 	log_level_set(params.loglvl);
+	vid_allowed = params.vid;
 	panic_action_set(params.panic == PARAM_PANIC_HALT ? -1 : (int)params.panic);
 	log_info("Joist %s", JOIST_VERSION);
 	if (err)

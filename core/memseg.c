@@ -52,6 +52,41 @@ static int add_block(struct vm *vm, u64 gpa, u64 len, u64 *added)
 	return 0;
 }
 
+static bool wants_1g(const struct vm *vm, const struct memseg *s)
+{
+	return IS_ALIGNED(s->gpa + s->done, PAGE_SIZE_1G) && s->size - s->done >= PAGE_SIZE_1G &&
+	       vm->s2.fmt->has_1g();
+}
+
+/* A 1 GiB block is cleared in parts, and mapped when all of it is clean. */
+static int add_part(struct vm *vm, struct memseg *s, u64 *added)
+{
+	u64 gpa = s->gpa + s->done, offset = gpa & (PAGE_SIZE_1G - 1);
+	int err;
+
+	page_clear(hpa_ptr(HPA(s->block.v + offset)), PAGE_SIZE_2M);
+	*added = PAGE_SIZE_2M;
+	if (offset + PAGE_SIZE_2M < PAGE_SIZE_1G)
+		return 0;
+	err = stage2_map(&vm->s2, gpa - offset, s->block.v, PAGE_SIZE_1G, STAGE2_RWX, 3);
+	if (!err)
+		s->block = HPA(0);
+	return err;
+}
+
+/* Gives back a block that is not mapped, or not all of it. */
+static void drop_block(struct vm *vm, struct memseg *s)
+{
+	u64 start = ALIGN_DOWN(s->gpa + s->done, PAGE_SIZE_1G);
+
+	if (!s->block.v)
+		return;
+	stage2_unmap(&vm->s2, start, PAGE_SIZE_1G);
+	page_free(s->block, ORDER_1G, vm->owner);
+	s->block = HPA(0);
+	s->done = start - s->gpa;
+}
+
 static bool overlaps(const struct vm *vm, u64 gpa, u64 size)
 {
 	u32 i;
@@ -88,14 +123,18 @@ static int free_range(struct vm *vm, u64 gpa, u64 len)
 		if (!stage2_walk(&vm->s2, gpa, &hpa, &n)) {
 			n = PAGE_SIZE;
 		} else {
+			unsigned order = ORDER_1G;
 			int err;
 
-			n = MIN(n, IS_ALIGNED(gpa | hpa, PAGE_SIZE_2M) && len >= PAGE_SIZE_2M &&
-				   n >= PAGE_SIZE_2M ? PAGE_SIZE_2M : PAGE_SIZE);
+			/* The largest block that lies in this page and range. */
+			while (order && (!IS_ALIGNED(gpa | hpa, order_size(order)) ||
+					 MIN(n, len) < order_size(order)))
+				order -= ORDER_2M;
+			n = order_size(order);
 			err = stage2_unmap(&vm->s2, gpa, n);
 			if (err)
 				return err;
-			page_free(HPA(hpa), n == PAGE_SIZE_2M ? ORDER_2M : ORDER_4K, vm->owner);
+			page_free(HPA(hpa), order, vm->owner);
 		}
 		gpa += n;
 		len -= n;
@@ -138,8 +177,12 @@ int memseg_alloc(struct vm *vm, struct joist_memseg *a)
 	while (s->done < s->size && step < STEP) {
 		u64 n = 0;
 
-		err = add_block(vm, s->gpa + s->done, s->size - s->done, &n);
+		if (!s->block.v && wants_1g(vm, s))
+			page_take(ORDER_1G, vm->owner, &s->block);
+		err = s->block.v ? add_part(vm, s, &n) :
+		      add_block(vm, s->gpa + s->done, s->size - s->done, &n);
 		if (err) {
+			drop_block(vm, s);
 			free_range(vm, s->gpa, s->done);
 			flush_vcpus(vm);
 			s->size = 0;
@@ -160,17 +203,23 @@ static struct memseg *complete_seg(struct vm *vm, u32 seg)
 }
 
 /*
- * Frees up to a step's worth from the end; -EAGAIN while there is more.  A step
- * begins at a 2 MiB border: to split a large page would need memory, and there
- * may be none.
+ * Frees up to a step's worth from the end, or a 1 GiB page; -EAGAIN while there
+ * is more.  A step begins where a page does: to split a large one would need
+ * memory, and there may be none.
  */
 static int free_step(struct vm *vm, struct memseg *s)
 {
-	u64 end = s->gpa + s->done, begin = s->gpa;
+	u64 end, begin = s->gpa, page, hpa, len;
 	int err;
 
-	if (s->done > FREE_STEP)
+	drop_block(vm, s);
+	end = s->gpa + s->done;
+	if (s->done > FREE_STEP) {
 		begin = ALIGN_UP(end - FREE_STEP, PAGE_SIZE_2M);
+		page = ALIGN_DOWN(begin, PAGE_SIZE_1G);
+		if (stage2_walk(&vm->s2, page, &hpa, &len) && len == PAGE_SIZE_1G)
+			begin = begin > page && page + len < end ? page + len : page;
+	}
 	err = free_range(vm, begin, end - begin);
 	if (err)
 		return err;

@@ -4,7 +4,8 @@
  *
  * A free block's list links lie in its own first bytes: frames in the pool
  * are nobody else's.  They are dirty there; page_alloc() clears what it hands
- * out, so that nothing of a former owner is ever seen.
+ * out, and who uses page_take() must, so that nothing of a former owner is ever
+ * seen.
  */
 #include "arch/x86/paging.h"
 #include "core/lock.h"
@@ -142,7 +143,7 @@ void page_pool_add(hpa_t pa, u64 n)
 	spin_unlock(&pool_lock);
 }
 
-bool page_alloc(unsigned order, u16 owner, hpa_t *pa)
+bool page_take(unsigned order, u16 owner, hpa_t *pa)
 {
 	unsigned o;
 	u64 pfn;
@@ -165,6 +166,13 @@ bool page_alloc(unsigned order, u16 owner, hpa_t *pa)
 	stats.free -= BIT(order) << PAGE_SHIFT;
 	spin_unlock(&pool_lock);
 	*pa = HPA(pfn << PAGE_SHIFT);
+	return true;
+}
+
+bool page_alloc(unsigned order, u16 owner, hpa_t *pa)
+{
+	if (!page_take(order, owner, pa))
+		return false;
 	page_clear(hpa_ptr(*pa), BIT(order) << PAGE_SHIFT);
 	return true;
 }

@@ -61,6 +61,8 @@ void page_pool_add(hpa_t pa, u64 n);
 
 /* A zeroed block of 2^order frames for owner; false if there is none. */
 bool page_alloc(unsigned order, u16 owner, hpa_t *pa);
+/* The same, to be cleared by the caller before anybody sees it. */
+bool page_take(unsigned order, u16 owner, hpa_t *pa);
 /* The whole block, or an aligned part of it, goes back. */
 void page_free(hpa_t pa, unsigned order, u16 owner);
 void page_pool_stats(struct pool_stats *s);

@@ -251,8 +251,10 @@ static void window(struct vcpu *v, bool intr, bool nmi, u32 priority)
  */
 static bool prepare_events(struct vcpu *v, u32 flags)
 {
-	int vector = vlapic_pending(&v->lapic), waiting = vlapic_waiting(&v->lapic);
-	bool extint;
+	bool vid = guest_features.vid && vlapic_x2_enabled(&v->lapic), extint;
+	/* With VID the CPU delivers them, and knows when it can. */
+	int vector = vid ? -1 : vlapic_pending(&v->lapic);
+	int waiting = vid ? -1 : vlapic_waiting(&v->lapic);
 
 	extint = (flags & JOIST_RUN_EXTINT) && vlapic_accepts_extint(&v->lapic);
 	if (likely(waiting < 0 && !(v->reinject.info | v->exception.info | v->extint) &&
@@ -344,19 +346,27 @@ static bool complete_pending(struct vcpu *v)
 	return true;
 }
 
-/* Nothing waits but the entry itself, which is how it mostly is. */
-static inline bool quiet(const struct cpu *c, const struct vcpu *v, u32 flags)
+/* Nothing has happened that attend() looks for, as mostly: at one glance. */
+static inline bool quiet(const struct cpu *c, const struct vcpu *v)
 {
 	return !(__atomic_load_n(&v->vm->dying, __ATOMIC_RELAXED) |
 		 __atomic_load_n(&v->posted.what, __ATOMIC_RELAXED) |
-		 c->control->nmi_pending | v->dead | v->activity | v->wake | flags |
-		 v->lapic.irr.sum | v->reinject.info | v->exception.info | v->extint | v->nmi_pending |
-		 v->window) && vcpu_tsc(v) < vlapic_deadline(&v->lapic);
+		 c->control->nmi_pending | v->dead | v->activity) &&
+	       vcpu_tsc(v) < vlapic_deadline(&v->lapic);
+}
+
+/* Nothing for deliver() to do: nothing waits, and no window is open. */
+static inline bool idle(const struct vcpu *v, u32 flags)
+{
+	return !(v->wake | flags | v->lapic.irr.sum | v->reinject.info | v->exception.info |
+		 v->extint | v->nmi_pending | v->window);
 }
 
 /* Takes in what has happened.  False: RUN ends with v->forward. */
 static __noinline bool attend(struct cpu *c, struct vcpu *v)
 {
+	if (backend->lapic_sync)
+		backend->lapic_sync(v);
 	do {
 		if (unlikely(__atomic_load_n(&v->vm->dying, __ATOMIC_RELAXED))) {
 			v->forward = JOIST_EXIT_TERM;
@@ -396,9 +406,7 @@ static __noinline bool deliver(struct vcpu *v, u32 flags)
  */
 static inline bool prepare(struct cpu *c, struct vcpu *v, u32 flags)
 {
-	bool still = quiet(c, v, flags);
-
-	if (unlikely(!still) && !attend(c, v))
+	if (unlikely(!quiet(c, v)) && !attend(c, v))
 		return false;
 	if (guest_features.timer)
 		backend->timer_set(v, host_deadline(v));
@@ -408,7 +416,7 @@ static inline bool prepare(struct cpu *c, struct vcpu *v, u32 flags)
 		v->tpr = vlapic_tpr(&v->lapic);
 		backend->tpr_set(v, v->tpr);
 	}
-	return likely(still) || deliver(v, flags);
+	return likely(idle(v, flags)) || deliver(v, flags);
 }
 
 static void run_loop(struct cpu *c, struct vcpu *v, u32 flags)
@@ -426,7 +434,9 @@ static void run_loop(struct cpu *c, struct vcpu *v, u32 flags)
 		tpr = backend->tpr_get(v);
 		if (unlikely(tpr != v->tpr)) {
 			v->tpr = tpr;
-			vlapic_set_tpr(&v->lapic, tpr);
+			/* The LAPIC may know its low bits, too. */
+			if (vlapic_tpr(&v->lapic) != tpr)
+				vlapic_set_tpr(&v->lapic, tpr);
 		}
 	} while (exit_guest(v) != FORWARD);
 }
@@ -439,7 +449,9 @@ static void load_guest(struct cpu *c, struct vcpu *v)
 	xstate_switch(c->control, v);
 	if (guest_features.tsc_aux) {
 		host->tsc_aux = rdmsr(MSR_TSC_AUX);
-		wrmsr(MSR_TSC_AUX, v->gs.tsc_aux);
+		/* A core's number mostly: alike where vCPU N runs on core N. */
+		if (host->tsc_aux != v->gs.tsc_aux)
+			wrmsr(MSR_TSC_AUX, v->gs.tsc_aux);
 	}
 	if (guest_features.spec_ctrl) {
 		host->spec_ctrl = rdmsr(MSR_SPEC_CTRL);
@@ -477,7 +489,7 @@ static void unload_guest(struct cpu *c, struct vcpu *v)
 	}
 	if (guest_features.spec_ctrl)
 		wrmsr(MSR_SPEC_CTRL, host->spec_ctrl);
-	if (guest_features.tsc_aux)
+	if (guest_features.tsc_aux && host->tsc_aux != v->gs.tsc_aux)
 		wrmsr(MSR_TSC_AUX, host->tsc_aux);
 	xstate_switch(v, c->control);
 }

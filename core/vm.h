@@ -114,6 +114,7 @@ struct memseg {
 	u64 gpa;
 	u64 size;		/* 0: free */
 	u64 done;		/* bytes allocated; size when complete */
+	hpa_t block;		/* 1 GiB being cleared, not yet mapped; or 0 */
 	bool mapped;		/* shown to the control VM */
 	bool busy;		/* being torn down */
 };

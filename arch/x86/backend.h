@@ -49,6 +49,10 @@ struct vmx_vcpu {
 	bool want_intr, want_nmi;
 	bool flush, flush_ept;	/* translations before the next entry */
 	bool pdptes_stale;
+	bool can_vid;		/* a guest, and the CPU has it */
+	bool vid;		/* the VMCS is set up for it */
+	bool vid_live;		/* the virtual-APIC page holds IRR, ISR, TPR */
+	u64 bitmap;		/* MSR bitmap in the VMCS */
 	bool nmi_blocked;	/* an NMI was injected, its IRET not yet seen */
 	u64 msr[VMX_SWAPPED];	/* while it is not loaded */
 	u64 cr2, dr6;		/* the same */
@@ -107,6 +111,9 @@ struct fetch_cache {
 
 #define BACKEND_NEXT_RIP	JOIST_CAP_NEXT_RIP
 #define BACKEND_TIMER		JOIST_CAP_TIMER
+#define BACKEND_VID		JOIST_CAP_VID
+
+extern bool vid_allowed;	/* main.c: boot tunable vid= */
 
 struct backend {
 	const char *name;
@@ -161,6 +168,8 @@ struct backend {
 	void (*shadow_end)(struct vcpu *v);
 	/* The CPU's idea of TPR (CR8), which may move without an exit. */
 	u32 (*tpr_get)(struct vcpu *v);
+	/* BACKEND_VID: v->lapic is about to be looked at between two entries. */
+	void (*lapic_sync)(struct vcpu *v);
 	void (*tpr_set)(struct vcpu *v, u32 cr8);
 	void (*tsc_offset_set)(struct vcpu *v, u64 offset);
 	/* Debug registers: exit on use, or let the guest have them. */

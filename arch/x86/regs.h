@@ -114,6 +114,9 @@ enum exception {
 #define MSR_VMX_LAST		0x491
 #define MSR_TSC_DEADLINE	0x6e0
 #define MSR_X2APIC_FIRST	0x800
+#define MSR_X2APIC_TPR		0x808
+#define MSR_X2APIC_EOI		0x80b
+#define MSR_X2APIC_SELF_IPI	0x83f
 #define MSR_X2APIC_LAST		0x8ff
 #define MSR_XSS			0xda0
 #define MSR_EFER		0xc0000080

@@ -17,7 +17,6 @@
 
 #define FIRST_VECTOR	16		/* lower ones are illegal */
 
-#define SVR_ENABLE	BIT(8)
 #define SVR_WRITABLE	BITS(8, 0)
 #define SVR_RESET	0xff
 
@@ -126,7 +125,7 @@ static u32 arbitration_priority(const struct vlapic *l)
 
 static bool software_enabled(const struct vlapic *l)
 {
-	return l->svr & SVR_ENABLE;
+	return l->svr & VLAPIC_SVR_ENABLE;
 }
 
 static void accept(struct vlapic *l, u32 vector, bool level)
@@ -177,6 +176,21 @@ int vlapic_ack(struct vlapic *l)
 	set_add(&l->isr, v);
 	l->ppr = v & 0xf0;	/* it was above PPR, so above TPR */
 	return v;
+}
+
+void vlapic_take_back(struct vlapic *l, const u64 *irr, const u64 *isr, u32 tpr)
+{
+	u32 i;
+
+	l->isr.sum = 0;
+	for (i = 0; i < 4; i++) {
+		l->irr.word[i] |= irr[i];
+		l->irr.sum |= (u32)!!l->irr.word[i] << i;
+		l->isr.word[i] = isr[i];
+		l->isr.sum |= (u32)!!isr[i] << i;
+	}
+	l->tpr = tpr & 0xff;
+	update_ppr(l);
 }
 
 int vlapic_eoi(struct vlapic *l)
@@ -810,7 +824,7 @@ static bool accepts(const struct vlapic *t, const struct vlapic_msg *m)
 {
 	if (!t || !(PEEK(t->base) & VLAPIC_BASE_EN))
 		return false;
-	return m->mode > APIC_LOWEST || PEEK(t->svr) & SVR_ENABLE;
+	return m->mode > APIC_LOWEST || PEEK(t->svr) & VLAPIC_SVR_ENABLE;
 }
 
 /*
@@ -907,7 +921,7 @@ static bool import_valid(const struct vlapic *l, const struct joist_lapic *p)
 			return false;
 	/* Only firmware's LINT0, see vlapic_init(), is open while disabled. */
 	for (i = 0; i < VLAPIC_LVTS; i++)
-		if (!(r[VLAPIC_SVR] & SVR_ENABLE) && i != LVT_LINT0 &&
+		if (!(r[VLAPIC_SVR] & VLAPIC_SVR_ENABLE) && i != LVT_LINT0 &&
 		    !(r[VLAPIC_LVT + i] & LVT_MASKED))
 			return false;
 	if (field_get(LVT_TIMER_MODE, r[VLAPIC_LVT]) > TIMER_DEADLINE)

@@ -17,6 +17,7 @@
 #define VLAPIC_BASE_ADDR	0xfee00000ull
 #define VLAPIC_BASE_BSP		BIT(8)
 #define VLAPIC_BASE_EXTD	BIT(10)
+#define VLAPIC_SVR_ENABLE	BIT(8)
 #define VLAPIC_BASE_EN		BIT(11)
 
 #define VLAPIC_NEVER		(~0ull)
@@ -201,8 +202,16 @@ static inline int vlapic_waiting(const struct vlapic *l)
 
 /* Takes vlapic_pending() into service and returns it, or -1. */
 int vlapic_ack(struct vlapic *l);
+/* What the CPU has done to its copy of these; it may not have got all of IRR. */
+void vlapic_take_back(struct vlapic *l, const u64 *irr, const u64 *isr, u32 tpr);
 /* Returns the vector if it was level-triggered, for report, else -1. */
 int vlapic_eoi(struct vlapic *l);
+
+/* In x2APIC mode, and enabled: a CPU may do its part (BACKEND_VID). */
+static inline bool vlapic_x2_enabled(const struct vlapic *l)
+{
+	return (l->base & VLAPIC_BASE_EXTD) && (l->svr & VLAPIC_SVR_ENABLE);
+}
 
 /* TPR as CR8 sees it, 0..15. */
 static inline u32 vlapic_tpr(const struct vlapic *l)

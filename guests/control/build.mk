@@ -187,3 +187,7 @@ demo: deps
 		--control-args '$(CONTROL_ARGS)' --tunables '$(TUNABLES)' \
 		--initrd $(BUILD)/initrd.img -- --machine $(MACHINE) \
 		--firmware $(FIRMWARE) --cpus $(CPUS) --mem $(MEM)
+
+.PHONY: print-vmlinuz
+print-vmlinuz:
+	@echo $(CTL_VMLINUZ)

@@ -56,10 +56,10 @@ ROWS = {
         "mmio": (9663, 2500),
         "touch": (2915, 1),
         "timer": (7356, 3000),
-        "sleep": (None, 3000),
+        "sleep": (12382, 3000),
         # Without virtual-interrupt delivery.
         "ipi": (10603, 600),
-        "vm": (None, 10000000),
+        "vm": (30401729, 10000000),
         "boot": (None, 100000000),
         "ram": (None, 12 * MIB),
     },

@@ -212,7 +212,7 @@ def record_bochs(args, folder, timeout):
     with open(commands, "w") as f:
         for _ in names:
             f.write("c\ntrace on\nc\ntrace off\n")
-        f.write("c\n")
+        f.write("c\nq\n")
     emulator.make_iso(iso, args, control_args="bench.guest=mark")
     bochs = emulator.start(args.vendor, iso, (
         "--commands", commands, "--debugger-log", log,

@@ -40,9 +40,9 @@ static struct vm *new_vm(const char *name)
 	return vm_create(&a, &id) ? NULL : vm_get(id);
 }
 
-static int start(void **state)
+static int start_with(u64 top)
 {
-	host_pool(CONTROL_END, TOP);
+	host_pool(CONTROL_END, top);
 	host_features();
 	page_set_owner(HPA(0), CONTROL_END >> PAGE_SHIFT, OWNER_NONE, OWNER_CONTROL);
 	memset(slots, 0, sizeof(slots));
@@ -63,6 +63,17 @@ static int start(void **state)
 	pool_at_start = pool_free();
 	vm = new_vm("guest");
 	return vm ? 0 : -1;
+}
+
+static int start(void **state)
+{
+	return start_with(TOP);
+}
+
+/* With one block of 1 GiB in the pool. */
+static int start_1g(void **state)
+{
+	return start_with(2 * GiB + 128 * MiB);
 }
 
 static void consistent(void)
@@ -175,6 +186,62 @@ static void test_large_pages(void **state)
 		assert_int_equal(len, 2 * MiB);
 	}
 	assert_int_equal(vm->s2.tables, 3);
+}
+
+/* A 1 GiB page between two of 2 MiB; nothing is seen of it before all is clear. */
+static void test_1g_page(void **state)
+{
+	u64 gpa = 6 * GiB - 2 * MiB, size = GiB + 4 * MiB, before = pool_free(), hpa, len, off;
+	struct joist_memseg a = { .gpa = gpa, .size = size };
+	unsigned round, steps;
+
+	if (!backend->stage2->has_1g())
+		skip();
+	for (round = 0; round < 2; round++) {
+		for (off = 0; off < GiB; off += 61 * PAGE_SIZE)
+			*(u64 *)hpa_ptr(HPA(GiB + off + 0x100)) = ~0ull;
+		/* Given up half-way: by FREE, by the end of the VM. */
+		a.offset = 0;
+		assert_int_equal(memseg_alloc(vm, &a), -EAGAIN);
+		assert_int_equal(memseg_alloc(vm, &a), -EAGAIN);
+		assert_true(before - pool_free() > GiB);
+		assert_int_equal(stage2_walk(&vm->s2, 6 * GiB, &hpa, &len), 0);
+		if (round) {
+			destroy(vm);
+			vm = new_vm("again");
+			assert_non_null(vm);
+		} else {
+			assert_int_equal(free_steps(vm, 0), 0);
+		}
+		assert_int_equal(pool_free(), before);
+		consistent();
+
+		assert_int_equal(alloc_steps(vm, 0, gpa, size, &steps), 0);
+		assert_true(steps >= size / (STEP + 2 * MiB));
+		assert_true(stage2_walk(&vm->s2, 6 * GiB, &hpa, &len));
+		assert_int_equal(len, GiB);
+		check_pages(vm, gpa, size);
+		for (off = 0; off < GiB; off += 61 * PAGE_SIZE)
+			assert_int_equal(*(u64 *)hpa_ptr(HPA(hpa + off + 0x100)), 0);
+		consistent();
+		assert_int_equal(memseg_map(vm, 0), 0);
+		consistent();
+		assert_int_equal(memseg_unmap(vm, 0), 0);
+		/* Without memory, too: no page needs to be split. */
+		alloc_budget = 0;
+		assert_int_equal(free_steps(vm, 0), 0);
+		alloc_budget = ~0ull;
+		assert_int_equal(vm->s2.tables, 1);
+		assert_int_equal(pool_free(), before);
+		consistent();
+	}
+	/* Clear, but there is no table to map it in. */
+	alloc_budget = 0;
+	assert_int_equal(alloc(0, 6 * GiB, GiB), -ENOMEM);
+	alloc_budget = ~0ull;
+	assert_int_equal(vm->s2.tables, 1);
+	assert_int_equal(pool_free(), before);
+	consistent();
 }
 
 struct bad_alloc {
@@ -519,6 +586,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_alloc_and_free, start),
 		cmocka_unit_test_setup(test_large_pages, start),
+		cmocka_unit_test_setup(test_1g_page, start_1g),
 		cmocka_unit_test_setup(test_bad_allocs, start),
 		cmocka_unit_test_setup(test_half_allocated, start),
 		cmocka_unit_test_setup(test_map_and_unmap, start),

@@ -942,6 +942,34 @@ static void test_targets_lowest(void **state)
 
 /* ---- export and import ---- */
 
+/* What the CPU did to its copy is taken over; what it has not seen stays. */
+static void test_take_back(void **state)
+{
+	const u64 irr[4] = { BIT(0x33), 0, BIT(1), 0 }, isr[4] = { 0, BIT(2), 0, 0 };
+	const u64 none[4] = {};
+
+	(void)state;
+	vlapic_accept(&la, 0x50, false);
+	assert_int_equal(vlapic_ack(&la), 0x50);
+	vlapic_accept(&la, 0x95, false);
+	vlapic_take_back(&la, irr, isr, 0x31);
+	assert_int_equal(rd(VLAPIC_TPR), 0x31);
+	assert_int_equal(rd(VLAPIC_PPR), 0x40);
+	assert_int_equal(vlapic_pending(&la), 0x95);
+	assert_int_equal(vlapic_ack(&la), 0x95);
+	assert_int_equal(vlapic_eoi(&la), -1);
+	assert_int_equal(vlapic_ack(&la), 0x81);
+	assert_int_equal(vlapic_eoi(&la), -1);
+	assert_int_equal(vlapic_eoi(&la), -1);		/* 0x42 */
+	assert_int_equal(vlapic_pending(&la), -1);	/* TPR holds 0x33 back */
+	vlapic_take_back(&la, none, none, 0);
+	assert_int_equal(vlapic_ack(&la), 0x33);
+	vlapic_take_back(&la, none, none, 0);
+	assert_int_equal(rd(VLAPIC_PPR), 0);
+	assert_int_equal(vlapic_eoi(&la), -1);
+	assert_int_equal(la.irr.sum | la.isr.sum, 0);
+}
+
 static void test_export_import(void **state)
 {
 	struct joist_lapic page, again;
@@ -1097,6 +1125,7 @@ int main(void)
 		TEST(test_targets_cluster),
 		TEST(test_targets_x2_logical),
 		TEST(test_targets_lowest),
+		TEST(test_take_back), TEST_X2(test_take_back),
 		TEST(test_export_import), TEST_X2(test_export_import),
 		TEST(test_import_timer),
 		TEST(test_import_refuses),

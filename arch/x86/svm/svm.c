@@ -297,7 +297,8 @@ static void svm_mode_get(struct vcpu *v, struct cpu_mode *m)
 	m->cr0 = b->cr0;
 	m->cr3 = b->cr3;
 	m->cr4 = b->cr4;
-	m->efer = b->efer & ~EFER_SVME;
+	/* Bochs 2.7 clears LMA before a MOV to CR0 that clears PG exits. */
+	m->efer = v->control ? b->efer & ~EFER_SVME : v->svm.efer;
 	m->cs_base = b->cs.base;
 	m->cs_attr = (b->cs.attr & ATTR_LOW) | (b->cs.attr & 0xf00u) << 4;
 	m->cpl = b->cpl;

@@ -178,9 +178,11 @@ static_assert(VMCS_BASE(JOIST_TR) == VMCS_GUEST_TR_BASE, "segment order");
 /* Secondary processor-based controls */
 #define PROC2_EPT		BIT(1)
 #define PROC2_RDTSCP		BIT(3)
+#define PROC2_X2APIC_VIRT	BIT(4)
 #define PROC2_VPID		BIT(5)
 #define PROC2_WBINVD		BIT(6)
 #define PROC2_UNRESTRICTED	BIT(7)
+#define PROC2_VID		BIT(9)
 #define PROC2_INVPCID		BIT(12)
 #define PROC2_XSAVES		BIT(20)
 #define PROC2_WAITPKG		BIT(26)
@@ -231,7 +233,8 @@ enum vmx_exit {
 	VMX_EXIT_MONITOR = 39, VMX_EXIT_PAUSE = 40, VMX_EXIT_ENTRY_MC = 41,
 	VMX_EXIT_TPR = 43, VMX_EXIT_EPT_VIOLATION = 48, VMX_EXIT_EPT_MISCONFIG = 49,
 	VMX_EXIT_INVEPT = 50, VMX_EXIT_TIMER = 52, VMX_EXIT_INVVPID = 53,
-	VMX_EXIT_WBINVD = 54, VMX_EXIT_XSETBV = 55, VMX_EXIT_VMFUNC = 59,
+	VMX_EXIT_WBINVD = 54, VMX_EXIT_XSETBV = 55, VMX_EXIT_APIC_WRITE = 56,
+	VMX_EXIT_VMFUNC = 59,
 };
 #define VMX_EXIT_BASIC		BITS(15, 0)
 #define VMX_EXIT_ENTRY_FAILED	BIT(31)
@@ -319,6 +322,12 @@ static inline void vmx_use(struct vcpu *v)
 }
 /* vmx_exit.c: decodes the exit into v->x. */
 void vmx_exit_decode(struct vcpu *v, enum vmx_came_back how);
+/* vmx_vid.c */
+extern u64 bitmap_guest, vid_bitmap, vid_bitmap_level;
+void vid_push(struct vcpu *v);
+void vid_pull(struct vcpu *v);
+void vid_switch(struct vcpu *v, bool on);
+void vid_apic_write(struct vcpu *v, u32 offset);
 /* ept.c */
 extern const struct stage2_format ept_format;
 void ept_read_mtrrs(void);

@@ -65,8 +65,9 @@ enum vmx_came_back vmx_run(u64 *gpr, bool launched);
 extern const char vmx_exited[];
 
 struct vmx_caps vmx_caps __ro_after_init;
-static u64 bitmap_guest __ro_after_init, bitmap_control __ro_after_init;
-static bool use_vpid __ro_after_init;
+u64 bitmap_guest __ro_after_init, vid_bitmap __ro_after_init, vid_bitmap_level __ro_after_init;
+static u64 bitmap_control __ro_after_init;
+static bool use_vpid __ro_after_init, use_vid __ro_after_init;
 
 static_assert(offsetof(struct cpu, request) == 64, "CPU_REQUEST in vmx_entry.asm");
 
@@ -178,6 +179,7 @@ static void read_caps(void)
 	c->invept_single = ept & EPT_CAP_INVEPT_SINGLE;
 	c->invvpid_all = ept & VPID_CAP_ALL;
 	c->invvpid_single = ept & VPID_CAP_SINGLE;
+	use_vid = vid_allowed && (c->proc2 & PROC2_VID) && (c->proc2 & PROC2_X2APIC_VIRT);
 	use_vpid = (c->proc2 & PROC2_VPID) && (ept & VPID_CAP_INVVPID) && c->invvpid_all;
 }
 
@@ -213,7 +215,8 @@ static bool vmx_probe(const char **why)
 
 static u32 vmx_features(void)
 {
-	return BACKEND_NEXT_RIP | (vmx_caps.pin & PIN_TIMER ? BACKEND_TIMER : 0);
+	return BACKEND_NEXT_RIP | (vmx_caps.pin & PIN_TIMER ? BACKEND_TIMER : 0) |
+	       (use_vid ? BACKEND_VID : 0);
 }
 
 /* SDM, "MSR-Bitmap Address": a bit an MSR and direction, two ranges of 8K. */
@@ -239,6 +242,23 @@ static void bitmap_set(u8 *map, const struct msr_range *r, bool exit)
 	}
 }
 
+/* SDM, "Virtualizing MSR-Based APIC Accesses": what the CPU does itself. */
+static u64 build_vid_bitmap(const u8 *guest, u8 eoi)
+{
+	const struct msr_range own[] = {
+		{ MSR_X2APIC_TPR, MSR_X2APIC_TPR, MSR_RW },
+		{ MSR_X2APIC_SELF_IPI, MSR_X2APIC_SELF_IPI, MSR_W },
+		{ MSR_X2APIC_EOI, MSR_X2APIC_EOI, eoi },
+	};
+	hpa_t pa = early_alloc(PAGE_SIZE);
+	unsigned i;
+
+	memcpy(hpa_ptr(pa), guest, PAGE_SIZE);
+	for (i = 0; i < ARRAY_SIZE(own); i++)
+		bitmap_set(hpa_ptr(pa), &own[i], false);
+	return pa.v;
+}
+
 static void build_bitmaps(void)
 {
 	const struct msr_range *r;
@@ -253,6 +273,10 @@ static void build_bitmaps(void)
 		bitmap_set(guest, r, false);
 	for (r = control_trapped_msrs; r->access; r++)
 		bitmap_set(control, r, true);
+	if (use_vid) {
+		vid_bitmap = build_vid_bitmap(guest, MSR_W);
+		vid_bitmap_level = build_vid_bitmap(guest, 0);
+	}
 }
 
 /* SDM, "Restrictions on VMX Operation". */
@@ -369,7 +393,15 @@ static void init_guest(struct vcpu *v)
 			    PROC_TPR_SHADOW | PROC_MOV_DR | PROC_IO | PROC_MSR_BITMAP |
 			    PROC_SECONDARY);
 	vmcs_write(VMCS_PROC_CONTROLS2, proc2 | vmx_caps.proc2_must);
-	vmcs_write(VMCS_MSR_BITMAP, bitmap_guest);
+	vmcs_write(VMCS_MSR_BITMAP, v->vmx.bitmap = bitmap_guest);
+	v->vmx.can_vid = use_vid;
+	if (use_vid) {
+		vmcs_write(VMCS_EOI_EXIT_0, 0);
+		vmcs_write(VMCS_EOI_EXIT_1, 0);
+		vmcs_write(VMCS_EOI_EXIT_2, 0);
+		vmcs_write(VMCS_EOI_EXIT_3, 0);
+		vmcs_write(VMCS_GUEST_INTR_STATUS, 0);
+	}
 	vmcs_write(VMCS_VIRTUAL_APIC, ptr_hpa(v->vmx.vapic).v);
 	vmcs_write(VMCS_TPR_THRESHOLD, 0);
 	if (v->vmx.pin & PIN_TIMER)
@@ -507,6 +539,7 @@ static void vmx_unload(struct vcpu *v)
 	struct cpu *c = current_cpu();
 	unsigned i;
 
+	vid_pull(v);
 	v->vmx.loaded = false;
 	for (i = 0; i < VMX_SWAPPED; i++) {
 		v->vmx.msr[i] = rdmsr(swapped[i]);
@@ -675,6 +708,14 @@ static void vmx_enter(struct vcpu *v)
 		settle(v, c);
 	if (unlikely(x->pdptes_stale))
 		load_pdptes(v);
+	if (x->can_vid) {
+		bool on = vlapic_x2_enabled(&v->lapic);
+
+		if (unlikely(on != x->vid))
+			vid_switch(v, on);
+		if (on && unlikely(!x->vid_live))
+			vid_push(v);
+	}
 	set_windows(v);
 	if (v->rip != x->rip)
 		vmcs_write(VMCS_GUEST_RIP, v->rip);
@@ -1060,6 +1101,7 @@ const struct backend vmx_backend = {
 	.shadow_set = vmx_shadow_set,
 	.shadow_end = vmx_shadow_end,
 	.tpr_get = vmx_tpr_get,
+	.lapic_sync = vid_pull,
 	.tpr_set = vmx_tpr_set,
 	.tsc_offset_set = vmx_tsc_offset_set,
 	.dr_intercept = vmx_dr_intercept,

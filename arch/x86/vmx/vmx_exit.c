@@ -59,7 +59,7 @@ static void block_nmi_again(struct vcpu *v)
 
 /* The exit came before the #DB changed DR6 and DR7: SDM, "Exit Qualification
  * for Debug Exceptions". */
-static void debug_registers(struct vcpu *v)
+static __noinline void debug_registers(struct vcpu *v)
 {
 	u64 happened = vmcs_read(VMCS_QUALIFICATION) & (BITS(14, 13) | BITS(3, 0));
 	u64 dr7 = vmcs_read(VMCS_GUEST_DR7);
@@ -69,7 +69,7 @@ static void debug_registers(struct vcpu *v)
 		vmcs_write(VMCS_GUEST_DR7, dr7 & ~DR7_GD);
 }
 
-static void decode_exception(struct vcpu *v, bool vectoring)
+static __noinline void decode_exception(struct vcpu *v, bool vectoring)
 {
 	u32 info = (u32)vmcs_read(VMCS_EXIT_EVENT);
 
@@ -181,6 +181,9 @@ void vmx_exit_decode(struct vcpu *v, enum vmx_came_back how)
 	if (unlikely(vectoring & JOIST_EVENT_VALID))
 		note_vectoring(v, vectoring);
 
+	/* The handler looks at the LAPIC; or its mode is about to change. */
+	if ((reason == VMX_EXIT_RDMSR || reason == VMX_EXIT_WRMSR) && v->vmx.vid_live)
+		vid_pull(v);
 	if (likely(reason < sizeof(plain) && plain[reason])) {
 		v->x.kind = (plain[reason] & ~(u32)HAS_LEN) - 1;
 		if (plain[reason] & HAS_LEN)
@@ -196,6 +199,10 @@ void vmx_exit_decode(struct vcpu *v, enum vmx_came_back how)
 		break;
 	case VMX_EXIT_EPT_VIOLATION:
 		decode_ept(v, vectoring & JOIST_EVENT_VALID);
+		break;
+	case VMX_EXIT_APIC_WRITE:
+		vid_apic_write(v, (u32)vmcs_read(VMCS_QUALIFICATION) & 0xfff);
+		v->x.kind = JOIST_STAT_TPR;
 		break;
 	case VMX_EXIT_TIMER:
 		v->vmx.timer = ~0ull;		/* used up: must be written again */

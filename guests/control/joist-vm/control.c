@@ -47,7 +47,8 @@ static void cmd_status(struct manager *m, struct client *c)
 {
 	u64 up = (manager_ns() - m->started) / 1000000000;
 
-	reply(c, json_pack("{s:b, s:s, s:s, s:i, s:i, s:i, s:I, s:i, s:I, s:s}",
+	reply(c, json_pack("{s:b, s:s, s:s, s:i, s:i, s:i, s:I, s:i, s:I, s:s?,"
+			   " s:s?}",
 			   "ok", 1,
 			   "name", m->cfg->name,
 			   "state", state_name(m),
@@ -57,7 +58,8 @@ static void cmd_status(struct manager *m, struct client *c)
 			   "memory", (json_int_t)m->cfg->memory,
 			   "boots", (int)m->boots,
 			   "uptime", (json_int_t)up,
-			   "kernel", m->cfg->kernel.path));
+			   "kernel", m->cfg->kernel.path,
+			   "firmware", m->cfg->firmware.path));
 }
 
 static void send_command(struct manager *m, struct client *c,

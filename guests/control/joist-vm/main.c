@@ -51,16 +51,16 @@ static const struct option options[] = {
 };
 
 static const char help[] =
-"usage: joist-vm NAME -k FILE [OPTION...]\n"
+"usage: joist-vm NAME -k FILE|-d PATH [OPTION...]\n"
 "\n"
-"Create the VM NAME, boot a kernel in it and serve its devices.\n"
+"Create the VM NAME, boot a kernel or a disk in it and serve its devices.\n"
 "\n"
 "  -k, --kernel FILE     Linux bzImage, or ELF with a PVH note or a Multiboot\n"
 "                        header\n"
 "  -r, --initrd FILE     initial ram disk, or the one module\n"
 "  -f, --firmware bios|FILE\n"
-"                        start firmware, which boots from a disk; what happens\n"
-"                        without -k: SeaBIOS\n"
+"                        start firmware, which boots from a disk: SeaBIOS (as\n"
+"                        with a disk and no -k), or an image of your own\n"
 "  -a, --append TEXT     kernel command line\n"
 "  -m, --memory SIZE     guest memory, as 512M or 4G (default 512M)\n"
 "  -c, --cpus N          virtual CPUs (default 1)\n"
@@ -249,6 +249,9 @@ static void check(struct args *a)
 		die_usage("%s: a kernel or firmware, not both", c->name);
 	if (!c->kernel.path && (c->initrd.path || *c->cmdline))
 		die_usage("%s: no kernel given (-k FILE)", c->name);
+	if (!c->kernel.path && !c->firmware.path && !c->disks)
+		die_usage("%s: nothing to boot: give a kernel (-k), a disk "
+			  "(-d) or firmware (-f)", c->name);
 	if (!c->kernel.path && !c->firmware.path)
 		c->firmware.path = FIRMWARE_BIOS;
 	if (!c->vcpus)

@@ -18,9 +18,9 @@ static const struct command {
 	const char *args;
 	const char *help;
 } commands[] = {
-	{ "start", cmd_start, "NAME -k KERNEL [OPTION...]",
+	{ "start", cmd_start, "NAME -k KERNEL|-d DISK [OPTION...]",
 	  "start a VM; returns when it runs (start --help lists the options)" },
-	{ "run", cmd_run, "NAME -k KERNEL [OPTION...]",
+	{ "run", cmd_run, "NAME -k KERNEL|-d DISK [OPTION...]",
 	  "the same, with its serial port here, and its end as exit code" },
 	{ "stop", cmd_stop, "NAME [-t SECONDS] [-f]",
 	  "press the power button; after 30 s, or at once with -f, kill" },

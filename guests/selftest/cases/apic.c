@@ -37,6 +37,41 @@ static void apic_timer_hlt_x2(void)
 	payload("timer-hlt", PL_apic_timer, true, true);
 }
 
+static u64 msr_writes(void)
+{
+	struct joist_stats st = { .head = { vm.id, 0 } };
+
+	HC_OK(HC_STATS, &st);
+	return st.count[JOIST_STAT_MSR_WRITE];
+}
+
+/* With virtual-interrupt delivery they cost no exit; READLAPIC sees them. */
+static void apic_self(void)
+{
+	const u64 n = 300;
+	struct joist_lapic l = { 0 };
+	struct gshare *s;
+	u64 before, exits;
+
+	vm_new(&vm, "self", 1, GUEST_RAM);
+	s = vm_share(&vm);
+	s->arg[2] = n;
+	vm_payload(&vm, 0, PL_apic_self);
+	want_sync(&vm, 0, 0);
+	before = msr_writes();
+	want_sync(&vm, 0, 1);
+	exits = msr_writes() - before;
+	/* TPR, self-IPI, EOI. */
+	CHECK(caps.features & JOIST_CAP_VID ? !exits : exits == 3 * n,
+	      "%lu exits by WRMSR for %lu self-IPIs", exits, n);
+	want_sync(&vm, 0, 2);
+	l.head.vm = vm.id;
+	HC_OK(HC_READLAPIC, &l);
+	CHECK_EQ(l.regs[0x20 + 3], BIT(1) | BIT(0x12), "IRR of vectors 0x60 to 0x7f");
+	CHECK_EQ(l.regs[0x08], 0x60, "TPR");
+	run_done(&vm, 0);
+}
+
 /* READLAPIC shows what the guest did, WRITELAPIC can bring it elsewhere. */
 static void apic_save(void)
 {
@@ -222,6 +257,7 @@ const struct tcase cases_apic[] = {
 	{ "apic/timer-hlt", apic_timer_hlt, 0 },
 	{ "apic/timer-hlt-x2apic", apic_timer_hlt_x2, 0 },
 	{ "apic/save", apic_save, 0 },
+	{ "apic/self-x2apic", apic_self, 0 },
 	{ "clock/kvmclock", clock_basic, 0 },
 	{ "clock/params", clock_params, 0 },
 	{ 0 },

@@ -190,10 +190,9 @@ static void give_interrupt(struct joist_regs *r, u32 mask, u32 vector)
 	CHECK_EQ(r->event, JOIST_EVENT_VALID | vector, "event");
 }
 
-/* An external interrupt waits for IF, and for the end of a shadow. */
+/* An external interrupt waits for IF. */
 static void event_held_back(void)
 {
-	static const u32 shadows[] = { 0, JOIST_SHADOW_STI, JOIST_SHADOW_MOVSS };
 	struct joist_regs r;
 	u32 i;
 
@@ -208,6 +207,16 @@ static void event_held_back(void)
 		give_interrupt(&r, 0, 0x52);
 	}
 	run_done(&vm, 0);
+}
+
+/* It waits for the end of a shadow, and no longer. */
+static void event_held_back_shadow(void)
+{
+	static const u32 shadows[] = { 0, JOIST_SHADOW_STI, JOIST_SHADOW_MOVSS };
+	struct joist_regs r;
+	u32 i;
+
+	vm_new(&vm, "held-back-shadow", 1, GUEST_RAM);
 	vm_share(&vm)->arg[0] = ARRAY_SIZE(shadows);
 	vm_payload(&vm, 0, PL_inject);
 	for (i = 0; i < ARRAY_SIZE(shadows); i++) {
@@ -375,6 +384,7 @@ const struct tcase cases_event[] = {
 	{ "event/exception", event_exception, 0 },
 	{ "event/writeregs", event_regs, 0 },
 	{ "event/held-back", event_held_back, 0 },
+	{ "event/held-back-shadow", event_held_back_shadow, 0 },
 	{ "event/msi", event_msi_x, 0 },
 	{ "event/msi-x2apic", event_msi_x2, 0 },
 	{ "event/level", event_level, 0 },

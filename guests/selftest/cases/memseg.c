@@ -326,6 +326,39 @@ static void memseg_steps(void)
 	CHECK(!seg_query(id, 0, m.size - PAGE_SIZE, &q), "QUERY fails");
 }
 
+/* More than 1 GiB, at such a border: in one page, where the pool has it. */
+static void memseg_1g(void)
+{
+	u64 free = pool_free();
+	struct joist_memseg m;
+	struct vm vm;
+	u32 round;
+	s64 ret;
+
+	if (free < GiB + 64 * MiB)
+		skip("the pool is smaller than 1 GiB");
+	vm_new(&vm, "large", 1, GUEST_RAM);
+	for (round = 0; round < 2; round++) {
+		/* Given up half-way. */
+		m = (struct joist_memseg){ .head = { vm.id, 0 }, .seg = 1,
+			.gpa = GiB, .size = GiB + 4 * MiB };
+		ret = HC(HC_MEMSEG_ALLOC, &m);
+		CHECK(ret == -EAGAIN, "a first ALLOC gives %ld", ret);
+		while ((ret = seg_call(HC_MEMSEG_FREE, vm.id, 1)) == -EAGAIN)
+			;
+		CHECK(!ret, "FREE gives %ld", ret);
+
+		want_alloc(vm.id, 1, GiB, GiB + 4 * MiB, 0);
+		vm_share(&vm)->arg[0] = GiB;
+		vm_share(&vm)->arg[1] = 2 * GiB + 4 * MiB;
+		vm_payload(&vm, 0, PL_memory);
+		run_done(&vm, 0);
+		while ((ret = seg_call(HC_MEMSEG_FREE, vm.id, 1)) == -EAGAIN)
+			;
+		CHECK(!ret, "FREE gives %ld", ret);
+	}
+}
+
 /* Every free of a segment brings back exactly what its ALLOC took. */
 static void memseg_churn(void)
 {
@@ -358,6 +391,7 @@ const struct tcase cases_memseg[] = {
 	{ "memseg/zeroed", memseg_zeroed, 0 },
 	{ "memseg/enomem", memseg_enomem, 0 },
 	{ "memseg/steps", memseg_steps, 0 },
+	{ "memseg/1g", memseg_1g, 0 },
 	{ "memseg/churn", memseg_churn, 0 },
 	{ 0 },
 };

@@ -171,6 +171,23 @@ static void plausible(u32 nr, u8 *block)
 	}
 }
 
+/* RUN with what was let through: a state that is accepted can be entered. */
+static void enter(u8 *block, u32 nr, u32 off, u64 val)
+{
+	struct joist_run_args *a = (struct joist_run_args *)block;
+	struct joist_head head = a->head;
+	volatile struct joist_run *run;
+
+	plausible(HC_RUN, block);
+	a->head = head;
+	call(HC_RUN, block);
+	if (a->exit != JOIST_EXIT_ERROR)
+		return;
+	run = (a->head.vm == vm.id ? &vm : &other)->run[a->head.vcpu];
+	CHECK(run->error.code != JOIST_ERR_ENTRY, "%s of 0x%lx at offset %u "
+	      "leaves a state that cannot be entered", hc_name(nr), val, off);
+}
+
 /* Every field of every call takes every edge, alone. */
 static void random_edges(void)
 {
@@ -204,13 +221,10 @@ static void random_edges(void)
 					print("# %s %u: 0x%lx\n",
 					      hc_name(nr), off, edges[e]);
 				call(nr, block);
-				/* RUN with what WRITEREGS has let through. */
 				if (nr == HC_WRITEREGS || nr == HC_RESETCPU ||
 				    nr == HC_WRITELAPIC ||
-				    nr == HC_WRITEXSTATE) {
-					plausible(HC_RUN, block);
-					call(HC_RUN, block);
-				}
+				    nr == HC_WRITEXSTATE)
+					enter(block, nr, off, edges[e]);
 			}
 		}
 		still_works();

@@ -471,3 +471,33 @@ PAYLOAD(apic_extint)
 		window();
 	CHECK_EQ(c->irqs[0x28], 5, "ExtINT through a masked LINT0");
 }
+
+/* Self-IPIs, each taken with IF still clear when it was sent; TPR and EOI. */
+PAYLOAD(apic_self)
+{
+	struct gcpu *c = self();
+	u64 i;
+
+	apic_on(true);
+	sync(0);
+	for (i = 0; i < SHARE->arg[2]; i++) {
+		wrmsr(MSR_X2APIC + 0x08, i & 0x40);
+		wrmsr(MSR_X2APIC + 0x3f, 0x61);
+		CHECK_EQ(rdmsr(MSR_X2APIC + 0x08), i & 0x40, "TPR");
+		irq_window();
+		CHECK_EQ(c->irqs[0x61], i + 1, "self-IPIs");
+	}
+	sync(1);
+	/* TPR holds the first back, IF the second. */
+	wrmsr(MSR_X2APIC + 0x08, 0x60);
+	wrmsr(MSR_X2APIC + 0x3f, 0x61);
+	irq_window();
+	wrmsr(MSR_X2APIC + 0x3f, 0x72);
+	sync(2);
+	CHECK_EQ(c->irqs[0x61], i, "a vector that TPR holds back");
+	irq_window();
+	CHECK_EQ(c->irqs[0x72], 1, "a vector above TPR");
+	wrmsr(MSR_X2APIC + 0x08, 0);
+	irq_window();
+	CHECK_EQ(c->irqs[0x61], i + 1, "a vector that TPR let go");
+}

@@ -285,6 +285,19 @@ PAYLOAD(gpa_sweep)
 	}
 }
 
+/* Memory from arg[0] to arg[1] is clear, and each part of it is there once. */
+PAYLOAD(memory)
+{
+	u64 gpa, step = PAGE_SIZE_2M / 2 + 8;
+
+	for (gpa = SHARE->arg[0]; gpa < SHARE->arg[1]; gpa += step) {
+		CHECK_EQ(*(volatile u64 *)gpa, 0, "clear");
+		*(volatile u64 *)gpa = gpa;
+	}
+	for (gpa = SHARE->arg[0]; gpa < SHARE->arg[1]; gpa += step)
+		CHECK_EQ(*(volatile u64 *)gpa, gpa, "kept");
+}
+
 /* One read and one write at GPA arg[0], above what is mapped so far. */
 PAYLOAD(gpa_high)
 {

@@ -37,12 +37,12 @@ struct gshare {
 #define PAYLOADS(P)							\
 	P(hello) P(echo) P(hlt) P(cpuid) P(io) P(io_string)		\
 	P(mmio) P(mmio_more) P(mmio_rmw) P(mmio_movs) P(mmio_bad)	\
-	P(gpa_sweep) P(gpa_high)					\
+	P(gpa_sweep) P(gpa_high) P(memory)				\
 	P(msr) P(msr_sweep) P(cr) P(cr3_bad) P(xcr0) P(dr) P(step)	\
 	P(privileged) P(privileged_user) P(ports) P(exceptions)		\
 	P(hypercall) P(hypercall_user)					\
 	P(apic_regs) P(apic_ipi) P(apic_hlt) P(apic_timer) P(apic_msi)	\
-	P(apic_level) P(apic_extint)					\
+	P(apic_level) P(apic_extint) P(apic_self)			\
 	P(window) P(nmi) P(inject) P(vectors) P(leak) P(clock)		\
 	P(smp_start) P(smp_ring) P(smp_dest) P(smp_random) P(smp_count)	\
 	P(smp_clock) P(smp_init) P(avx)

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vmx_vid.c -- virtual-interrupt delivery: the CPU as a guest's x2APIC.
+ *
+ * Follows SDM volume 3, "APIC Virtualization and Virtual Interrupts".  IRR, ISR
+ * and TPR of a guest in x2APIC mode are in one of two places.  vid_push() hands
+ * them to the CPU before an entry: from then on it delivers vectors, and does
+ * EOI, TPR and self-IPI, without an exit.  vid_pull() takes them back before
+ * anybody looks at the LAPIC: for anything but a plain entry, for exits of the
+ * LAPIC's MSRs, and when RUN ends.  In xAPIC mode, and for all other registers,
+ * nothing changes.
+ *
+ * A level-triggered vector's EOI must be seen.  While there is one, EOI exits.
+ */
+#include "arch/x86/backend.h"
+#include "arch/x86/regs.h"
+#include "arch/x86/vmx/vmcs.h"
+#include "core/vm.h"
+
+#define PAGE_TPR	0x080		/* registers in the virtual-APIC page */
+#define PAGE_ISR	0x100
+#define PAGE_IRR	0x200
+#define PAGE_SELF_IPI	0x3f0
+#define REG_SELF_IPI	0x3f
+
+#define VID_CONTROLS	(PROC2_X2APIC_VIRT | PROC2_VID)
+
+static u32 *reg(const struct vcpu *v, u32 offset)
+{
+	return (u32 *)(v->vmx.vapic + offset);
+}
+
+static void put_set(const struct vcpu *v, u32 offset, const struct vlapic_set *s)
+{
+	u32 i;
+
+	for (i = 0; i < 8; i++)
+		*reg(v, offset + 16 * i) = (u32)(s->word[i / 2] >> 32 * (i & 1));
+}
+
+static void get_set(const struct vcpu *v, u32 offset, u64 *word)
+{
+	u32 i;
+
+	for (i = 0; i < 4; i++)
+		word[i] = *reg(v, offset + 32 * i) | (u64)*reg(v, offset + 32 * i + 16) << 32;
+}
+
+static bool has_level(const struct vlapic *l)
+{
+	u64 level = 0;
+	u32 i;
+
+	for (i = 0; i < 4; i++)
+		level |= l->tmr[i] & (l->irr.word[i] | l->isr.word[i]);
+	return level;
+}
+
+void vid_push(struct vcpu *v)
+{
+	struct vlapic *l = &v->lapic;
+	int rvi = vlapic_highest(&l->irr), svi = vlapic_highest(&l->isr);
+	u64 bitmap = has_level(l) ? vid_bitmap_level : vid_bitmap;
+
+	put_set(v, PAGE_IRR, &l->irr);
+	put_set(v, PAGE_ISR, &l->isr);
+	*reg(v, PAGE_TPR) = l->tpr;
+	vmcs_write(VMCS_GUEST_INTR_STATUS, (u64)MAX(svi, 0) << 8 | (u64)MAX(rvi, 0));
+	if (v->vmx.bitmap != bitmap)
+		vmcs_write(VMCS_MSR_BITMAP, v->vmx.bitmap = bitmap);
+	l->irr = (struct vlapic_set){};
+	v->vmx.vid_live = true;
+}
+
+void vid_pull(struct vcpu *v)
+{
+	u64 irr[4], isr[4];
+
+	if (!v->vmx.vid_live)
+		return;
+	v->vmx.vid_live = false;
+	get_set(v, PAGE_IRR, irr);
+	get_set(v, PAGE_ISR, isr);
+	vlapic_take_back(&v->lapic, irr, isr, *reg(v, PAGE_TPR));
+}
+
+/* Into or out of x2APIC mode.  Out: the CPU knows of no vector any more. */
+void vid_switch(struct vcpu *v, bool on)
+{
+	u64 proc2 = vmcs_read(VMCS_PROC_CONTROLS2) & ~VID_CONTROLS;
+
+	v->vmx.vid = on;
+	if (on) {
+		proc2 |= VID_CONTROLS;
+	} else {
+		vmcs_write(VMCS_GUEST_INTR_STATUS, 0);
+		vmcs_write(VMCS_MSR_BITMAP, v->vmx.bitmap = bitmap_guest);
+	}
+	vmcs_write(VMCS_PROC_CONTROLS2, proc2);
+}
+
+/* A self-IPI of a vector below 16 exits behind the WRMSR: SDM, "Virtualizing
+ * MSR-Based APIC Accesses". */
+void vid_apic_write(struct vcpu *v, u32 offset)
+{
+	struct vlapic_action none;
+
+	vid_pull(v);
+	if (offset == PAGE_SELF_IPI)
+		vlapic_write(&v->lapic, REG_SELF_IPI, true, *reg(v, PAGE_SELF_IPI), 0, &none);
+}
