@@ -49,8 +49,7 @@ struct cpu {
 	 */
 	u32 request __aligned(64);	/* [a] REQ_* */
 	u32 in_guest;			/* [a] */
-	u32 nmi_sent;			/* [a] NMIs that Joist sent here */
-	u32 nmi_seen;			/* [p] */
+	u32 nmi_due;			/* [a] an NMI that Joist sent has not come yet */
 	u32 online;			/* [a] */
 
 	void *args __aligned(64);	/* [p] 4 KiB: hypercall arguments */

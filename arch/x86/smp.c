@@ -79,8 +79,9 @@ void smp_ask(struct cpu *c, u32 request)
 	__atomic_fetch_or(&c->request, request, __ATOMIC_SEQ_CST);
 	if (c == current_cpu() || !__atomic_load_n(&c->in_guest, __ATOMIC_SEQ_CST))
 		return;
-	__atomic_fetch_add(&c->nmi_sent, 1, __ATOMIC_SEQ_CST);
-	apic_send_nmi(c->apic_id);
+	/* One on its way does for all; a second would look like somebody else's. */
+	if (!__atomic_exchange_n(&c->nmi_due, 1, __ATOMIC_SEQ_CST))
+		apic_send_nmi(c->apic_id);
 }
 
 void smp_ask_all_wait(u32 request)

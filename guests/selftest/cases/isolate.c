@@ -435,6 +435,18 @@ static void nmi_job(void *arg)
 	(void)arg;
 }
 
+static void nmi_ours_job(void *arg)
+{
+	struct joist_run_args a;
+
+	(void)arg;
+	nmi_ready = 1;
+	while (!nmi_stop) {
+		run_once(&vm, 0, &a);
+		irq_window();
+	}
+}
+
 static void isolate_nmi_other(void)
 {
 	extern const u8 blob_spin64[], blob_spin64_end[];
@@ -464,6 +476,44 @@ static void isolate_nmi_other(void)
 	CHECK_EQ(cpus[1].irqs[X_NMI], n + 100, "NMIs on core 1");
 }
 
+#define ASKS	20000
+
+static void ask_job(void *arg)
+{
+	u32 i;
+
+	(void)arg;
+	for (i = 0; i < ASKS; i++)
+		CHECK_EQ(vm_intr(&vm, 0, JOIST_INTR_FIXED, 0x40), 0, "INTR");
+}
+
+/* Joist's own, by which several cores at once ask one to leave a guest. */
+static void isolate_nmi_ours(void)
+{
+	extern const u8 blob_spin64[], blob_spin64_end[];
+	u32 n[4], i;
+
+	vm_new(&vm, "nmi-ours", 1, GUEST_RAM);
+	vm_blob(&vm, 0, 64, blob_spin64, blob_spin64_end);
+	for (i = 0; i < 4; i++)
+		n[i] = cpus[i].irqs[X_NMI];
+	nmi_stop = nmi_ready = 0;
+	job_start(1, nmi_ours_job, NULL);
+	while (!nmi_ready)
+		pause();
+	job_start(2, ask_job, NULL);
+	job_start(3, ask_job, NULL);
+	ask_job(NULL);
+	job_wait(2);
+	job_wait(3);
+	nmi_stop = 1;
+	apic_ipi(1, VEC_KICK);
+	job_wait(1);
+	for (i = 0; i < 4; i++)
+		CHECK(cpus[i].irqs[X_NMI] == n[i], "core %u of the control VM "
+		      "saw %u NMIs", i, cpus[i].irqs[X_NMI] - n[i]);
+}
+
 const struct tcase cases_isolate[] = {
 	{ "isolate/cpuid", isolate_cpuid, 0 },
 	{ "isolate/instructions", isolate_insns, 0 },
@@ -478,5 +528,6 @@ const struct tcase cases_isolate[] = {
 	{ "isolate/map", isolate_map, 0 },
 	{ "isolate/interrupts", isolate_interrupts, 0 },
 	{ "isolate/nmi-other-core", isolate_nmi_other, 2 },
+	{ "isolate/nmi-ours", isolate_nmi_ours, 4 },
 	{ 0 },
 };
