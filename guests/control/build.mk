@@ -18,7 +18,7 @@ CTL_VMLINUZ	= /boot/vmlinuz-$(KERNEL_VERSION)
 
 # Linux's command line in the ISO; the last console is where init writes.  The
 # image has no policy for the security modules left out, see doc/control-vm.md.
-CONTROL_ARGS	?= console=tty0 console=ttyS0,115200 quiet \
+CONTROL_ARGS	?= console=tty0 console=ttyS0,115200 quiet no_timer_check \
 			lsm=landlock,lockdown,yama
 # The hypervisor's, see doc/.
 TUNABLES	?=
