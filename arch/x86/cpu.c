@@ -120,6 +120,10 @@ void cpu_init(struct cpu *c)
 	traps_ready = true;
 }
 
+/* Where #VMEXIT goes on: svm_entry.asm. */
+extern const u8 svm_exit[] __asm__("svm_vmrun.exit");
+extern const u8 svm_exit_shadow[] __asm__("svm_vmrun.exit_shadow");
+
 static bool fixup(struct trap_frame *f)
 {
 	const struct extable *e;
@@ -161,9 +165,12 @@ void trap_handle(struct trap_frame *f)
 
 	/*
 	 * A single step or breakpoint of the guest's, met behind #VMEXIT (Bochs
-	 * 2.7: APM, "#VMEXIT", clears them): GS may be the guest's still.
+	 * 2.7: APM, "#VMEXIT", clears them): GS may be the guest's still.  And
+	 * an exception of the guest's at the first instruction there, which
+	 * cannot fault (QEMU 7.2, rarely): it is in EXITINTINFO, too.
 	 */
-	if (f->vector == EXC_DB)
+	if (f->vector == EXC_DB ||
+	    (f->vector != EXC_NMI && (f->rip == (u64)svm_exit || f->rip == (u64)svm_exit_shadow)))
 		return;
 	c = current_cpu();
 	if (f->vector == EXC_NMI) {

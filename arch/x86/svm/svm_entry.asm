@@ -11,7 +11,7 @@ bits 64
 
 ; void svm_vmrun(u64 guest_vmcb /* rdi */, u64 *gpr /* rsi */,
 ;		 u64 host_vmcb /* rdx */, u64 shadow /* rcx */)
-global svm_vmrun
+global svm_vmrun, svm_vmrun.exit, svm_vmrun.exit_shadow
 align 16
 svm_vmrun:
 	push rbx
@@ -47,7 +47,7 @@ svm_vmrun:
 	sti
 	vmload
 	vmrun
-.exit:
+.exit:					; #VMEXIT goes on here
 	cli
 	vmsave				; RAX is what it was before VMRUN
 	mov rax, [rsp + 8]
@@ -79,6 +79,7 @@ svm_vmrun:
 	vmload
 	sti
 	vmrun
+.exit_shadow:
 	jmp .exit
 
 ; void svm_take_nmi(void): let a pending NMI in.
