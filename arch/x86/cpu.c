@@ -10,6 +10,7 @@
 #include "core/log.h"
 #include "core/vm.h"
 
+#define ERROR_IDT	BIT(1)	/* of an error code that names a gate */
 #define IST_NMI		1
 #define IST_FAULT	2		/* #DF, #PF, #MC: the stack may be gone */
 #define IDT_GATE	0x8e00ull	/* present, DPL 0, interrupt gate */
@@ -159,18 +160,27 @@ static void take_nmi(struct cpu *c, struct trap_frame *f)
 	}
 }
 
+/*
+ * What belongs to the guest that was left, and hits the hypervisor before its
+ * own GS is back: a single step or breakpoint (APM, "#VMEXIT", clears them;
+ * Bochs 2.7 does not), and with QEMU 7.2, rarely, an exception where none can
+ * be.  Nothing faults at the instruction that #VMEXIT goes on at.  And with
+ * interrupts off nothing is delivered that the IDT does not have, which a #GP
+ * with the error code's IDT bit would report.
+ */
+static bool is_stray(const struct trap_frame *f)
+{
+	if (f->vector == EXC_DB || (f->vector == EXC_GP && (f->error & ERROR_IDT)))
+		return true;
+	return f->vector != EXC_NMI &&
+	       (f->rip == (u64)svm_exit || f->rip == (u64)svm_exit_shadow);
+}
+
 void trap_handle(struct trap_frame *f)
 {
 	struct cpu *c;
 
-	/*
-	 * A single step or breakpoint of the guest's, met behind #VMEXIT (Bochs
-	 * 2.7: APM, "#VMEXIT", clears them): GS may be the guest's still.  And
-	 * an exception of the guest's at the first instruction there, which
-	 * cannot fault (QEMU 7.2, rarely): it is in EXITINTINFO, too.
-	 */
-	if (f->vector == EXC_DB ||
-	    (f->vector != EXC_NMI && (f->rip == (u64)svm_exit || f->rip == (u64)svm_exit_shadow)))
+	if (is_stray(f))
 		return;
 	c = current_cpu();
 	if (f->vector == EXC_NMI) {
