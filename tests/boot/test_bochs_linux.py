@@ -97,6 +97,7 @@ def check_guest(control, name):
                    f"-r {GUEST}/initrd -m {GUEST_MEM} "
                    f"-c {CPUS} -a '{GUEST_ARGS} guest.name={name}'")
     said(control, name, f"guest: Linux .* on {CPUS} CPUs")
+    said(control, name, f"{name}# ")
     control.run(f"printf 'sum4k 64 {name}\\r' | timeout 2 joistctl console "
                 f"{name} > /dev/null")
     said(control, name, control.output(f"sum4k 64 {name}"))

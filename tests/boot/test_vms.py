@@ -91,6 +91,11 @@ def said(control, name, text, times=1):
 
 
 def type_to(control, name, line):
+    """At the shell of the small guest, once it listens: what is typed before
+    the shell has opened its terminal is lost."""
+    assert wait(control, f"joistctl log {name} | awk '/guest: Linux/ {{ p = 0 }}"
+                f" /{name}# / {{ p = 1 }} END {{ exit !p }}'"), \
+        f"{name} shows no prompt: {control.run(f'joistctl log {name}')}"
     control.run(f"printf '{line}\\r' | timeout 2 joistctl console {name} "
                 "> /dev/null")
 
