@@ -163,10 +163,10 @@ static void take_nmi(struct cpu *c, struct trap_frame *f)
 /*
  * What belongs to the guest that was left, and hits the hypervisor before its
  * own GS is back: a single step or breakpoint (APM, "#VMEXIT", clears them;
- * Bochs 2.7 does not), and with QEMU 7.2, rarely, an exception where none can
- * be.  Nothing faults at the instruction that #VMEXIT goes on at.  And with
- * interrupts off nothing is delivered that the IDT does not have, which a #GP
- * with the error code's IDT bit would report.
+ * Bochs 2.7 does not), and with QEMU 7.2, rarely, an interrupt that was injected
+ * at the entry, once more.  The IDT has no gate for it, which is what a #GP
+ * with the error code's IDT bit says; with interrupts off none can be meant for
+ * the hypervisor.  And nothing faults at the instruction #VMEXIT goes on at.
  */
 static bool is_stray(const struct trap_frame *f)
 {
