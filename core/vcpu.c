@@ -187,23 +187,33 @@ static void enter(struct cpu *c, struct vcpu *v)
 	__atomic_store_n(&c->in_guest, 0, __ATOMIC_RELEASE);
 }
 
+static void inject_nmi(struct vcpu *v)
+{
+	v->nmi_pending = false;
+	backend->inject(v, (struct event){
+		JOIST_EVENT_VALID | JOIST_EVENT_TYPE(TYPE_NMI) | EXC_NMI, 0 });
+}
+
+/* What goes before all else, if there is any. */
+static bool inject_first(struct vcpu *v)
+{
+	struct event *ev = v->reinject.info ? &v->reinject : &v->exception;
+
+	if (!ev->info)
+		return false;
+	backend->inject(v, *ev);
+	ev->info = 0;
+	return true;
+}
+
 /* What goes into the control VM: its interrupts are its own. */
 static __noinline void control_deliver(struct vcpu *v)
 {
-	if (v->reinject.info) {
-		backend->inject(v, v->reinject);
-		v->reinject.info = 0;
-	} else if (v->exception.info) {
-		backend->inject(v, v->exception);
-		v->exception.info = 0;
-	} else {
+	if (!inject_first(v)) {
 		bool blocked = backend->shadow_get(v) & JOIST_NMI_BLOCKED;
 
-		if (!blocked) {
-			v->nmi_pending = false;
-			backend->inject(v, (struct event){
-				JOIST_EVENT_VALID | JOIST_EVENT_TYPE(TYPE_NMI) | EXC_NMI, 0 });
-		}
+		if (!blocked)
+			inject_nmi(v);
 		backend->want_window(v, false, blocked, 0);
 	}
 }
@@ -269,17 +279,11 @@ static bool prepare_events(struct vcpu *v, u32 flags)
 		window(v, false, false, 0);
 		return true;
 	}
-	if (v->reinject.info) {
-		backend->inject(v, v->reinject);
-		v->reinject.info = 0;
-	} else if (v->exception.info) {
-		backend->inject(v, v->exception);
-		v->exception.info = 0;
+	if (inject_first(v)) {
+		/* nothing else fits in */
 	} else if (v->nmi_pending && !(backend->shadow_get(v) &
 				       (JOIST_NMI_BLOCKED | JOIST_SHADOW_MOVSS))) {
-		v->nmi_pending = false;
-		backend->inject(v, (struct event){
-			JOIST_EVENT_VALID | JOIST_EVENT_TYPE(TYPE_NMI) | EXC_NMI, 0 });
+		inject_nmi(v);
 	} else if (v->extint && can_take_intr(v)) {
 		backend->inject(v, (struct event){ v->extint, 0 });
 		v->extint = 0;

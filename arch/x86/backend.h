@@ -174,7 +174,7 @@ struct backend {
 	void (*tsc_offset_set)(struct vcpu *v, u64 offset);
 	/* Debug registers: exit on use, or let the guest have them. */
 	void (*dr_intercept)(struct vcpu *v, bool on);
-	/* The timer must end guest mode at this host TSC ; with BACKEND_TIMER. */
+	/* The timer must end guest mode at this host TSC (BACKEND_TIMER). */
 	void (*timer_set)(struct vcpu *v, u64 host_tsc);
 	/* This core: no stale stage-2 translation of the control VM, of v. */
 	void (*flush_control)(struct cpu *c);
