@@ -37,7 +37,7 @@ int hc_capabilities(struct hc_context *c, void *args)
 	page_pool_stats(&pool);
 	*a = (struct joist_capabilities){
 		.vendor = backend->vendor,
-		.features = backend->features() |
+		.features = (backend->features() & BACKEND_CAPS) |
 			    (backend->stage2->has_1g() ? JOIST_CAP_1G : 0),
 		.pcpus = cpu_count,
 		.max_vms = JOIST_MAX_VMS,

@@ -259,47 +259,61 @@ static void window(struct vcpu *v, bool intr, bool nmi, u32 priority)
 	backend->want_window(v, intr, nmi, priority);
 }
 
+/* The delivery of the interrupt that came next has begun. */
+void vcpu_intr_taken(struct vcpu *v)
+{
+	if (v->extint)
+		v->extint = 0;
+	else
+		vlapic_ack(&v->lapic);
+}
+
 /*
  * Chooses what goes in at this entry.  Order: what was being delivered, an
- * exception, NMI, interrupt (SDM, "Priority Among Concurrent Events").  An
- * interrupt waits until it can be taken: VMX refuses an entry with one before
- * (SDM, "Checks on Guest RIP, RFLAGS, and SSP").  False: RUN ends with
- * v->forward.
+ * exception, NMI, interrupt (SDM, "Priority Among Concurrent Events").  Where
+ * the CPU does not keep an interrupt until it can be taken, we must: VMX
+ * refuses an entry with one before (SDM, "Checks on Guest RIP, RFLAGS, and
+ * SSP").  False: RUN ends with v->forward.
  */
 static bool prepare_events(struct vcpu *v, u32 flags)
 {
-	bool vid = guest_features.vid && vlapic_x2_enabled(&v->lapic), extint;
-	/* With VID the CPU delivers them, and knows when it can. */
+	bool vid = guest_features.vid && vlapic_x2_enabled(&v->lapic), pic;
+	/* With VID the CPU delivers the LAPIC's, and knows when it can. */
 	int vector = vid ? -1 : vlapic_pending(&v->lapic);
 	int waiting = vid ? -1 : vlapic_waiting(&v->lapic);
 
-	extint = (flags & JOIST_RUN_EXTINT) && vlapic_accepts_extint(&v->lapic);
+	pic = (flags & JOIST_RUN_EXTINT) && vlapic_accepts_extint(&v->lapic);
 	if (likely(waiting < 0 && !(v->reinject.info | v->exception.info | v->extint) &&
-		   !v->nmi_pending && !extint)) {
+		   !v->nmi_pending && !pic)) {
 		window(v, false, false, 0);
 		return true;
 	}
+	if (v->extint)
+		vector = v->extint & JOIST_EVENT_VECTOR;
 	if (inject_first(v)) {
 		/* nothing else fits in */
 	} else if (v->nmi_pending && !(backend->shadow_get(v) &
 				       (JOIST_NMI_BLOCKED | JOIST_SHADOW_MOVSS))) {
 		inject_nmi(v);
-	} else if (v->extint && can_take_intr(v)) {
-		backend->inject(v, (struct event){ v->extint, 0 });
-		v->extint = 0;
-	} else if (vector >= 0 && can_take_intr(v)) {
-		vlapic_ack(&v->lapic);
+	} else if (vector >= 0 && !guest_features.offer && can_take_intr(v)) {
 		backend->inject(v, (struct event){ JOIST_EVENT_VALID | (u32)vector, 0 });
-		waiting = vlapic_waiting(&v->lapic);
-	} else if (extint && can_take_intr(v)) {
+		vcpu_intr_taken(v);
+		waiting = vid ? -1 : vlapic_waiting(&v->lapic);
+	} else if (vector < 0 && pic && can_take_intr(v)) {
 		v->forward = JOIST_EXIT_EXTINT;
 		return false;
 	}
+	if (vector >= 0 && guest_features.offer) {
+		/* Its end brings an exit, at which the next one is chosen. */
+		backend->want_window(v, false, v->nmi_pending, 0);
+		backend->offer(v, (u32)vector);
+		v->window = true;
+		return true;
+	}
 	/* Also for a vector that only TPR holds back: the guest may lower it
 	 * without an exit. */
-	extint |= !!v->extint;
-	window(v, waiting >= 0 || extint, v->nmi_pending,
-	       extint ? ABOVE_TPR : (u32)waiting >> 4);
+	pic |= !!v->extint;
+	window(v, waiting >= 0 || pic, v->nmi_pending, pic ? ABOVE_TPR : (u32)waiting >> 4);
 	return true;
 }
 

@@ -161,6 +161,7 @@ void vcpu_destroy(struct vcpu *v);
 void vcpu_reset(struct vcpu *v);
 /* INIT: as reset, but what survives an INIT stays; then waits for SIPI. */
 void vcpu_init_signal(struct vcpu *v);
+void vcpu_intr_taken(struct vcpu *v);
 /* Tries to own it; disown gives it back. */
 static inline bool vcpu_try_own(struct vcpu *v)
 {

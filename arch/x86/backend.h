@@ -27,6 +27,7 @@ struct svm_vcpu {
 	u64 asid_generation;	/* of the core it ran on last */
 	u32 asid_cpu;		/* 1 + that core */
 	bool nmi_blocked;	/* an NMI was injected, its IRET not yet seen */
+	bool offered;		/* an interrupt, at the last entry */
 	bool iret_step;		/* single-stepping over that IRET */
 	bool step_flags;	/* TF was the guest's own while stepping */
 	u64 iret_rip;
@@ -112,6 +113,8 @@ struct fetch_cache {
 #define BACKEND_NEXT_RIP	JOIST_CAP_NEXT_RIP
 #define BACKEND_TIMER		JOIST_CAP_TIMER
 #define BACKEND_VID		JOIST_CAP_VID
+#define BACKEND_CAPS		(BACKEND_NEXT_RIP | BACKEND_TIMER | BACKEND_VID)
+#define BACKEND_OFFER		BIT(31)		/* offer(), not inject(), for interrupts */
 
 extern bool vid_allowed;	/* main.c: boot tunable vid= */
 
@@ -161,6 +164,12 @@ struct backend {
 	/* Exit as soon as an interrupt, an NMI can be taken.  priority: vector
 	 * >> 4, which TPR may hold back; 16 if TPR has no say. */
 	void (*want_window)(struct vcpu *v, bool intr, bool nmi, u32 priority);
+	/*
+	 * The CPU delivers this interrupt as soon as the guest can take it, unless
+	 * an exit comes before; if not, vcpu_intr_taken() is called at that exit.
+	 * With BACKEND_OFFER only.
+	 */
+	void (*offer)(struct vcpu *v, u32 vector);
 	/* JOIST_SHADOW_STI, _MOVSS, JOIST_NMI_BLOCKED. */
 	u32 (*shadow_get)(struct vcpu *v);
 	void (*shadow_set)(struct vcpu *v, u32 shadow);

@@ -57,6 +57,7 @@ struct guest_features {
 	bool spec_ctrl;		/* IA32_SPEC_CTRL exists */
 	bool tsc_aux;		/* TSC_AUX exists */
 	bool timer;		/* the backend's, which ends guest mode in time */
+	bool offer;		/* the CPU keeps an interrupt until it can be taken */
 	bool vid;		/* in x2APIC mode the CPU delivers the LAPIC's vectors */
 };
 extern struct guest_features guest_features;

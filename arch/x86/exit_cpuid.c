@@ -92,6 +92,7 @@ void guest_features_init(void)
 	g->spec_ctrl = f7.edx & LEAF7_EDX_SPEC_CTRL;
 	g->tsc_aux = e1.edx & EXT1_EDX_RDTSCP;
 	g->timer = backend->features() & BACKEND_TIMER;
+	g->offer = backend->features() & BACKEND_OFFER;
 	g->vid = backend->features() & BACKEND_VID;
 	g->phys_bits = cpuid(0x80000000, 0).eax >= 0x80000008 ?
 		       cpuid(0x80000008, 0).eax & 0xff : 36;

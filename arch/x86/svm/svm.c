@@ -47,8 +47,25 @@ void svm_clgi(void);
 
 static u32 asid_count __ro_after_init;
 static bool nrips __ro_after_init;
+static bool injects_twice __ro_after_init;
 static u64 iopm_guest __ro_after_init;
 static u64 msrpm_guest __ro_after_init, msrpm_control __ro_after_init;
+
+/*
+ * QEMU's own emulation, as its CPUID says.  What EVENTINJ gives it as an external
+ * interrupt it delivers again when the emulation of the core is interrupted
+ * before the guest has exited; V_IRQ is good.  Bochs 2.7 has it the other way
+ * round: it overlooks V_IRQ unless the guest changes IF.  A CPU can do both.
+ */
+static bool is_tcg(void)
+{
+	struct cpuid c;
+
+	if (!(cpuid(1, 0).ecx & BIT(31)))
+		return false;
+	c = cpuid(0x40000000, 0);
+	return c.ebx == 0x54474354 && c.ecx == 0x43544743 && c.edx == 0x47435447;
+}
 
 static bool svm_probe(const char **why)
 {
@@ -73,12 +90,13 @@ static bool svm_probe(const char **why)
 	}
 	asid_count = c.ebx;
 	nrips = c.edx & SVM_EDX_NRIPS;
+	injects_twice = is_tcg();
 	return true;
 }
 
 static u32 svm_features(void)
 {
-	return nrips ? BACKEND_NEXT_RIP : 0;
+	return (nrips ? BACKEND_NEXT_RIP : 0) | (injects_twice ? BACKEND_OFFER : 0);
 }
 
 /* APM, "MSR Intercepts": two bits an MSR, three ranges of 8K MSRs. */
@@ -215,7 +233,7 @@ static void svm_vcpu_reset(struct vcpu *v)
 	b->event_inj = 0;
 	b->exit_int_info = 0;
 	b->intercept3 &= ~(u32)(INTERCEPT_IRET | INTERCEPT_VINTR);
-	v->svm.nmi_blocked = v->svm.iret_step = false;
+	v->svm.nmi_blocked = v->svm.iret_step = v->svm.offered = false;
 	v->svm.iret_rip = 0;
 	v->svm.asid_cpu = 0;
 	if (!v->control)
@@ -414,9 +432,23 @@ static void svm_inject(struct vcpu *v, struct event ev)
 }
 
 /*
+ * APM, "Injecting Virtual (INTR) Interrupts".  The vector was above TPR, and
+ * until it is taken TPR does not move without an exit; so V_INTR_PRIO is not
+ * used: where it equals V_TPR, CPUs and emulators differ.
+ */
+static void svm_offer(struct vcpu *v, u32 vector)
+{
+	struct vmcb *b = v->svm.vmcb;
+
+	b->int_ctl = (b->int_ctl & ~VINTR_VECTOR) | (u64)vector << 32 |
+		     VINTR_IRQ | VINTR_IGN_TPR;
+	b->intercept_cr_write |= BIT(8);
+	v->svm.offered = true;
+}
+
+/*
  * A vector that TPR holds back waits for a write of CR8; one that only IF or a
- * shadow holds back, for the window.  V_INTR_PRIO is not used: where it equals
- * V_TPR, CPUs and emulators differ.
+ * shadow holds back, for the window.
  */
 static void guest_window(struct vmcb *b, bool intr, u32 priority)
 {
@@ -529,6 +561,7 @@ const struct backend svm_backend = {
 	.seg_set = svm_seg_set,
 	.inject = svm_inject,
 	.want_window = svm_want_window,
+	.offer = svm_offer,
 	.shadow_get = svm_shadow_get,
 	.shadow_set = svm_shadow_set,
 	.shadow_end = svm_shadow_end,

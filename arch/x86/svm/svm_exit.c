@@ -35,6 +35,23 @@ static u8 insn_len(const struct vmcb *b)
 }
 
 /*
+ * The CPU clears V_IRQ when it takes the interrupt; QEMU, only when its
+ * delivery did not end in an exit.
+ */
+static void note_offered(struct vcpu *v, struct vmcb *b)
+{
+	u32 info = (u32)b->exit_int_info;
+
+	v->svm.offered = false;
+	if ((b->int_ctl & VINTR_IRQ) &&
+	    (!(info & JOIST_EVENT_VALID) ||
+	     (info & JOIST_EVENT_VECTOR) != field_get(VINTR_VECTOR, b->int_ctl)))
+		return;
+	b->int_ctl &= ~(VINTR_IRQ | VINTR_IGN_TPR);
+	vcpu_intr_taken(v);
+}
+
+/*
  * An event whose delivery the exit cut short goes in again.  Software
  * interrupts, #BP and #OF are simply executed again: RIP still points at their
  * instruction.  Some implementations report an injected interrupt as type
@@ -139,6 +156,8 @@ void svm_exit_decode(struct vcpu *v)
 	struct vmcb *b = v->svm.vmcb;
 	u64 code = b->exit_code;
 
+	if (unlikely(v->svm.offered))
+		note_offered(v, b);
 	if (unlikely(b->exit_int_info & JOIST_EVENT_VALID))
 		note_vectoring(v, b);
 	if (unlikely(v->svm.iret_rip) && v->rip != v->svm.iret_rip && !v->svm.iret_step)

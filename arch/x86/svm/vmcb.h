@@ -41,6 +41,7 @@
 #define VINTR_IRQ		BIT(8)
 #define VINTR_IGN_TPR		BIT(20)
 #define VINTR_MASKING		BIT(24)
+#define VINTR_VECTOR		BITS(39, 32)
 
 #define NP_ENABLE		BIT(0)
 
