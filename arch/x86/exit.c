@@ -256,5 +256,10 @@ enum verdict exit_guest(struct vcpu *v)
 
 enum verdict exit_control(struct vcpu *v)
 {
-	return dispatch(v, &control_rows[v->x.kind], control_dead);
+	enum verdict verdict = dispatch(v, &control_rows[v->x.kind], control_dead);
+
+	/* A fault while its #DF went in. */
+	if (unlikely(v->dead))
+		control_shutdown(v);
+	return verdict;
 }
