@@ -47,7 +47,7 @@ static void note_offered(struct vcpu *v, struct vmcb *b)
 	    (!(info & JOIST_EVENT_VALID) ||
 	     (info & JOIST_EVENT_VECTOR) != field_get(VINTR_VECTOR, b->int_ctl)))
 		return;
-	b->int_ctl &= ~(VINTR_IRQ | VINTR_IGN_TPR);
+	svm_offer_end(v);
 	vcpu_intr_taken(v);
 }
 
