@@ -130,7 +130,7 @@ static enum verdict control_wbinvd(struct vcpu *v)
 }
 
 /* What a triple fault does to a machine. */
-static enum verdict control_shutdown(struct vcpu *v)
+enum verdict control_shutdown(struct vcpu *v)
 {
 	log_sinks_quiet(false);
 	log_error("the control VM shut down (triple fault) on core %u, rip %lx",
@@ -256,10 +256,5 @@ enum verdict exit_guest(struct vcpu *v)
 
 enum verdict exit_control(struct vcpu *v)
 {
-	enum verdict verdict = dispatch(v, &control_rows[v->x.kind], control_dead);
-
-	/* A fault while its #DF went in. */
-	if (unlikely(v->dead))
-		control_shutdown(v);
-	return verdict;
+	return dispatch(v, &control_rows[v->x.kind], control_dead);
 }

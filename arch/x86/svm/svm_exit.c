@@ -73,6 +73,14 @@ static void note_vectoring(struct vcpu *v, const struct vmcb *b)
 	v->reinject.error = (u32)(b->exit_int_info >> 32);
 }
 
+static __noinline void note_events(struct vcpu *v, struct vmcb *b)
+{
+	if (v->svm.offered)
+		note_offered(v, b);
+	if (b->exit_int_info & JOIST_EVENT_VALID)
+		note_vectoring(v, b);
+}
+
 /* The IRET of an NMI handler: from the next instruction on NMIs may come. */
 static void iret_seen(struct vcpu *v, struct vmcb *b)
 {
@@ -156,10 +164,8 @@ void svm_exit_decode(struct vcpu *v)
 	struct vmcb *b = v->svm.vmcb;
 	u64 code = b->exit_code;
 
-	if (unlikely(v->svm.offered))
-		note_offered(v, b);
-	if (unlikely(b->exit_int_info & JOIST_EVENT_VALID))
-		note_vectoring(v, b);
+	if (unlikely((b->exit_int_info & JOIST_EVENT_VALID) | v->svm.offered))
+		note_events(v, b);
 	if (unlikely(v->svm.iret_rip) && v->rip != v->svm.iret_rip && !v->svm.iret_step)
 		iret_done(v);
 
