@@ -13,9 +13,11 @@
 #include "drivers/apic.h"
 
 #define APIC_ID		0x20
+#define APIC_TPR	0x80
 #define APIC_ICR	0x300
 #define APIC_ICR_HIGH	0x310
 #define X2APIC_ID	0x802
+#define X2APIC_TPR	0x808
 #define X2APIC_ICR	0x830
 
 #define ICR_NMI		(4u << 8)
@@ -78,6 +80,15 @@ static void send(u32 apic_id, u32 command)
 	reg_write(APIC_ICR, command);
 	wait_idle();
 	reg_write(APIC_ICR_HIGH, high);
+}
+
+/* TPR stays as it is; but whoever emulates a write of it looks at IRR anew. */
+void apic_look_again(void)
+{
+	if (x2apic())
+		wrmsr(X2APIC_TPR, rdmsr(X2APIC_TPR));
+	else
+		reg_write(APIC_TPR, reg_read(APIC_TPR));
 }
 
 void apic_send_nmi(u32 apic_id)

@@ -12,6 +12,8 @@
 void apic_init(void);
 u32 apic_id(void);
 void apic_send_nmi(u32 apic_id);
+/* For an emulator that has forgotten that an interrupt is pending. */
+void apic_look_again(void);
 /* INIT, SIPI, SIPI: the core starts at low_page in real mode. */
 void apic_start_cpu(u32 apic_id, u64 low_page);
 

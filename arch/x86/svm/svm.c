@@ -458,8 +458,10 @@ void svm_offer_end(struct vcpu *v)
  * A vector that TPR holds back waits for a write of CR8; one that only IF or a
  * shadow holds back, for the window.
  */
-static void guest_window(struct vmcb *b, bool intr, u32 priority)
+static void guest_window(struct vcpu *v, bool intr, u32 priority)
 {
+	struct vmcb *b = v->svm.vmcb;
+
 	b->int_ctl &= ~(VINTR_IRQ | VINTR_IGN_TPR);
 	b->intercept3 &= ~(u32)INTERCEPT_VINTR;
 	b->intercept_cr_write = CR_WRITES;
@@ -471,6 +473,7 @@ static void guest_window(struct vmcb *b, bool intr, u32 priority)
 		return;
 	b->intercept3 |= (u32)INTERCEPT_VINTR;
 	b->int_ctl |= VINTR_IRQ | VINTR_IGN_TPR;
+	v->svm.watch = true;
 }
 
 static void svm_want_window(struct vcpu *v, bool intr, bool nmi, u32 priority)
@@ -478,7 +481,7 @@ static void svm_want_window(struct vcpu *v, bool intr, bool nmi, u32 priority)
 	struct vmcb *b = v->svm.vmcb;
 
 	if (!v->control)
-		guest_window(b, intr, priority);
+		guest_window(v, intr, priority);
 	/* Stopped at the IRET that ends the last NMI: step over it. */
 	if (nmi && v->svm.iret_rip && !v->svm.iret_step) {
 		v->svm.iret_step = true;

@@ -2,11 +2,12 @@
 /*
  * svm_exit.c -- a VMCB's exit code in neutral terms.
  */
-#include "arch/x86/backend.h"
+#include "arch/x86/exit.h"
 #include "arch/x86/guest_mem.h"
 #include "arch/x86/regs.h"
 #include "arch/x86/svm/vmcb.h"
 #include "core/vm.h"
+#include "drivers/apic.h"
 
 void svm_take_nmi(void);
 
@@ -91,13 +92,16 @@ static void iret_done(struct vcpu *v)
 /* What does not happen at most exits. */
 static __noinline void note_events(struct vcpu *v, struct vmcb *b)
 {
+	/* QEMU: VMRUN with V_IRQ may have lost a physical interrupt. */
+	if (guest_features.offer)
+		apic_look_again();
 	if (v->svm.offered)
 		note_offered(v, b);
 	if (b->exit_int_info & JOIST_EVENT_VALID)
 		note_vectoring(v, b);
 	if (v->svm.iret_rip && v->rip != v->svm.iret_rip && !v->svm.iret_step)
 		iret_done(v);
-	v->svm.watch = v->svm.iret_rip;
+	v->svm.watch = v->svm.iret_rip || (b->int_ctl & VINTR_IRQ);
 }
 
 static void decode_io(struct vcpu *v, const struct vmcb *b)
