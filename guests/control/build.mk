@@ -89,6 +89,7 @@ ctl_etc		= $(foreach f,$(2),--file $(CTL_IMAGE)/$(f):$(1)/$(f))
 ctl_live	= --file $(CTL_IMAGE)/init:/init \
 		$(call ctl_etc,/etc,rc net-up autorun down udhcpc.script \
 			mdev.conf profile passwd group hostname) \
+		--file $(CTL_IMAGE)/joist.conf:/etc/joist/joist.conf \
 		--program $(CTL_IMAGE)/guest-sum:/bin/sum4k \
 		$(foreach t,$(CTL_TOOLS),--program $(t):/usr/bin/$(notdir $(t)))
 

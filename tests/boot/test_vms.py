@@ -355,7 +355,7 @@ def test_taskset_nice(control):
 def test_hostile(control):
     """A guest that tries everything ends in one of the documented ways."""
     code, text = control.run("joistctl run h -m 16M --debug-exit 0xf4 "
-                             "--on-reboot=stop -k /guests/hostile 2>&1")
+                             "--on-reboot=destroy -k /guests/hostile 2>&1")
     assert "ports" in text, text
     assert code in (0, 3, 4, 10), (code, text)
     # It may be started again, and others live.

@@ -19,6 +19,8 @@ UNIT_TESTS	:= $(patsubst tests/unit/%.c,$(UNIT_OUT)/%, \
 		     $(wildcard tests/unit/test_$(UNIT_ONLY).c))
 UNIT_FUZZERS	:= $(patsubst tests/unit/%.c,$(UNIT_OUT)/%, \
 		     $(wildcard tests/unit/fuzz_$(UNIT_ONLY).c))
+# What a test or a fuzzer of that name needs, too.
+UNIT_LIBS_ctl_conf	:= -lconfuse
 
 .PHONY: test-unit
 test-unit: $(UNIT_TESTS) $(UNIT_FUZZERS)
@@ -28,12 +30,12 @@ $(UNIT_OUT)/test_%: tests/unit/test_%.c tests/unit/build.mk
 	@mkdir -p $(@D)
 	@echo "MAKE $@"
 	gcc $(UNIT_FLAGS) -fsanitize=address,undefined -MMD -MP -MT $@ \
-		-MF $@.d -o $@ $< -lcmocka
+		-MF $@.d -o $@ $< -lcmocka $(UNIT_LIBS_$*)
 
 $(UNIT_OUT)/fuzz_%: tests/unit/fuzz_%.c tests/unit/build.mk
 	@mkdir -p $(@D)
 	@echo "MAKE $@"
 	clang $(UNIT_FLAGS) -fsanitize=fuzzer,address,undefined -MMD -MP \
-		-MT $@ -MF $@.d -o $@ $< -lcmocka
+		-MT $@ -MF $@.d -o $@ $< -lcmocka $(UNIT_LIBS_$*)
 
 -include $(UNIT_TESTS:%=%.d) $(UNIT_FUZZERS:%=%.d)

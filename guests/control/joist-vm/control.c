@@ -104,6 +104,12 @@ static void cmd_unpause(struct manager *m, struct client *c)
 		send_command(m, c, MSG_UNPAUSE);
 }
 
+static void cmd_show(struct manager *m, struct client *c)
+{
+	reply(c, json_pack("{s:b, s:o}", "ok", 1, "settings",
+			   json_loads(m->cfg->shown, 0, NULL)));
+}
+
 static void cmd_log(struct manager *m, struct client *c)
 {
 	u64 len = MIN(m->history_total, HISTORY);
@@ -144,6 +150,7 @@ static const struct {
 	{ "reset", cmd_reset },
 	{ "pause", cmd_pause },
 	{ "unpause", cmd_unpause },
+	{ "show", cmd_show },
 	{ "log", cmd_log },
 	{ "wait", cmd_wait },
 	{ "console", cmd_console },

@@ -309,7 +309,7 @@ static void vm_restart(struct manager *m)
 /* The guest, or the machine, failed: end, or go on as configured. */
 static void vm_failed(struct manager *m, int code, const char *reason)
 {
-	if (m->cfg->on_crash == POLICY_STOP || !m->ready) {
+	if (m->cfg->on_crash == POLICY_DESTROY || !m->ready) {
 		vm_ended(m, code, reason);
 		return;
 	}
@@ -697,16 +697,13 @@ static void open_socket(struct manager *m)
 	struct stat st;
 	gid_t gid = (gid_t)-1;
 	mode_t mask;
+	int err;
 
 	if (!fstat(m->control, &st))
 		gid = st.st_gid;
-	if (!mkdir(PROTO_DIR, 0770)) {
-		if (chown(PROTO_DIR, (uid_t)-1, gid) ||
-		    chmod(PROTO_DIR, 0770))
-			warn_msg("%s: %s", PROTO_DIR, strerror(errno));
-	} else if (errno != EEXIST) {
-		die("%s: cannot create: %s", PROTO_DIR, strerror(errno));
-	}
+	err = proto_make_dir();
+	if (err < 0)
+		die("%s: cannot create: %s", PROTO_DIR, strerror(-err));
 	proto_path(sa.sun_path, m->cfg->name);
 	memcpy(socket_path, sa.sun_path, sizeof(socket_path));
 	/* The name is ours since the VM was created: a file is a leftover. */

@@ -18,8 +18,9 @@
 #include "virtio_net.h"
 
 enum policy {
-	POLICY_STOP,
+	POLICY_DESTROY,
 	POLICY_RESTART,
+	POLICY_PRESERVE,
 };
 
 struct file {
@@ -39,7 +40,8 @@ struct vm_config {
 	u64 memory;
 	unsigned vcpus;
 	int debug_exit;		/* port, or -1 */
-	enum policy on_crash, on_reboot;
+	enum policy on_crash, on_reboot, on_poweroff;
+	const char *shown;	/* the settings in effect, as JSON */
 	unsigned disks, nics;
 	struct disk disk[VM_DISKS];
 	struct nic nic[VM_NICS];

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "joistctl.h"
@@ -35,14 +36,18 @@ void ask_send(int fd, const char *name, const char *cmd)
 
 json_t *ask_answer(int fd, const char *name)
 {
-	char line[PROTO_LINE];
-	int err = proto_read_line(fd, line, sizeof(line));
+	char *line = malloc(PROTO_ANSWER);
 	const char *why;
 	json_t *o;
+	int err;
 
+	if (!line)
+		die("out of memory");
+	err = proto_read_line(fd, line, PROTO_ANSWER);
 	if (err < 0)
 		die("%s: the VM has ended", name);
 	o = json_loads(line, 0, NULL);
+	free(line);
 	if (!json_is_object(o))
 		die("%s: its joist-vm gave an answer that is no JSON", name);
 	if (!json_is_true(json_object_get(o, "ok"))) {

@@ -14,18 +14,31 @@
 
 struct options {
 	const char *name;	/* NULL: none given */
-	bool json, force, follow;
+	bool json, force, follow, all;
+	bool plain_name;	/* the name is a file's, not a VM's */
 	unsigned seconds;	/* -t, -d */
 	unsigned count;		/* -n; 0: without end */
 };
 
 /*
  * The command line of a command: `flags` are the letters it takes out of
- * "j" json, "f" force, "w" follow, "t" and "d" seconds, "n" count.
+ * "j" json, "f" force, "w" follow, "a" all, "t" and "d" seconds, "n" count.
  */
 enum name_rule { NAME_NONE, NAME_MAYBE, NAME_MUST };
 void parse_options(struct options *o, int argc, char **argv,
 		   const char *flags, enum name_rule rule);
+
+/* joistctl -f FILE; NULL: the usual ones. */
+extern const char *conf_file;
+
+/* run.c: joist-vm for a configured VM; its exit code. */
+int vm_start(const char *name);
+/* What would be in effect for it, out of that file; NULL: joist-vm has said
+ * what is wrong. */
+json_t *vm_settings(const char *name, const char *path);
+
+/* show.c: all VMs, or the one of that name. */
+json_t *list_vms(int control, const char *only);
 
 /* ask.c: a VM's control socket.  They die with a message on any failure. */
 int ask_connect(const char *name);
@@ -44,6 +57,11 @@ int cmd_start(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
 int cmd_simple(int argc, char **argv);
+int cmd_load(int argc, char **argv);
+int cmd_reload(int argc, char **argv);
+int cmd_autostart(int argc, char **argv);
+int cmd_show(int argc, char **argv);
+int cmd_create(int argc, char **argv);
 int cmd_console(int argc, char **argv);
 int cmd_log(int argc, char **argv);
 int cmd_wait(int argc, char **argv);

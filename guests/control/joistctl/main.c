@@ -8,7 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "guests/control/lib/conf.h"
 #include "joistctl.h"
+
+const char *conf_file;
 
 static int cmd_help(int argc, char **argv);
 
@@ -18,17 +21,29 @@ static const struct command {
 	const char *args;
 	const char *help;
 } commands[] = {
-	{ "start", cmd_start, "NAME -k KERNEL|-d DISK [OPTION...]",
-	  "start a VM; returns when it runs (start --help lists the options)" },
-	{ "run", cmd_run, "NAME -k KERNEL|-d DISK [OPTION...]",
+	{ "start", cmd_start, "NAME [OPTION...]",
+	  "start a VM, as configured or as the options say (start --help lists\n"
+	  "\tthem); returns when it runs" },
+	{ "run", cmd_run, "NAME [OPTION...]",
 	  "the same, with its serial port here, and its end as exit code" },
-	{ "stop", cmd_stop, "NAME [-t SECONDS] [-f]",
+	{ "stop", cmd_stop, "NAME|--all [-t SECONDS] [-f]",
 	  "press the power button; after 30 s, or at once with -f, kill" },
 	{ "kill", cmd_simple, "NAME", "end a VM at once" },
 	{ "reset", cmd_simple, "NAME", "press the reset button" },
 	{ "pause", cmd_simple, "NAME", "stop a VM's virtual CPUs" },
 	{ "unpause", cmd_simple, "NAME", "let them go on" },
-	{ "status", cmd_status, "[NAME] [--json]", "list VMs, or show one" },
+	{ "status", cmd_status, "[NAME] [--all] [--json]",
+	  "list VMs, or one; with --all also those that are only configured" },
+	{ "show", cmd_show, "NAME [--json]",
+	  "a VM's settings: those it runs with, or would be started with" },
+	{ "autostart", cmd_autostart, "",
+	  "start the VMs that are configured with autostart" },
+	{ "load", cmd_load, "FILE",
+	  "check a configuration file; until reload its VMs can be started" },
+	{ "reload", cmd_reload, "",
+	  "check " CONF_PATH ", forget what was loaded, and autostart" },
+	{ "create", cmd_create, "PATH -s SIZE [-F FORMAT] [-b BACKING]",
+	  "make a disk image (create --help)" },
 	{ "console", cmd_console, "NAME",
 	  "this terminal on the serial port; ~. leaves it" },
 	{ "log", cmd_log, "NAME", "what the serial port has said so far" },
@@ -56,7 +71,9 @@ static int cmd_help(int argc, char **argv)
 
 	(void)argc;
 	(void)argv;
-	printf("usage: joistctl COMMAND ...\n\n");
+	printf("usage: joistctl [-f FILE] COMMAND ...\n\n"
+	       "  -f FILE\n\tthe configuration, in place of " CONF_PATH
+	       "\n\n");
 	for (c = commands; c < commands + ARRAY_SIZE(commands); c++)
 		printf("  %s %s\n\t%s\n", c->name, c->args, c->help);
 	fputs(footer, stdout);
@@ -81,6 +98,7 @@ void parse_options(struct options *o, int argc, char **argv,
 	static const struct option longs[] = {
 		{ "json", no_argument, NULL, 'j' },
 		{ "force", no_argument, NULL, 'f' },
+		{ "all", no_argument, NULL, 'a' },
 		{ "follow", no_argument, NULL, 'w' },
 		{ "timeout", required_argument, NULL, 't' },
 		{ "delay", required_argument, NULL, 'd' },
@@ -91,7 +109,7 @@ void parse_options(struct options *o, int argc, char **argv,
 	int c;
 
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "jfwt:d:n:h", longs, NULL)) >= 0) {
+	while ((c = getopt_long(argc, argv, "jfwat:d:n:h", longs, NULL)) >= 0) {
 		if (c == 'h')
 			exit(cmd_help(0, NULL));
 		if (c == '?' || !strchr(flags, c))
@@ -101,6 +119,7 @@ void parse_options(struct options *o, int argc, char **argv,
 		o->json |= c == 'j';
 		o->force |= c == 'f';
 		o->follow |= c == 'w';
+		o->all |= c == 'a';
 		if (c == 't' || c == 'd')
 			o->seconds = number(c == 't' ? "t" : "d", optarg);
 		if (c == 'n')
@@ -111,8 +130,9 @@ void parse_options(struct options *o, int argc, char **argv,
 	if (optind < argc)
 		die_usage("%s: what is '%s' for?", argv[0], argv[optind]);
 	if (!o->name && rule == NAME_MUST)
-		die_usage("%s: which VM?", argv[0]);
-	if (o->name && hv_name_error(o->name))
+		die_usage("%s: which %s?", argv[0],
+			  o->plain_name ? "file" : "VM");
+	if (o->name && !o->plain_name && hv_name_error(o->name))
 		die("'%s': %s", o->name, hv_name_error(o->name));
 }
 
@@ -129,6 +149,12 @@ int main(int argc, char **argv)
 	int code;
 
 	err_prog = "joistctl";
+	if (argc > 2 && (!strcmp(argv[1], "-f") ||
+			 !strcmp(argv[1], "--config"))) {
+		conf_file = argv[2];
+		argc -= 2;
+		argv += 2;
+	}
 	if (argc < 2)
 		die_usage("which command? 'joistctl help' lists them");
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))

@@ -14,6 +14,7 @@
  *	pause, unpause
  *	log		{"ok": true, "bytes": N}, a newline, then N bytes: what
  *			the serial port has said, the last 256 KiB of it
+ *	show		settings: an object, as joistctl show --json prints it
  *	wait		answers when the VM ends: exit, reason
  *	console		from the answer's newline on the connection is the
  *			serial port, both ways
@@ -24,8 +25,12 @@
 #include "util.h"
 
 #define PROTO_DIR	"/run/joist"
-#define PROTO_LINE	4096	/* longest line, with its newline */
+#define PROTO_LINE	4096	/* longest command, with its newline */
+#define PROTO_ANSWER	(512 * KiB)	/* longest answer */
 #define PROTO_PATH	108	/* of sockaddr_un */
+
+/* PROTO_DIR, of the group that may use the hypervisor: 0 or -errno. */
+int proto_make_dir(void);
 
 void proto_path(char path[PROTO_PATH], const char *name);
 
