@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import subprocess
 import time
 
@@ -143,6 +144,137 @@ def test_pause_reset(control):
     control.output("joistctl reset spin")
     said(control, "spin", "hello", 2)
     assert control.run("joistctl stop -f spin")[0] == 0
+
+
+def put(control, path, text):
+    control.output(f"echo {shlex.quote(text)} > {path}")
+
+
+def test_configuration(control):
+    """From a file, by name; what the command line says goes before it."""
+    put(control, "/tmp/a.conf", "vm x { memory = 16M "
+        "kernel = /guests/exit debug_exit = 0xf4 } "
+        "vm y { kernel = /guests/spin memory = 24M }")
+    assert control.run("joistctl -f /tmp/a.conf run x") == (43, "hello\n")
+    assert control.run("joistctl -f /tmp/a.conf run x -k /guests/triple "
+                       "2>/dev/null")[0] == 4
+    code, text = control.run("joistctl run x 2>&1")
+    assert code == 64 and "/etc/joist/joist.conf" in text
+    control.output("joistctl load /tmp/a.conf; joistctl start y -c 2")
+    said(control, "y", "hello")
+    shown = ctl_json(control, "show y")
+    assert (shown["memory"], shown["cpus"], shown["running"]) == \
+        ("24M", "2", True)
+    stopped = [v["name"] for v in ctl_json(control, "status --all")
+               if v["state"] == "stopped"]
+    assert "x" in stopped and "y" not in stopped
+    # What another user has loaded is not ours.
+    assert control.run("su joist -c 'joistctl show x' 2>&1")[0] == 2
+    control.output("joistctl kill y; joistctl reload")
+    assert control.run("joistctl show x 2>&1")[0] == 2
+    # The image's own.
+    assert ctl_json(control, "show small")["memory"] == "256M"
+    put(control, "/tmp/b.conf", "vm x { } vm y { kernel = /guests/spin "
+        "memory = big }")
+    for command in ("-f /tmp/b.conf start y", "load /tmp/b.conf"):
+        code, text = control.run(f"joistctl {command} 2>&1 | grep big")
+        assert text.startswith("joistctl: /tmp/b.conf:1: "), text
+
+
+def test_serial(control):
+    """COM1 to a file, COM2 to a pseudo-terminal, and both to the tool."""
+    start = "joistctl start com -m 16M -k /guests/com2 "
+    control.output(start + "-s file:/tmp/com1 -s pty")
+    said(control, "com", "hello")
+    assert control.output("cat /tmp/com1") == "hello"
+    com1, com2 = vm(control, "com")["serial"]
+    assert com1 == "file:/tmp/com1" and com2.startswith("pty:/dev/pts/")
+    control.output(f"echo from-outside > {com2[4:]}")
+    assert wait(control, "joistctl log com -p 2 | grep -q from-outside")
+    control.run("echo by-console | timeout 2 joistctl console com -p 2 "
+                "> /tmp/out")
+    assert "by-console" in control.output("joistctl log com -p 2")
+    control.output("joistctl reset com")
+    said(control, "com", "hello", 2)
+    assert control.output("cat /tmp/com1; rm /tmp/com1") == "hello\nhello"
+    control.output("joistctl kill com")
+    # A socket is there as long as the VM, and one VM's.
+    assert wait(control, "! pidof joist-vm > /dev/null")
+    control.output(start + "-s unix:/tmp/com.sock")
+    assert control.run("grep -q /tmp/com.sock /proc/net/unix")[0] == 0
+    code, text = control.run("joistctl start b -m 16M -k /guests/com2 "
+                             "-s unix:/tmp/com.sock 2>&1")
+    assert code == 2 and "in use" in text
+    for command in ("log", "console"):
+        code, text = control.run(f"joistctl {command} com -p 2 2>&1")
+        assert code == 2 and "serial port" in text
+    control.output("joistctl kill com")
+    assert wait(control, "[ ! -e /tmp/com.sock ]")
+
+
+def test_create(control):
+    control.output("joistctl create /tmp/new.img -s 3M")
+    assert control.output("stat -c %s /tmp/new.img") == str(3 << 20)
+    code, text = control.run("joistctl create /tmp/new.img -s 3M 2>&1")
+    assert code == 2 and "/tmp/new.img" in text
+    control.output("rm /tmp/new.img")
+
+
+def test_autostart_stop_all(control):
+    put(control, "/tmp/a.conf", "".join(
+        f"vm {name} {{ kernel = /guests/button memory = 16M "
+        f"autostart = {auto} }} " for name, auto in
+        (("one", "yes"), ("two", "yes"), ("three", "no"))))
+    text = control.output("joistctl -f /tmp/a.conf autostart")
+    assert text.splitlines() == ["one: started", "two: started"]
+    for name in ("one", "two"):
+        said(control, name, "hello")
+    text = control.output("joistctl -f /tmp/a.conf autostart")
+    assert text.splitlines() == ["one: runs already", "two: runs already"]
+    control.output("joistctl wait two > /tmp/end & sleep 1; "
+                   f"joistctl stop --all -t {m.LIMIT}; wait")
+    assert "power-off by the guest" in control.output("cat /tmp/end")
+
+
+def test_preserve(control):
+    """What a guest that has ended leaves stays until it is let go."""
+    for guest, code, why in (("triple", 4, "triple fault"),
+                             ("off", 0, "power-off")):
+        control.output(f"joistctl start keep -m 16M -k /guests/{guest} "
+                       "--on-crash preserve --on-poweroff=preserve")
+        assert wait(control, "joistctl status keep --json | grep -q preserved")
+        assert why in vm(control, "keep")["last_end"]
+        assert control.run("joistctl wait keep > /dev/null")[0] == code
+        code, text = control.run("joistctl pause keep 2>&1")
+        assert code == 2 and "preserved" in text
+        control.output("joistctl reset keep")
+        assert wait(control, "joistctl status keep --json | "
+                    "grep -q '\"boots\": 2'")
+        assert wait(control, "joistctl status keep --json | grep -q preserved")
+        if guest == "off":
+            said(control, "keep", "hello", 2)
+        control.output("joistctl stop keep")
+        assert wait(control, "! pidof joist-vm > /dev/null")
+
+
+def test_restart(control):
+    """A VM goes on under its name when its machine crashes or powers off."""
+    control.output("joistctl start again -m 16M -k /guests/spin "
+                   "--on-crash restart")
+    said(control, "again", "hello")
+    before = vm(control, "again")
+    control.output(f"kill -SEGV {before['pid']}")
+    said(control, "again", "hello", 2)
+    after = vm(control, "again")
+    assert (after["id"], after["manager"], after["boots"]) == \
+        (before["id"], before["manager"], 2)
+    assert "signal 11" in after["last_end"]
+    assert control.run("logread | grep -q 'again: the device process died of "
+                       "signal 11.*restarting'")[0] == 0
+    control.output("joistctl kill again; joistctl start again -m 16M "
+                   "-k /guests/off --on-poweroff restart")
+    said(control, "again", "hello", 2)
+    control.output("joistctl kill again")
 
 
 @pytest.mark.parametrize("which", ["pid", "manager"])
@@ -418,6 +550,14 @@ BAD_STARTS = [
      "01:00:00:00:00:00"),
     ("x -k /guests/exit -n bridge=br0,mac=4a:6f:00:00:00", "4a:6f"),
     ("x -k /guests/exit -n bridge=br0,speed=9", "speed"),
+    ("x -k /guests/exit -s modem", "modem"),
+    ("x -k /guests/exit -s file:", "file:"),
+    ("x -k /guests/exit -s file:/none/x", "/none/x"),
+    ("x -k /guests/exit -s unix:/etc/passwd", "/etc/passwd"),
+    ("x -k /guests/exit -s none -s none -s none", "2 serial ports"),
+    ("x -k /guests/exit --on-crash=stop", "'stop'"),
+    ("x --config /none", "/none"),
+    ("x --config /etc/joist/joist.conf", "'x'"),
 ]
 
 

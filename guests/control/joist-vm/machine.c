@@ -43,25 +43,26 @@ struct machine machine = {
 /* ---- the end ---- */
 
 /* Write out what the ring holds; false: would block, or nobody is there. */
-static bool serial_flush(struct machine *m)
+static bool serial_flush(struct machine *m, unsigned port)
 {
+	struct serial_line *l = &m->line[port];
 	struct iovec iov[2];
 	u32 first;
 	ssize_t n;
 
-	while (m->out_len) {
-		first = MIN(m->out_len, (u32)SERIAL_OUT - m->out_head);
-		iov[0].iov_base = m->out + m->out_head;
+	while (l->out_len) {
+		first = MIN(l->out_len, (u32)SERIAL_OUT - l->out_head);
+		iov[0].iov_base = l->out + l->out_head;
 		iov[0].iov_len = first;
-		iov[1].iov_base = m->out;
-		iov[1].iov_len = m->out_len - first;
-		n = writev(m->fds.serial, iov, iov[1].iov_len ? 2 : 1);
+		iov[1].iov_base = l->out;
+		iov[1].iov_len = l->out_len - first;
+		n = writev(m->fds.serial[port], iov, iov[1].iov_len ? 2 : 1);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return false;
-		m->out_head = (m->out_head + (u32)n) % SERIAL_OUT;
-		m->out_len -= (u32)n;
+		l->out_head = (l->out_head + (u32)n) % SERIAL_OUT;
+		l->out_len -= (u32)n;
 	}
 	return true;
 }
@@ -69,15 +70,20 @@ static bool serial_flush(struct machine *m)
 void machine_end(enum vm_end how, u32 value, const char *fmt, ...)
 {
 	struct msg msg = { .kind = MSG_END, .how = how, .value = value };
-	struct pollfd p = { .fd = machine.fds.serial, .events = POLLOUT };
+	struct pollfd p = { .events = POLLOUT };
 	va_list ap;
+	unsigned i;
 
 	va_start(ap, fmt);
 	vsnprintf(msg.text, sizeof(msg.text), fmt, ap);
 	va_end(ap);
-	while (!serial_flush(&machine))
-		if (poll(&p, 1, FLUSH_MS) <= 0 || (p.revents & POLLERR))
-			break;
+	for (i = 0; i < VM_SERIALS; i++) {
+		p.fd = machine.fds.serial[i];
+		while (!serial_flush(&machine, i))
+			if (poll(&p, 1, FLUSH_MS) <= 0 ||
+			    (p.revents & POLLERR))
+				break;
+	}
 	send(machine.fds.channel, &msg, sizeof(msg), MSG_NOSIGNAL);
 	_exit(0);
 }
@@ -152,15 +158,15 @@ void board_timer(enum board_timer timer, u64 when)
 	set_timer(machine.timer[timer], when);
 }
 
-bool board_serial_put(u8 byte)
+bool board_serial_put(unsigned port, u8 byte)
 {
-	struct machine *m = &machine;
+	struct serial_line *l = &machine.line[port];
 
-	if (m->out_len == SERIAL_OUT)
+	if (l->out_len == SERIAL_OUT)
 		return false;
-	m->out[(m->out_head + m->out_len) % SERIAL_OUT] = byte;
-	if (!m->out_len++)
-		set_timer(m->out_timer, board_ns() + SERIAL_DELAY_NS);
+	l->out[(l->out_head + l->out_len) % SERIAL_OUT] = byte;
+	if (!l->out_len++)
+		set_timer(machine.out_timer, board_ns() + SERIAL_DELAY_NS);
 	return true;
 }
 
@@ -188,20 +194,22 @@ void board_kick(unsigned slot)
 }
 
 /* Wait for input if the UART has room, for output if some is left. */
-static void watch_serial(struct machine *m)
+static void watch_serial(struct machine *m, unsigned port)
 {
-	watch(m, EPOLL_CTL_MOD, m->fds.serial,
-	      (m->in_blocked ? 0 : EPOLLIN) | (m->out_len ? EPOLLOUT : 0));
+	const struct serial_line *l = &m->line[port];
+
+	watch(m, EPOLL_CTL_MOD, m->fds.serial[port],
+	      (l->in_blocked ? 0 : EPOLLIN) | (l->out_len ? EPOLLOUT : 0));
 }
 
-void board_serial_room(void)
+void board_serial_room(unsigned port)
 {
-	struct machine *m = &machine;
+	struct serial_line *l = &machine.line[port];
 
-	if (!m->in_blocked)
+	if (!l->in_blocked)
 		return;
-	m->in_blocked = false;
-	watch_serial(m);
+	l->in_blocked = false;
+	watch_serial(&machine, port);
 }
 
 void board_reset(const char *how)
@@ -335,27 +343,28 @@ void machine_load(struct machine *m, struct joist_regs *regs)
 
 /* ---- the main thread ---- */
 
-static void serial_in(struct machine *m)
+static void serial_in(struct machine *m, unsigned port)
 {
-	unsigned room = uart_rx_room(&m->dev.com1), i;
+	struct uart *u = &m->dev.com[port];
+	unsigned room = uart_rx_room(u), i;
 	u8 buf[UART_FIFO];
 	ssize_t n;
 
 	if (!room) {
-		m->in_blocked = true;
-		watch_serial(m);
+		m->line[port].in_blocked = true;
+		watch_serial(m, port);
 		return;
 	}
-	n = read(m->fds.serial, buf, room);
+	n = read(m->fds.serial[port], buf, room);
 	for (i = 0; n > 0 && i < (unsigned)n; i++)
-		uart_rx(&m->dev.com1, buf[i]);
+		uart_rx(u, buf[i]);
 }
 
-static void serial_out(struct machine *m)
+static void serial_out(struct machine *m, unsigned port)
 {
-	serial_flush(m);
-	uart_tx_room(&m->dev.com1);
-	watch_serial(m);
+	serial_flush(m, port);
+	uart_tx_room(&m->dev.com[port]);
+	watch_serial(m, port);
 }
 
 static void serve_manager(struct machine *m)
@@ -377,6 +386,7 @@ static void serve_manager(struct machine *m)
 
 static void serve_timer(struct machine *m, int fd)
 {
+	unsigned i;
 	u64 count;
 
 	if (read(fd, &count, sizeof(count)) < 0)
@@ -387,21 +397,35 @@ static void serve_timer(struct machine *m, int fd)
 		rtc_timer(&m->dev.rtc);
 	else if (fd == m->timer[TIMER_PM])
 		pm_timer(&m->dev.pm);
-	else if (fd == m->out_timer)
-		serial_out(m);
+	for (i = 0; fd == m->out_timer && i < VM_SERIALS; i++)
+		if (m->fds.serial[i] >= 0)
+			serial_out(m, i);
+}
+
+/* False: the descriptor is not a serial line's. */
+static bool serve_serial(struct machine *m, const struct epoll_event *e)
+{
+	unsigned port = 0;
+
+	while (port < VM_SERIALS && m->fds.serial[port] != e->data.fd)
+		port++;
+	if (port == VM_SERIALS)
+		return false;
+	if (e->events & (EPOLLHUP | EPOLLERR))
+		_exit(0);		/* the manager is gone */
+	if (e->events & EPOLLIN)
+		serial_in(m, port);
+	if (e->events & EPOLLOUT)
+		serial_out(m, port);
+	return true;
 }
 
 static void serve_event(struct machine *m, const struct epoll_event *e)
 {
 	if (e->data.fd == m->fds.channel) {
 		serve_manager(m);
-	} else if (e->data.fd == m->fds.serial) {
-		if (e->events & (EPOLLHUP | EPOLLERR))
-			_exit(0);	/* the manager is gone */
-		if (e->events & EPOLLIN)
-			serial_in(m);
-		if (e->events & EPOLLOUT)
-			serial_out(m);
+	} else if (serve_serial(m, e)) {
+		return;
 	} else if (e->data.fd == m->io) {
 		io_reap();
 	} else if (!virtio_devices_event(m, e->data.fd)) {
@@ -449,9 +473,13 @@ static void open_events(struct machine *m)
 	for (i = 0; i < TIMER_COUNT; i++)
 		m->timer[i] = open_timer(m);
 	m->out_timer = open_timer(m);
-	fcntl(m->fds.serial, F_SETFL, O_NONBLOCK);
 	watch(m, EPOLL_CTL_ADD, m->fds.channel, EPOLLIN);
-	watch(m, EPOLL_CTL_ADD, m->fds.serial, EPOLLIN);
+	for (i = 0; i < VM_SERIALS; i++) {
+		if (m->fds.serial[i] < 0)
+			continue;
+		fcntl(m->fds.serial[i], F_SETFL, O_NONBLOCK);
+		watch(m, EPOLL_CTL_ADD, m->fds.serial[i], EPOLLIN);
+	}
 }
 
 void machine_main(const struct vm_config *cfg, const struct machine_fds *fds)

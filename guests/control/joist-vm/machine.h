@@ -32,9 +32,16 @@ struct devices {
 	struct rtc rtc;
 	struct pm pm;
 	struct kbd kbd;
-	struct uart com1;
+	struct uart com[VM_SERIALS];
 	struct pci pci;
 	struct fwcfg fwcfg;
+};
+
+/* Between a UART and the manager. */
+struct serial_line {
+	u8 out[SERIAL_OUT];	/* ring of output */
+	u32 out_head, out_len;
+	bool in_blocked;	/* input waits for room */
 };
 
 /* Guards: [c] set before threads start  [l] lock  [m] main thread only */
@@ -63,9 +70,7 @@ struct machine {
 	int io;					/* [c] io.c has finished something */
 	int out_timer;				/* [c] timerfd: send output on */
 	int timer[TIMER_COUNT];			/* [c] timerfds */
-	u8 out[SERIAL_OUT];			/* [l] ring of serial output */
-	u32 out_head, out_len;			/* [l] */
-	bool in_blocked;			/* [l] input waits for room */
+	struct serial_line line[VM_SERIALS];	/* [l] */
 };
 
 extern struct machine machine;

@@ -24,6 +24,7 @@
 #include "guests/control/lib/size.h"
 #include "config.h"
 #include "firmware.h"
+#include "serial.h"
 
 #define MEMORY_MIN	(4 * MiB)
 #define CMDLINE_MAX	65535
@@ -45,8 +46,6 @@ static const struct option more_options[] = {
 };
 
 static const char help_head[] =
-"usage: joist-vm NAME [OPTION...]\n"
-"\n"
 "Create the VM NAME, boot a kernel or a disk in it and serve its devices.\n"
 "What is not given here is taken from NAME's section of " CONF_PATH ",\n"
 "if there is one.  A kernel (-k), firmware (-f), or a disk (-d) it must have.\n"
@@ -80,7 +79,7 @@ struct args {
 	const struct conf_vm *conf;	/* its section, or NULL */
 	bool daemon, show;
 	/* What is given on the command line takes the file's place. */
-	bool own_disks, own_nics;
+	bool own_disks, own_nics, own_serials;
 	json_t *shown;
 };
 
@@ -89,6 +88,8 @@ static void print_help(void)
 	const struct setting *s;
 	const char *p;
 
+	printf("usage: %s NAME [OPTION...]\n\n",
+	       err_prog ? "joistctl start|run" : "joist-vm");
 	fputs(help_head, stdout);
 	for (s = settings; s < settings + settings_count; s++) {
 		if (s->conf_only)
@@ -167,6 +168,9 @@ static void apply(struct args *a, const struct setting *s, char *arg)
 		break;
 	case 'n':
 		nic_parse(c, arg);
+		break;
+	case 's':
+		serial_parse(c, arg);
 		break;
 	case SET_DEBUG_EXIT:
 		c->debug_exit = (int)parse_number("--debug-exit", arg, 0xffff);
@@ -264,6 +268,11 @@ static void from_option(struct args *a, const struct setting *s, char *arg)
 		memset(c->nic, 0, sizeof(c->nic));
 		c->nics = 0;
 		a->own_nics = true;
+	} else if (s->key == 's' && !a->own_serials) {
+		forget(a, "serial");
+		memset(c->serial, 0, sizeof(c->serial));
+		c->serials = 0;
+		a->own_serials = true;
 	}
 	set(a, s, arg);
 }
@@ -430,6 +439,8 @@ static void check(struct args *a)
 			  "it is not in " CONF_PATH ", so");
 	if (!c->kernel.path && !c->firmware.path)
 		set(a, setting_by_name("firmware"), strdup("bios"));
+	if (!c->serials)
+		set(a, setting_by_name("serial"), strdup("console"));
 	if (!c->vcpus)
 		die("%s: a VM has at least one virtual CPU", c->name);
 	if (c->memory < MEMORY_MIN || c->memory % PAGE_SIZE)
@@ -530,6 +541,7 @@ int main(int argc, char **argv)
 	a.run.control = hv_open_control();
 	check_capabilities(&a);
 	nics_open(&a.cfg);
+	serials_open(&a.cfg);
 	if (a.daemon)
 		daemonize(&a);
 	return manager_main(&a.run);

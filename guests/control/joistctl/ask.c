@@ -14,7 +14,7 @@ int ask_connect(const char *name)
 	int fd = proto_connect(name);
 
 	if (fd == -ENOENT || fd == -ECONNREFUSED)
-		die("%s: no VM of that name", name);
+		die("%s: no VM of that name runs", name);
 	if (fd == -EACCES)
 		die("%s: permission denied: you need to be root or in group "
 		    "joist", name);
@@ -55,6 +55,20 @@ json_t *ask_answer(int fd, const char *name)
 		die("%s: %s", name, why ? why : "refused without a reason");
 	}
 	return o;
+}
+
+/* About a serial port; 0: the first. */
+json_t *ask_port(int fd, const char *name, const char *cmd, unsigned port)
+{
+	char line[128];
+	int err;
+
+	snprintf(line, sizeof(line), "{\"cmd\": \"%s\", \"port\": %u}\n",
+		 cmd, port ? port : 1);
+	err = proto_write(fd, line, strlen(line));
+	if (err)
+		die("%s: %s: %s", name, cmd, strerror(-err));
+	return ask_answer(fd, name);
 }
 
 json_t *ask(int fd, const char *name, const char *cmd)

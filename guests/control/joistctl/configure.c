@@ -123,13 +123,15 @@ int cmd_reload(int argc, char **argv)
 	const char *loaded = conf_loaded_path();
 	struct options o = { 0 };
 	struct conf c = { 0 };
+	unsigned n;
 
 	parse_options(&o, argc, argv, "", NAME_NONE);
 	if (!conf_read(&c, path))
 		die("%s: %s", path, strerror(ENOENT));
-	check_all(&c, path);
+	n = check_all(&c, path);
 	if (unlink(loaded) < 0 && errno != ENOENT)
 		die("%s: %s", loaded, strerror(errno));
+	printf("%s: %u VM%s\n", path, n, n == 1 ? "" : "s");
 	return start_marked(&c);
 }
 

@@ -18,11 +18,13 @@ struct options {
 	bool plain_name;	/* the name is a file's, not a VM's */
 	unsigned seconds;	/* -t, -d */
 	unsigned count;		/* -n; 0: without end */
+	unsigned port;		/* -p; 0: not said */
 };
 
 /*
  * The command line of a command: `flags` are the letters it takes out of
- * "j" json, "f" force, "w" follow, "a" all, "t" and "d" seconds, "n" count.
+ * "j" json, "f" force, "w" follow, "a" all, "t" and "d" seconds, "n" count,
+ * "p" serial port.
  */
 enum name_rule { NAME_NONE, NAME_MAYBE, NAME_MUST };
 void parse_options(struct options *o, int argc, char **argv,
@@ -44,6 +46,7 @@ json_t *list_vms(int control, const char *only);
 int ask_connect(const char *name);
 json_t *ask(int fd, const char *name, const char *cmd);
 void ask_send(int fd, const char *name, const char *cmd);
+json_t *ask_port(int fd, const char *name, const char *cmd, unsigned port);
 json_t *ask_answer(int fd, const char *name);
 
 /* console.c: this terminal on a serial line. */

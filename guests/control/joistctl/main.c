@@ -44,9 +44,10 @@ static const struct command {
 	  "check " CONF_PATH ", forget what was loaded, and autostart" },
 	{ "create", cmd_create, "PATH -s SIZE [-F FORMAT] [-b BACKING]",
 	  "make a disk image (create --help)" },
-	{ "console", cmd_console, "NAME",
-	  "this terminal on the serial port; ~. leaves it" },
-	{ "log", cmd_log, "NAME", "what the serial port has said so far" },
+	{ "console", cmd_console, "NAME [-p PORT]",
+	  "this terminal on its serial port COM1 (2: COM2); ~. leaves it" },
+	{ "log", cmd_log, "NAME [-p PORT]",
+	  "what that serial port has said so far" },
 	{ "wait", cmd_wait, "NAME [--json]",
 	  "wait for a VM's end; its exit code is ours" },
 	{ "stats", cmd_stats, "[NAME] [--json]",
@@ -62,8 +63,8 @@ static const char footer[] =
 "\n"
 "Exit codes: 0 done, 2 failed, 64 wrong use of the command line; of run and\n"
 "wait, that of the VM: 0 powered off, 4 triple fault, 6 killed, 8 a virtual\n"
-"CPU could not go on, 10 reboot refused, 12 destroyed from elsewhere, 14 its\n"
-"device process died, odd: its debug exit port.\n";
+"CPU could not go on, 10 rebooted (on_reboot), 12 destroyed from elsewhere,\n"
+"14 its device process died, odd: its debug exit port.\n";
 
 static int cmd_help(int argc, char **argv)
 {
@@ -103,13 +104,14 @@ void parse_options(struct options *o, int argc, char **argv,
 		{ "timeout", required_argument, NULL, 't' },
 		{ "delay", required_argument, NULL, 'd' },
 		{ "count", required_argument, NULL, 'n' },
+		{ "port", required_argument, NULL, 'p' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
 	int c;
 
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "jfwat:d:n:h", longs, NULL)) >= 0) {
+	while ((c = getopt_long(argc, argv, "jfwat:d:n:p:h", longs, NULL)) >= 0) {
 		if (c == 'h')
 			exit(cmd_help(0, NULL));
 		if (c == '?' || !strchr(flags, c))
@@ -122,6 +124,8 @@ void parse_options(struct options *o, int argc, char **argv,
 		o->all |= c == 'a';
 		if (c == 't' || c == 'd')
 			o->seconds = number(c == 't' ? "t" : "d", optarg);
+		if (c == 'p')
+			o->port = number("p", optarg);
 		if (c == 'n')
 			o->count = number("n", optarg);
 	}

@@ -47,14 +47,26 @@ struct stopping {
 	int fd;
 };
 
-/* With many at once, one may be gone meanwhile. */
+/*
+ * False: there is nothing to wait for.  With many at once, one may be gone
+ * meanwhile.
+ */
 static bool stop_begin(struct stopping *s, const struct options *o)
 {
+	bool ended;
+	json_t *r;
+
 	s->fd = o->all ? proto_connect(s->name) : ask_connect(s->name);
 	if (s->fd < 0)
 		return false;
 	if (!o->force) {
-		json_decref(ask(s->fd, s->name, "stop"));
+		r = ask(s->fd, s->name, "stop");
+		ended = json_is_true(json_object_get(r, "ended"));
+		json_decref(r);
+		if (ended) {
+			close(s->fd);
+			return false;
+		}
 		if (isatty(STDERR_FILENO))
 			fprintf(stderr, "%s: power button pressed; up to %u s "
 				"for it\n", s->name, o->seconds);
@@ -111,8 +123,8 @@ int cmd_stop(int argc, char **argv)
 	if (o.all)
 		return stop_all(&o);
 	s.name = o.name;
-	stop_begin(&s, &o);
-	stop_end(&s, &o, now_ms() + o.seconds * 1000ull);
+	if (stop_begin(&s, &o))
+		stop_end(&s, &o, now_ms() + o.seconds * 1000ull);
 	return EXIT_OK;
 }
 
@@ -141,9 +153,9 @@ int cmd_console(int argc, char **argv)
 	struct options o = { 0 };
 	int fd;
 
-	parse_options(&o, argc, argv, "", NAME_MUST);
+	parse_options(&o, argc, argv, "p", NAME_MUST);
 	fd = ask_connect(o.name);
-	json_decref(ask(fd, o.name, "console"));
+	json_decref(ask_port(fd, o.name, "console", o.port));
 	if (isatty(STDIN_FILENO))
 		fprintf(stderr, "[console of %s; ~. leaves it]\n", o.name);
 	if (console_loop(fd) == CONSOLE_CLOSED && isatty(STDIN_FILENO))
@@ -160,9 +172,9 @@ int cmd_log(int argc, char **argv)
 	json_t *r;
 	int fd;
 
-	parse_options(&o, argc, argv, "", NAME_MUST);
+	parse_options(&o, argc, argv, "p", NAME_MUST);
 	fd = ask_connect(o.name);
-	r = ask(fd, o.name, "log");
+	r = ask_port(fd, o.name, "log", o.port);
 	left = json_integer_value(json_object_get(r, "bytes"));
 	json_decref(r);
 	while (left > 0) {

@@ -113,7 +113,7 @@ int cmd_status(int argc, char **argv)
 	if (opt.all)
 		add_stopped(list, opt.name);
 	if (opt.name && !json_array_size(list))
-		die("%s: no VM of that name", opt.name);
+		die("%s: no VM of that name runs", opt.name);
 	if (opt.json) {
 		print_json(list);
 		return EXIT_OK;
@@ -244,7 +244,7 @@ int cmd_stats(int argc, char **argv)
 	parse_options(&opt, argc, argv, "j", NAME_MAYBE);
 	fd = hv_open_control();
 	if (opt.name && hv_find(fd, opt.name, &in) < 0)
-		die("%s: no VM of that name", opt.name);
+		die("%s: no VM of that name runs", opt.name);
 	err = hv_call(fd, JOIST_CAPABILITIES, &caps);
 	if (err < 0)
 		die("%s: %s", JOIST_CTL_PATH, strerror(-err));

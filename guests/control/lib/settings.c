@@ -29,6 +29,10 @@ const struct setting settings[] = {
 	  .help =
 	  "virtio network card on a tap, or on a new tap in a bridge; up to 8.\n"
 	  "With allow, its guest may use other source addresses than its own" },
+	{ "serial", 's', "console|none|pty|file:PATH|unix:PATH", .list = true,
+	  .help =
+	  "where a serial port leads: COM1, and, given twice, COM2 (default\n"
+	  "console, and no COM2)" },
 	{ "debug-exit", SET_DEBUG_EXIT, "PORT", .help =
 	  "a write of V to this I/O port ends the VM with exit code\n"
 	  "(V << 1) | 1" },
