@@ -21,6 +21,7 @@ UNIT_FUZZERS	:= $(patsubst tests/unit/%.c,$(UNIT_OUT)/%, \
 		     $(wildcard tests/unit/fuzz_$(UNIT_ONLY).c))
 # What a test or a fuzzer of that name needs, too.
 UNIT_LIBS_ctl_conf	:= -lconfuse
+UNIT_LIBS_ctl_man	:= -ljansson
 
 .PHONY: test-unit
 test-unit: $(UNIT_TESTS) $(UNIT_FUZZERS)
