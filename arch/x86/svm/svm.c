@@ -446,6 +446,14 @@ static void svm_offer(struct vcpu *v, u32 vector)
 	v->svm.offered = true;
 }
 
+/* It was taken: as after want_window() for nothing. */
+void svm_offer_end(struct vcpu *v)
+{
+	v->svm.vmcb->int_ctl &= ~(VINTR_IRQ | VINTR_IGN_TPR);
+	v->svm.vmcb->intercept_cr_write = CR_WRITES;
+	v->window = false;
+}
+
 /*
  * A vector that TPR holds back waits for a write of CR8; one that only IF or a
  * shadow holds back, for the window.

@@ -47,7 +47,7 @@ static void note_offered(struct vcpu *v, struct vmcb *b)
 	    (!(info & JOIST_EVENT_VALID) ||
 	     (info & JOIST_EVENT_VECTOR) != field_get(VINTR_VECTOR, b->int_ctl)))
 		return;
-	b->int_ctl &= ~(VINTR_IRQ | VINTR_IGN_TPR);
+	svm_offer_end(v);
 	vcpu_intr_taken(v);
 }
 
@@ -71,6 +71,14 @@ static void note_vectoring(struct vcpu *v, const struct vmcb *b)
 		return;
 	v->reinject.info = info;
 	v->reinject.error = (u32)(b->exit_int_info >> 32);
+}
+
+static __noinline void note_events(struct vcpu *v, struct vmcb *b)
+{
+	if (v->svm.offered)
+		note_offered(v, b);
+	if (b->exit_int_info & JOIST_EVENT_VALID)
+		note_vectoring(v, b);
 }
 
 /* The IRET of an NMI handler: from the next instruction on NMIs may come. */
@@ -156,10 +164,8 @@ void svm_exit_decode(struct vcpu *v)
 	struct vmcb *b = v->svm.vmcb;
 	u64 code = b->exit_code;
 
-	if (unlikely(v->svm.offered))
-		note_offered(v, b);
-	if (unlikely(b->exit_int_info & JOIST_EVENT_VALID))
-		note_vectoring(v, b);
+	if (unlikely((b->exit_int_info & JOIST_EVENT_VALID) | v->svm.offered))
+		note_events(v, b);
 	if (unlikely(v->svm.iret_rip) && v->rip != v->svm.iret_rip && !v->svm.iret_step)
 		iret_done(v);
 
