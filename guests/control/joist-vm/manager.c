@@ -29,6 +29,7 @@
 #include "guests/control/lib/hv.h"
 #include "firmware.h"
 #include "manager.h"
+#include "storage.h"
 
 #define NS		1000000000ull
 #define RESTART_NS	NS		/* not more than one restart in that time */
@@ -495,7 +496,10 @@ static void serve_signal(struct manager *m)
 
 /* ---- the loop ---- */
 
-enum { POLL_CHANNEL, POLL_SERIAL, POLL_LISTENER, POLL_SIGNALS, POLL_CLIENTS };
+enum {
+	POLL_CHANNEL, POLL_SERIAL, POLL_LISTENER, POLL_SIGNALS, POLL_DISKS,
+	POLL_CLIENTS = POLL_DISKS + VM_DISKS
+};
 
 static short client_events(struct manager *m, const struct client *c)
 {
@@ -520,6 +524,8 @@ static void poll_fill(struct manager *m, struct pollfd *p)
 		p[POLL_SERIAL].events |= POLLOUT;
 	p[POLL_LISTENER] = (struct pollfd){ m->listener, POLLIN, 0 };
 	p[POLL_SIGNALS] = (struct pollfd){ m->signals, POLLIN, 0 };
+	for (i = 0; i < VM_DISKS; i++)
+		p[POLL_DISKS + i] = (struct pollfd){ storage_fd(i), POLLIN, 0 };
 	for (i = 0; i < CLIENTS; i++) {
 		const struct client *c = &m->clients[i];
 
@@ -551,6 +557,21 @@ static void serve_clients(struct manager *m, const struct pollfd *p)
 	for (c = m->clients; c < m->clients + CLIENTS; c++)
 		if (c->state != CLIENT_FREE && (c->out_len || c->closing))
 			client_flush(c);
+}
+
+static void serve_disks(struct manager *m, const struct pollfd *p)
+{
+	char text[MSG_TEXT];
+	unsigned i;
+
+	for (i = 0; i < VM_DISKS; i++) {
+		if (!p[i].revents ||
+		    !storage_event(m->cfg, i, text, sizeof(text)))
+			continue;
+		warn_msg("%s: %s", m->cfg->name, text);
+		if (m->quiet)
+			syslog(LOG_WARNING, "%s: %s", m->cfg->name, text);
+	}
 }
 
 static int restart_ms(const struct manager *m)
@@ -591,6 +612,7 @@ static void loop(struct manager *m, const struct manager_args *args)
 			machine_message(m, args->ready);
 		if (p[POLL_SIGNALS].revents)
 			serve_signal(m);
+		serve_disks(m, p + POLL_DISKS);
 		serve_clients(m, p + POLL_CLIENTS);
 		if (m->pid)
 			serial_write(m);
@@ -743,6 +765,7 @@ int manager_main(const struct manager_args *args)
 {
 	struct manager *m = &manager;
 	struct vm_config *cfg = args->cfg;
+	char error[MSG_TEXT];
 	struct client *c;
 	int err;
 
@@ -757,6 +780,11 @@ int manager_main(const struct manager_args *args)
 	alloc_memory(m, SEG_FLASH, FIRMWARE_END - cfg->firmware_size,
 		     cfg->firmware_size);
 	open_socket(m);
+	if (!storage_open(cfg, error, sizeof(error))) {
+		storage_close(cfg);
+		socket_remove();
+		die("%s", error);
+	}
 	if (args->attach >= 0) {
 		c = client_add(m, args->attach);
 		c->state = CLIENT_CONSOLE;
@@ -764,6 +792,7 @@ int manager_main(const struct manager_args *args)
 	}
 	err = machine_spawn(m);
 	if (err) {
+		storage_close(cfg);
 		socket_remove();
 		die("%s: starting the device process: %s", cfg->name,
 		    strerror(-err));
@@ -771,6 +800,7 @@ int manager_main(const struct manager_args *args)
 	loop(m, args);
 	socket_remove();
 	destroy_vm(m);
+	storage_close(cfg);
 	farewell(m);
 	return m->exit_code;
 }
