@@ -131,6 +131,12 @@ $(BUILD)/ko_test: tests/boot/ko/ko_test.c $(CTL)/joist_ioctl.h include/joist.h
 	gcc -O2 -Wall -Wextra -Werror -static -pthread -Iinclude -I$(CTL) \
 		-o $@ $<
 
+# Makes another process do a system call: for the test of joist-vm's sandbox.
+$(BUILD)/inject: tests/boot/inject/inject.c
+	@mkdir -p $(@D)
+	@echo "MAKE $@"
+	gcc -O2 -Wall -Wextra -Werror -static -o $@ $<
+
 $(BUILD)/ko_test.img: $(BUILD)/ko_test $(CTL_IMAGE)/mkinitrd.py \
 		tests/boot/ko/autorun
 	@echo "MAKE $@"

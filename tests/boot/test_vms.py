@@ -38,7 +38,9 @@ def control(start_linux_module, tmp_path_factory):
         files += ["--file", f"{path}:/guests/{os.path.basename(path)}"]
     subprocess.run([os.path.join(m.TOP, "guests/control/image/mkinitrd.py"),
                     guests, "--bare", *files, "--program",
-                    os.path.join(m.BUILD, "ko_test") + ":/bin/ko_test"],
+                    os.path.join(m.BUILD, "ko_test") + ":/bin/ko_test",
+                    "--program",
+                    os.path.join(m.BUILD, "inject") + ":/bin/inject"],
                    check=True)
     machine = start_linux_module("vms", more=[m.STORAGE, guests], cpus=4,
                                  mem=2560)
@@ -315,6 +317,34 @@ def test_qcow2(control):
     assert guest_run(control, "cow", "dd if=/dev/urandom of=/dev/vda bs=64k "
                      "count=1 conv=fsync") != 0
     control.output("joistctl kill cow; rm -r /tmp/q")
+
+
+def test_sandbox(control):
+    """A machine process that somebody has taken over can do little."""
+    control.output("joistctl start other -m 16M -k /guests/spin")
+    for who, as_user in (("root", "{}"), ("joist", "su joist -c '{}'")):
+        control.output(as_user.format("joistctl start box -m 16M "
+                                      "-k /guests/spin"))
+        said(control, "box", "hello")
+        pid = vm(control, "box")["pid"]
+        text = control.output(f"cat /proc/{pid}/status")
+        uid = int(re.search(r"^Uid:\s+(\d+)", text, re.M).group(1))
+        assert uid > 1 << 24 if who == "root" else uid == 970
+        assert "NoNewPrivs:\t1" in text and "Seccomp:\t2" in text
+        assert re.search(r"^CapEff:\s+0+$", text, re.M)
+        assert control.output(f"ls -A /proc/{pid}/root/") == ""
+        assert len(control.output(f"cat /proc/{pid}/net/dev")
+                   .splitlines()) == 3
+        # getpid() is in the list, so this is how a call is made: ...
+        assert control.output(f"inject {pid} 39") == str(pid)
+        assert vm(control, "box")["state"] == "running"
+        # ... and open() is not.
+        control.run(f"inject {pid} 2 0 0")
+        assert wait(control, "! joistctl status box > /dev/null 2>&1")
+        assert wait(control, "logread | tail -n 3 | grep -q 'box: the device "
+                    "process made a system call that its sandbox forbids'")
+    assert vm(control, "other")["state"] == "running"
+    control.output("joistctl kill other")
 
 
 def test_net(control):

@@ -359,7 +359,11 @@ static void decide(struct manager *m, const struct msg *msg, int status)
 		vm_ended(m, EXIT_FAIL, msg->text);
 		break;
 	default:
-		if (WIFSIGNALED(status))
+		if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+			snprintf(text, sizeof(text), "the device process made "
+				 "a system call that its sandbox forbids, and "
+				 "was killed");
+		else if (WIFSIGNALED(status))
 			snprintf(text, sizeof(text), "the device process died "
 				 "of signal %d (%s)", WTERMSIG(status),
 				 strsignal(WTERMSIG(status)));
