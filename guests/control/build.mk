@@ -118,12 +118,25 @@ $(BUILD)/bochs.img: $(wildcard $(CTL_IMAGE)/*) $(CTL_KO) $(CTL_TOOLS) \
 		--file $(BUILD)/vmlinux:/usr/share/joist/guest/vmlinux \
 		--file $(BUILD)/guest.img:/usr/share/joist/guest/initrd
 
+# To be appended to the live image: what opens disks that are not raw.
+$(BUILD)/storage.img: $(CTL_IMAGE)/mkinitrd.py
+	@mkdir -p $(@D)
+	@echo "MAKE $@"
+	$(CTL_IMAGE)/mkinitrd.py $@ --bare --compress zstd --program \
+		/usr/bin/qemu-storage-daemon:/usr/bin/qemu-storage-daemon
+
 # joist.ko's test, to be appended to the live image: it runs and powers off.
 $(BUILD)/ko_test: tests/boot/ko/ko_test.c $(CTL)/joist_ioctl.h include/joist.h
 	@mkdir -p $(@D)
 	@echo "MAKE $@"
 	gcc -O2 -Wall -Wextra -Werror -static -pthread -Iinclude -I$(CTL) \
 		-o $@ $<
+
+# Makes another process do a system call: for the test of joist-vm's sandbox.
+$(BUILD)/inject: tests/boot/inject/inject.c
+	@mkdir -p $(@D)
+	@echo "MAKE $@"
+	gcc -O2 -Wall -Wextra -Werror -static -o $@ $<
 
 $(BUILD)/ko_test.img: $(BUILD)/ko_test $(CTL_IMAGE)/mkinitrd.py \
 		tests/boot/ko/autorun
@@ -132,13 +145,14 @@ $(BUILD)/ko_test.img: $(BUILD)/ko_test $(CTL_IMAGE)/mkinitrd.py \
 		--file tests/boot/ko/autorun:/joist-autorun
 
 # The ISO.
-$(BUILD)/joist.iso: $(ELF) $(BUILD)/initrd.img $(CTL_VMLINUZ) \
-		grub.cfg tests/boot/mkiso
+$(BUILD)/joist.iso: $(ELF) $(BUILD)/initrd.img $(BUILD)/storage.img \
+		$(CTL_VMLINUZ) grub.cfg tests/boot/mkiso
 	$(ctl_need_kernel)
 	@echo "MAKE $@"
 	tests/boot/mkiso $@ --elf $(ELF) --timeout 1 \
 		--control $(CTL_VMLINUZ) --control-args '$(CONTROL_ARGS)' \
-		--initrd $(BUILD)/initrd.img --tunables '$(TUNABLES)'
+		--initrd $(BUILD)/initrd.img --initrd $(BUILD)/storage.img \
+		--tunables '$(TUNABLES)'
 
 .PHONY: iso initrd
 initrd: $(BUILD)/initrd.img

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # tools.mk -- build/tools/joist-vm and build/tools/joistctl, both static: they
 # go into an initramfs as they are.  Needs libconfuse-dev, libjansson-dev,
-# liburing-dev.
+# liburing-dev, libseccomp-dev.
 
 TOOLS_DIR := guests/control
 TOOLS_OUT := build/tools
@@ -24,7 +24,7 @@ $(TOOLS_OUT)/obj/%.o: $(TOOLS_DIR)/%.c
 	$(TOOLS_CC) $(TOOLS_CFLAGS) -c -o $@ $<
 
 $(TOOLS_OUT)/joist-vm: $(call tools_obj,$(JOIST_VM_SRC))
-	$(TOOLS_CC) -static -o $@ $^ -ljansson -lconfuse -luring -lpthread
+	$(TOOLS_CC) -static -o $@ $^ -ljansson -lconfuse -luring -lseccomp -lpthread
 
 $(TOOLS_OUT)/joistctl: $(call tools_obj,$(JOISTCTL_SRC))
 	$(TOOLS_CC) -static -o $@ $^ -ljansson -lconfuse

@@ -26,15 +26,25 @@ OBJECTS = "/sys/module/joist/parameters/objects"
 
 @pytest.fixture(scope="module")
 def control(start_linux_module, tmp_path_factory):
-    guests = str(tmp_path_factory.mktemp("guests") / "guests.img")
-    files = []
+    tmp = tmp_path_factory.mktemp("guests")
+    guests = str(tmp / "guests.img")
+    # An image on top of another, as `create` would make for one more VM.
+    for args in (["base.qcow2", "48M"],
+                 ["-b", "base.qcow2", "-F", "qcow2", "top.qcow2"]):
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *args],
+                       cwd=tmp, check=True)
+    files = ["--file", f"{tmp}/base.qcow2:/guests/base.qcow2",
+             "--file", f"{tmp}/top.qcow2:/guests/top.qcow2"]
     for path in glob.glob(os.path.join(m.BUILD, "guests", "*")):
         files += ["--file", f"{path}:/guests/{os.path.basename(path)}"]
     subprocess.run([os.path.join(m.TOP, "guests/control/image/mkinitrd.py"),
                     guests, "--bare", *files, "--program",
-                    os.path.join(m.BUILD, "ko_test") + ":/bin/ko_test"],
+                    os.path.join(m.BUILD, "ko_test") + ":/bin/ko_test",
+                    "--program",
+                    os.path.join(m.BUILD, "inject") + ":/bin/inject"],
                    check=True)
-    machine = start_linux_module("vms", more=[guests], cpus=4, mem=2560)
+    machine = start_linux_module("vms", more=[m.STORAGE, guests], cpus=4,
+                                 mem=2560)
     yield machine
     machine.check_logs()
 
@@ -404,6 +414,68 @@ def test_disk(control):
     control.output("joistctl kill disk; rm /tmp/disk /tmp/disk2")
 
 
+def test_qcow2(control):
+    """An image in a format, on top of another: by who is in group joist."""
+    control.output("mkdir /tmp/q; cp /guests/*.qcow2 /tmp/q; "
+                   "chown -R joist /tmp/q; chmod 444 /tmp/q/base.qcow2")
+    start = (f"joistctl start cow {LINUX} -m {LINUX_MEM} "
+             "-d /tmp/q/top.qcow2,format=qcow2 -a 'console=ttyS0 quiet "
+             "no_timer_check guest.name=cow'")
+    mount = "mkdir -p /m && mount -t ext4 /dev/vda /m"
+    control.output(f'su joist -c "{start}"')
+    said(control, "cow", "guest: Linux .* on 1 CPU")
+    assert guest_run(control, "cow", f"mkfs.ext4 -q /dev/vda && {mount}") == 0
+    assert guest_run(control, "cow", "cd /m && dd if=/dev/urandom of=big "
+                     "bs=64k count=80 && sha256sum big > sums && sync") == 0
+    # One VM at a time writes to it.
+    code, text = control.run(f"{start.replace('cow', 'two', 1)} 2>&1")
+    assert code == 2 and "top.qcow2" in text and "in use" in text, text
+    # What has been flushed survives joist-vm, and the daemon ends with it.
+    control.output(f"kill -9 {vm(control, 'cow')['manager']}")
+    assert wait(control, "! pidof joist-vm qemu-storage-daemon > /dev/null")
+    control.output(start)
+    said(control, "cow", "guest: Linux .* on 1 CPU")
+    assert guest_run(control, "cow", f"{mount} && cd /m && "
+                     "sha256sum -c sums") == 0
+    assert guest_run(control, "cow", "cd / && umount /m && "
+                     "fsck.ext4 -fn /dev/vda") == 0
+    # Without the daemon the guest gets errors, and goes on.
+    control.output("kill -9 $(pidof qemu-storage-daemon)")
+    assert wait(control, "logread | grep -q 'cow: disk /tmp/q/top.qcow2: "
+                "qemu-storage-daemon died of signal 9'")
+    assert guest_run(control, "cow", "dd if=/dev/urandom of=/dev/vda bs=64k "
+                     "count=1 conv=fsync") != 0
+    control.output("joistctl kill cow; rm -r /tmp/q")
+
+
+def test_sandbox(control):
+    """A machine process that somebody has taken over can do little."""
+    control.output("joistctl start other -m 16M -k /guests/spin")
+    for who, as_user in (("root", "{}"), ("joist", "su joist -c '{}'")):
+        control.output(as_user.format("joistctl start box -m 16M "
+                                      "-k /guests/spin"))
+        said(control, "box", "hello")
+        pid = vm(control, "box")["pid"]
+        text = control.output(f"cat /proc/{pid}/status")
+        uid = int(re.search(r"^Uid:\s+(\d+)", text, re.M).group(1))
+        assert uid > 1 << 24 if who == "root" else uid == 970
+        assert "NoNewPrivs:\t1" in text and "Seccomp:\t2" in text
+        assert re.search(r"^CapEff:\s+0+$", text, re.M)
+        assert control.output(f"ls -A /proc/{pid}/root/") == ""
+        assert len(control.output(f"cat /proc/{pid}/net/dev")
+                   .splitlines()) == 3
+        # getpid() is in the list, so this is how a call is made: ...
+        assert control.output(f"inject {pid} 39") == str(pid)
+        assert vm(control, "box")["state"] == "running"
+        # ... and open() is not.
+        control.run(f"inject {pid} 2 0 0")
+        assert wait(control, "! joistctl status box > /dev/null 2>&1")
+        assert wait(control, "logread | tail -n 3 | grep -q 'box: the device "
+                    "process made a system call that its sandbox forbids'")
+    assert vm(control, "other")["state"] == "running"
+    control.output("joistctl kill other")
+
+
 def test_net(control):
     """Two guests on a bridge with the control VM, and one that lies."""
     net = "192.168.77."
@@ -537,6 +609,9 @@ BAD_STARTS = [
      "123456789012345678901"),
     ("x -k /guests/exit" + 17 * " -d /tmp/bz,ro", "16 disks"),
     ("x -k /guests/exit -d /tmp/bz -d /tmp/bz", "in use"),
+    ("x -k /guests/exit -d /tmp/bz,format=iso", "iso"),
+    ("x -k /guests/exit -d /none,format=qcow2", "/none"),
+    ("x -k /guests/exit -d /tmp/bz,format=qcow2", "/tmp/bz"),
     ("x -k /guests/exit -n bridge=none", "none"),
     ("x -k /guests/exit -n bridge=lo", "lo"),
     ("x -k /guests/exit -n tap=lo", "lo"),

@@ -10,6 +10,7 @@
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -18,6 +19,7 @@
 
 #include "config.h"
 #include "guests/control/lib/err.h"
+#include "storage.h"
 
 #define TUN		"/dev/net/tun"
 
@@ -53,11 +55,17 @@ void disk_parse(struct vm_config *cfg, char *text)
 					  "to %d characters", d->path, value,
 					  BLK_SERIAL);
 			strcpy(d->serial, value);
+		} else if ((value = value_of(word, "format"))) {
+			if (strcmp(value, "raw") && !storage_knows(value))
+				die_usage("--disk %s: format '%s': it is "
+					  STORAGE_FORMATS, d->path, value);
+			d->format = strcmp(value, "raw") ? value : NULL;
 		} else if (!strcmp(word, "ro")) {
 			d->read_only = true;
 		} else {
-			die_usage("--disk %s: '%s': it is 'ro' or "
-				  "'serial=TEXT'", d->path, word);
+			die_usage("--disk %s: '%s': it is 'ro', "
+				  "'serial=TEXT' or 'format=FORMAT'", d->path,
+				  word);
 		}
 	}
 	cfg->disks++;
@@ -83,9 +91,21 @@ static void disk_lock(const struct disk *d)
 
 static void disk_open(struct disk *d)
 {
+	const char *path = d->path;
 	struct stat st;
 	off_t size;
 
+	if (d->format) {
+		/* The daemon opens it, from another directory. */
+		d->fd = -1;
+		d->path = realpath(d->path, NULL);
+		if (!d->path || access(d->path, d->read_only ? R_OK :
+				       R_OK | W_OK))
+			die("disk %s: %s", path, strerror(errno));
+		if (strchr(d->path, ','))
+			die("disk %s: a comma in '%s'", path, d->path);
+		return;
+	}
 	d->fd = open(d->path, (d->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC |
 		     O_NONBLOCK | O_NOCTTY);
 	if (d->fd < 0)

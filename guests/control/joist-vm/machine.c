@@ -29,6 +29,7 @@
 #include "acpi.h"
 #include "guests/control/lib/hv.h"
 #include "machine.h"
+#include "sandbox.h"
 
 #define NS		1000000000ull
 #define FLUSH_MS	5000	/* how long an end waits for the last output */
@@ -482,13 +483,22 @@ static void open_events(struct machine *m)
 	}
 }
 
+static void sandboxed(int err)
+{
+	if (err)
+		machine_end(END_REFUSED, 0, "sandbox of the device process: %s",
+			    strerror(-err));
+}
+
 void machine_main(const struct vm_config *cfg, const struct machine_fds *fds)
 {
 	struct msg ready = { .kind = MSG_READY };
+	pid_t manager = getppid();
 	struct machine *m = &machine;
 
 	m->cfg = cfg;
 	m->fds = *fds;
+	sandboxed(sandbox_close(cfg, fds));
 	open_events(m);
 	map_memory(m);
 	if (devices_init(m))
@@ -496,9 +506,18 @@ void machine_main(const struct vm_config *cfg, const struct machine_fds *fds)
 			    "another device", (unsigned)cfg->debug_exit);
 	virtio_devices_init(m);
 	vcpu_reset_all(m);
+	sandboxed(sandbox_enter(cfg));
+	/* A change of user has cleared that. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != manager)
+		_exit(0);
+	/* The threads wait for the lock until they are confined, too. */
+	pthread_mutex_lock(&m->lock);
+	vcpu_start_all(m);
+	sandboxed(sandbox_filter());
+	pthread_mutex_unlock(&m->lock);
 	if (send(fds->channel, &ready, sizeof(ready), MSG_NOSIGNAL) < 0)
 		_exit(0);
-	vcpu_start_all(m);
 	main_loop(m);
 	_exit(0);
 }

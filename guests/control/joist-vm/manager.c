@@ -31,6 +31,7 @@
 #include "manager.h"
 #include "policy.h"
 #include "serial.h"
+#include "storage.h"
 
 #define NS		1000000000ull
 #define RESTART_NS	NS		/* not more than one restart in that time */
@@ -415,6 +416,10 @@ static void last_words(struct manager *m, const struct msg *msg, int status)
 		snprintf(m->reason, sizeof(m->reason), "reset by the operator");
 	else if (msg->how)
 		snprintf(m->reason, sizeof(m->reason), "%s", msg->text);
+	else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+		snprintf(m->reason, sizeof(m->reason), "the device process "
+			 "made a system call that its sandbox forbids, and was "
+			 "killed");
 	else if (WIFSIGNALED(status))
 		snprintf(m->reason, sizeof(m->reason), "the device process "
 			 "died of signal %d (%s)", WTERMSIG(status),
@@ -596,7 +601,8 @@ static void serve_signal(struct manager *m)
 enum {
 	POLL_CHANNEL, POLL_LISTENER, POLL_SIGNALS, POLL_SERIAL,
 	POLL_SOCKET = POLL_SERIAL + VM_SERIALS,
-	POLL_CLIENTS = POLL_SOCKET + VM_SERIALS
+	POLL_DISKS = POLL_SOCKET + VM_SERIALS,
+	POLL_CLIENTS = POLL_DISKS + VM_DISKS
 };
 
 static short client_events(struct manager *m, const struct client *c)
@@ -628,6 +634,8 @@ static void poll_fill(struct manager *m, struct pollfd *p)
 	}
 	p[POLL_LISTENER] = (struct pollfd){ m->listener, POLLIN, 0 };
 	p[POLL_SIGNALS] = (struct pollfd){ m->signals, POLLIN, 0 };
+	for (i = 0; i < VM_DISKS; i++)
+		p[POLL_DISKS + i] = (struct pollfd){ storage_fd(i), POLLIN, 0 };
 	for (i = 0; i < CLIENTS; i++) {
 		const struct client *c = &m->clients[i];
 
@@ -680,6 +688,19 @@ static void serve_serials(struct manager *m, const struct pollfd *p)
 	}
 }
 
+static void serve_disks(struct manager *m, const struct pollfd *p)
+{
+	char text[MSG_TEXT];
+	unsigned i;
+
+	for (i = 0; i < VM_DISKS; i++) {
+		if (!p[i].revents ||
+		    !storage_event(m->cfg, i, text, sizeof(text)))
+			continue;
+		report(m, text, "");
+	}
+}
+
 static int restart_ms(const struct manager *m)
 {
 	u64 now = manager_ns();
@@ -720,6 +741,7 @@ static void loop(struct manager *m, const struct manager_args *args)
 			machine_message(m, args->ready);
 		if (p[POLL_SIGNALS].revents)
 			serve_signal(m);
+		serve_disks(m, p + POLL_DISKS);
 		serve_clients(m, p + POLL_CLIENTS);
 		for (i = 0; i < VM_SERIALS; i++)
 			serial_write(&m->port[i]);
@@ -869,6 +891,7 @@ int manager_main(const struct manager_args *args)
 {
 	struct manager *m = &manager;
 	struct vm_config *cfg = args->cfg;
+	char error[MSG_TEXT];
 	struct client *c;
 	int err;
 
@@ -884,6 +907,12 @@ int manager_main(const struct manager_args *args)
 		     cfg->firmware_size);
 	open_socket(m);
 	serials_start(m);
+	if (!storage_open(cfg, error, sizeof(error))) {
+		storage_close(cfg);
+		socket_remove();
+		serials_close(cfg);
+		die("%s", error);
+	}
 	if (args->attach >= 0) {
 		c = client_add(m, args->attach);
 		c->state = CLIENT_CONSOLE;
@@ -891,6 +920,7 @@ int manager_main(const struct manager_args *args)
 	}
 	err = machine_spawn(m);
 	if (err) {
+		storage_close(cfg);
 		socket_remove();
 		serials_close(cfg);
 		die("%s: starting the device process: %s", cfg->name,
@@ -900,6 +930,7 @@ int manager_main(const struct manager_args *args)
 	socket_remove();
 	serials_close(cfg);
 	destroy_vm(m);
+	storage_close(cfg);
 	farewell(m);
 	return m->exit_code;
 }

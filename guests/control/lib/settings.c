@@ -22,9 +22,10 @@ const struct setting settings[] = {
 	  "guest memory, as 512M or 4G; a bare number is MiB (default 512M)" },
 	{ "cpus", 'c', "N", .value = "1", .help =
 	  "virtual CPUs (default 1)" },
-	{ "disk", 'd', "PATH[,ro][,serial=TEXT]", .list = true, .path = true,
+	{ "disk", 'd', "PATH[,ro][,serial=TEXT][,format=FORMAT]", .list = true, .path = true,
 	  .help =
-	  "virtio disk: a raw image or a block device; up to 16" },
+	  "virtio disk: an image or a block device; up to 16.  Formats: raw\n"
+	  "(default), qcow2, qcow, qed, vdi, vhdx, vmdk, vpc, parallels" },
 	{ "net", 'n', "tap=NAME|bridge=NAME[,mac=MAC][,allow]", .list = true,
 	  .help =
 	  "virtio network card on a tap, or on a new tap in a bridge; up to 8.\n"
