@@ -204,6 +204,12 @@ def test_serial(control):
     control.run("echo by-console | timeout 2 joistctl console com -p 2 "
                 "> /tmp/out")
     assert "by-console" in control.output("joistctl log com -p 2")
+    # Who watches is not heard, and hears.
+    control.run("echo unseen > /tmp/in; joistctl console com -p 2 -w "
+                "< /tmp/in > /tmp/out & echo $! > /tmp/watcher")
+    assert wait(control, f"echo watched > {com2[4:]}; grep -q watched /tmp/out")
+    control.output("kill $(cat /tmp/watcher)")
+    assert "unseen" not in control.output("joistctl log com -p 2")
     control.output("joistctl reset com")
     said(control, "com", "hello", 2)
     assert control.output("cat /tmp/com1; rm /tmp/com1") == "hello\nhello"

@@ -443,7 +443,7 @@ static void svm_offer(struct vcpu *v, u32 vector)
 	b->int_ctl = (b->int_ctl & ~VINTR_VECTOR) | (u64)vector << 32 |
 		     VINTR_IRQ | VINTR_IGN_TPR;
 	b->intercept_cr_write |= BIT(8);
-	v->svm.offered = true;
+	v->svm.offered = v->svm.watch = true;
 }
 
 /* It was taken: as after want_window() for nothing. */

@@ -56,7 +56,7 @@ _joistctl()
 	stop:-*)
 		COMPREPLY=($(compgen -W "--all --force --timeout" -- "$cur")) ;;
 	console:-*|log:-*)
-		COMPREPLY=($(compgen -W "--port" -- "$cur")) ;;
+		COMPREPLY=($(compgen -W "--port --watch" -- "$cur")) ;;
 	create:-*)
 		COMPREPLY=($(compgen -W "--size --format --backing" \
 			-- "$cur")) ;;

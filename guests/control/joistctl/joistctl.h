@@ -51,7 +51,7 @@ json_t *ask_answer(int fd, const char *name);
 
 /* console.c: this terminal on a serial line. */
 enum console_end { CONSOLE_CLOSED, CONSOLE_DETACHED, CONSOLE_BROKEN };
-enum console_end console_loop(int fd);
+enum console_end console_loop(int fd, bool watch);
 
 void print_json(json_t *o);	/* takes it over */
 

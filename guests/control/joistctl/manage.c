@@ -153,12 +153,12 @@ int cmd_console(int argc, char **argv)
 	struct options o = { 0 };
 	int fd;
 
-	parse_options(&o, argc, argv, "p", NAME_MUST);
+	parse_options(&o, argc, argv, "pw", NAME_MUST);
 	fd = ask_connect(o.name);
 	json_decref(ask_port(fd, o.name, "console", o.port));
 	if (isatty(STDIN_FILENO))
 		fprintf(stderr, "[console of %s; ~. leaves it]\n", o.name);
-	if (console_loop(fd) == CONSOLE_CLOSED && isatty(STDIN_FILENO))
+	if (console_loop(fd, o.follow) == CONSOLE_CLOSED && isatty(STDIN_FILENO))
 		fprintf(stderr, "\n[%s has ended]\n", o.name);
 	return EXIT_OK;
 }

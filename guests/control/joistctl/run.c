@@ -110,7 +110,7 @@ int cmd_run(int argc, char **argv)
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGHUP, &sa, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	switch (console_loop(s[0])) {
+	switch (console_loop(s[0], false)) {
 	case CONSOLE_DETACHED:
 		/* It closes our console once it no longer depends on us. */
 		kill(pid, SIGUSR1);
