@@ -277,6 +277,9 @@ def test_disk(control):
                      "cd /m && sha256sum -c sums && sha256sum -c sum2") == 0
     assert guest_run(control, "disk", "cd / && umount /m && "
                      "fsck.ext4 -fn /dev/vda") == 0
+    # The source of random numbers: 4 KiB of them do not shrink.
+    assert guest_run(control, "disk", "modprobe virtio_rng && head -c 4096 "
+                     "/dev/hwrng | gzip | wc -c | grep 4[01]..") == 0
     # The second one is read-only, and what it should be.
     assert guest_run(control, "disk", "echo > /dev/vdb") != 0
     digest = control.output("sha256sum < /tmp/disk2").split()[0]
