@@ -30,6 +30,7 @@
 #include "firmware.h"
 #include "manager.h"
 #include "storage.h"
+#include "user_net.h"
 
 #define NS		1000000000ull
 #define RESTART_NS	NS		/* not more than one restart in that time */
@@ -784,7 +785,8 @@ int manager_main(const struct manager_args *args)
 	alloc_memory(m, SEG_FLASH, FIRMWARE_END - cfg->firmware_size,
 		     cfg->firmware_size);
 	open_socket(m);
-	if (!storage_open(cfg, error, sizeof(error))) {
+	if (!storage_open(cfg, error, sizeof(error)) ||
+	    !user_net_start(cfg, error, sizeof(error))) {
 		storage_close(cfg);
 		socket_remove();
 		die("%s", error);

@@ -90,7 +90,7 @@ static void init_vhost(struct machine *m, unsigned i)
 	struct vhost *h = &m->vhost[i];
 	unsigned q;
 
-	if (!m->cfg->nic[i].allow || vhost_init(h, m->net[i]))
+	if (!m->cfg->nic[i].allow || m->cfg->nic[i].user || vhost_init(h, m->net[i]))
 		return;
 	for (q = 0; q < VHOST_QUEUES; q++)
 		machine_watch(m, h->call[q], true);
