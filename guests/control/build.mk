@@ -118,11 +118,13 @@ $(BUILD)/bochs.img: $(wildcard $(CTL_IMAGE)/*) $(CTL_KO) $(CTL_TOOLS) \
 		--file $(BUILD)/vmlinux:/usr/share/joist/guest/vmlinux \
 		--file $(BUILD)/guest.img:/usr/share/joist/guest/initrd
 
-# To be appended to the live image: what opens disks that are not raw.
-$(BUILD)/storage.img: $(CTL_IMAGE)/mkinitrd.py
+# To be appended to the live image: what opens disks that are not raw, and
+# networks that are not taps; with shared libraries.
+$(BUILD)/helpers.img: $(CTL_IMAGE)/mkinitrd.py $(BUILD)/tools/joist-net
 	@mkdir -p $(@D)
 	@echo "MAKE $@"
-	$(CTL_IMAGE)/mkinitrd.py $@ --bare --compress zstd --program \
+	$(CTL_IMAGE)/mkinitrd.py $@ --bare --compress zstd \
+		--program $(BUILD)/tools/joist-net:/usr/bin/joist-net --program \
 		/usr/bin/qemu-storage-daemon:/usr/bin/qemu-storage-daemon
 
 # joist.ko's test, to be appended to the live image: it runs and powers off.
@@ -145,13 +147,13 @@ $(BUILD)/ko_test.img: $(BUILD)/ko_test $(CTL_IMAGE)/mkinitrd.py \
 		--file tests/boot/ko/autorun:/joist-autorun
 
 # The ISO.
-$(BUILD)/joist.iso: $(ELF) $(BUILD)/initrd.img $(BUILD)/storage.img \
+$(BUILD)/joist.iso: $(ELF) $(BUILD)/initrd.img $(BUILD)/helpers.img \
 		$(CTL_VMLINUZ) grub.cfg tests/boot/mkiso
 	$(ctl_need_kernel)
 	@echo "MAKE $@"
 	tests/boot/mkiso $@ --elf $(ELF) --timeout 1 \
 		--control $(CTL_VMLINUZ) --control-args '$(CONTROL_ARGS)' \
-		--initrd $(BUILD)/initrd.img --initrd $(BUILD)/storage.img \
+		--initrd $(BUILD)/initrd.img --initrd $(BUILD)/helpers.img \
 		--tunables '$(TUNABLES)'
 
 .PHONY: iso initrd

@@ -33,7 +33,7 @@ test: deps
 
 .PHONY: test-images
 test-images: $(BUILD)/joist.iso $(BUILD)/vmlinux $(BUILD)/initrd.img \
-		$(BUILD)/storage.img \
+		$(BUILD)/helpers.img \
 		$(BUILD)/bochs.img \
 		$(BUILD)/ko_test.img $(BUILD)/inject $(BUILD)/selftest.elf $(BOOT_GUESTS)
 	@$(MAKE) --no-print-directory all

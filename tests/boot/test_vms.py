@@ -43,7 +43,7 @@ def control(start_linux_module, tmp_path_factory):
                     "--program",
                     os.path.join(m.BUILD, "inject") + ":/bin/inject"],
                    check=True)
-    machine = start_linux_module("vms", more=[m.STORAGE, guests], cpus=4,
+    machine = start_linux_module("vms", more=[m.HELPERS, guests], cpus=4,
                                  mem=2560)
     yield machine
     machine.check_logs()
@@ -412,6 +412,9 @@ def test_disk(control):
                      "cd /m && sha256sum -c sums && sha256sum -c sum2") == 0
     assert guest_run(control, "disk", "cd / && umount /m && "
                      "fsck.ext4 -fn /dev/vda") == 0
+    # The source of random numbers: 4 KiB of them do not shrink.
+    assert guest_run(control, "disk", "modprobe virtio_rng && head -c 4096 "
+                     "/dev/hwrng | gzip | wc -c | grep 4[01]..") == 0
     # The second one is read-only, and what it should be.
     assert guest_run(control, "disk", "echo > /dev/vdb") != 0
     digest = control.output("sha256sum < /tmp/disk2").split()[0]
@@ -528,6 +531,31 @@ def test_net(control):
                    "rm /tmp/sum /tmp/never")
 
 
+def test_net_user(control):
+    """A network without a bridge, by who is in group joist."""
+    start = (f"joistctl start user {LINUX} -m {LINUX_MEM} "
+             "-n user,forward=tcp::8022:80 -a 'console=ttyS0 quiet "
+             "no_timer_check guest.name=user guest.ip=10.0.2.15'")
+    control.output(f'su joist -c "{start}"')
+    said(control, "user", "guest: Linux .* on 1 CPU")
+    assert guest_run(control, "user", "ping -c 2 -w 60 10.0.2.2") == 0
+    # Out: 10.0.2.2 is the control VM's own address to itself.
+    size = 1 << 20
+    digest = hashlib.sha256(bytes(size)).hexdigest()
+    control.run(f"(head -c {size} /dev/zero | nc -l -p 5003) "
+                "> /dev/null 2>&1 &")
+    assert wait(control, "netstat -ltn | grep -q :5003")
+    assert guest_run(control, "user", f"nc 10.0.2.2 5003 | sha256sum | "
+                     f"grep {digest}") == 0
+    # In, by the forwarded port; somebody else cannot have that, too.
+    type_to(control, "user", "echo from-inside | nc -l -p 80 &")
+    assert wait(control, "nc 127.0.0.1 8022 < /dev/null | grep from-inside")
+    code, text = control.run(f"{start.replace('user', 'two', 1)} 2>&1")
+    assert code == 2 and "8022" in text and "in use" in text, text
+    control.output("joistctl kill user")
+    assert wait(control, "! pidof joist-net > /dev/null")
+
+
 def cpu_ticks(control, pid):
     """User and system time of all of a process's threads."""
     text = control.output(f"cut -d ' ' -f 14,15 /proc/{pid}/stat")
@@ -636,6 +664,9 @@ BAD_STARTS = [
     ("x -k /guests/exit --on-crash=stop", "'stop'"),
     ("x --config /none", "/none"),
     ("x --config /etc/joist/joist.conf", "'x'"),
+    ("x -k /guests/exit -n user,tap=a", "either"),
+    ("x -k /guests/exit -n tap=a,forward=tcp::1:2", "tcp::1:2"),
+    ("x -k /guests/exit -n user,forward=tcp::99999:80", "99999"),
 ]
 
 

@@ -17,6 +17,7 @@ UNIT_FLAGS	:= -std=gnu11 -g -O1 -Wall -Wextra -Werror -I. -Iinclude \
 		   -fno-sanitize-recover=all -fno-pie -no-pie
 # What a test needs besides cmocka; the shared liburing 2.3 lacks two calls.
 UNIT_LIBS_vm_sandbox := -l:liburing.a -lseccomp -lpthread
+UNIT_LIBS_vm_net_user := -lslirp
 
 UNIT_TESTS	:= $(patsubst tests/unit/%.c,$(UNIT_OUT)/%, \
 		     $(wildcard tests/unit/test_$(UNIT_ONLY).c))

@@ -356,7 +356,7 @@ static void do_enter(void)
 	err = sandbox_enter(&cfg);
 	if (err == -EPERM)
 		end(GOOD + 1);	/* a container may forbid namespaces */
-	if (err || (!uid && getuid() != UID_BASE + (uid_t)getppid()) ||
+	if (err || (!uid && getuid() != SANDBOX_UID + (uid_t)getppid()) ||
 	    !setuid(0) || !stat("/dev", &st) || !stat("/proc", &st) ||
 	    !mkdir("/x", 0700) || errno != EROFS ||
 	    prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 ||

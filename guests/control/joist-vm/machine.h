@@ -20,6 +20,7 @@
 #include "rtc.h"
 #include "uart.h"
 #include "vhost.h"
+#include "virtio_rng.h"
 #include "vm.h"
 
 #define SERIAL_OUT	(64 * KiB)
@@ -62,6 +63,7 @@ struct machine {
 	struct blk *blk[VM_DISKS];		/* [c], what it points to [l] */
 	struct net *net[VM_NICS];		/* [c], likewise */
 	struct vhost vhost[VM_NICS];		/* [l] */
+	struct rng *rng;			/* [c], likewise */
 	struct virtio *virtio[PCI_SLOTS];	/* [c] by slot, or NULL */
 	int kick[PCI_SLOTS];			/* [c] eventfd of each */
 	u64 doorbell[PCI_SLOTS][VIRTIO_QUEUES];	/* [l] address; 0: none */

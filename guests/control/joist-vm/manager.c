@@ -32,6 +32,7 @@
 #include "policy.h"
 #include "serial.h"
 #include "storage.h"
+#include "user_net.h"
 
 #define NS		1000000000ull
 #define RESTART_NS	NS		/* not more than one restart in that time */
@@ -907,7 +908,8 @@ int manager_main(const struct manager_args *args)
 		     cfg->firmware_size);
 	open_socket(m);
 	serials_start(m);
-	if (!storage_open(cfg, error, sizeof(error))) {
+	if (!storage_open(cfg, error, sizeof(error)) ||
+	    !user_net_start(cfg, error, sizeof(error))) {
 		storage_close(cfg);
 		socket_remove();
 		serials_close(cfg);

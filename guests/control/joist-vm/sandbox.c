@@ -29,13 +29,6 @@
 #include "guests/control/lib/proto.h"
 #include "sandbox.h"
 
-/*
- * User numbers that no distribution and no container manager hands out
- * (systemd's "Users, Groups, UIDs and GIDs" lists them as unused); with the
- * manager's process number, at most 2^22, it is the VM's own.
- */
-#define UID_BASE	0x7a000000u
-
 /* ---- descriptors ---- */
 
 static int by_number(const void *a, const void *b)
@@ -126,7 +119,7 @@ int sandbox_enter(const struct vm_config *cfg)
 {
 	const int spaces = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC |
 			   CLONE_NEWUTS;
-	uid_t own = UID_BASE + (uid_t)getppid();
+	uid_t own = SANDBOX_UID + (uid_t)getppid();
 	bool root = geteuid() == 0;
 	int err = close_loaded(cfg);
 

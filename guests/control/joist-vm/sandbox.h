@@ -11,6 +11,13 @@
 
 #include "vm.h"
 
+/*
+ * User numbers that no distribution and no container manager hands out
+ * (systemd's "Users, Groups, UIDs and GIDs" lists them as unused); with the
+ * number of a process of the VM, at most 2^22, one is the VM's own.
+ */
+#define SANDBOX_UID	0x7a000000u
+
 /* First: close what the manager has open, but what a machine needs. */
 int sandbox_close(const struct vm_config *cfg, const struct machine_fds *fds);
 /*

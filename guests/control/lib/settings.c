@@ -26,10 +26,12 @@ const struct setting settings[] = {
 	  .help =
 	  "virtio disk: an image or a block device; up to 16.  Formats: raw\n"
 	  "(default), qcow2, qcow, qed, vdi, vhdx, vmdk, vpc, parallels" },
-	{ "net", 'n', "tap=NAME|bridge=NAME[,mac=MAC][,allow]", .list = true,
-	  .help =
-	  "virtio network card on a tap, or on a new tap in a bridge; up to 8.\n"
-	  "With allow, its guest may use other source addresses than its own" },
+	{ "net", 'n', "tap=NAME|bridge=NAME|user[,mac=MAC][,allow]"
+	  "[,forward=FORWARD]", .list = true, .help =
+	  "virtio network card on a tap, on a new tap in a bridge, or on a\n"
+	  "network of its own that needs no rights; up to 8.  With allow, its\n"
+	  "guest may use other source addresses than its own.  FORWARD, of a\n"
+	  "user network: tcp:[ADDRESS]:PORT:GUEST-PORT, or udp" },
 	{ "serial", 's', "console|none|pty|file:PATH|unix:PATH", .list = true,
 	  .help =
 	  "where a serial port leads: COM1, and, given twice, COM2 (default\n"
