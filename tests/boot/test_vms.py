@@ -390,6 +390,9 @@ def test_disk(control):
     assert guest_run(control, "disk", mount) == 0
     assert guest_run(control, "disk", "cd /m && dd if=/dev/urandom bs=64k "
                      "count=160 of=big && sha256sum big > sums") == 0
+    # It knows where it is, and which one it is.
+    assert guest_run(control, "disk", "cd /sys/class/dmi/id && grep Joist "
+                     "sys_vendor && grep disk product_serial") == 0
     # One VM at a time writes to it.
     code, text = control.run(f"joistctl start other {LINUX} -d /tmp/disk 2>&1")
     assert code == 2 and "in use" in text, text

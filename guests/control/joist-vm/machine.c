@@ -305,22 +305,34 @@ static void image_read(struct image *im, const struct file *f)
 	im->size = done;
 }
 
+static struct smbios_vm about(const struct machine *m)
+{
+	return (struct smbios_vm){ m->cfg->name, m->cfg->vcpus,
+				   m->cfg->memory };
+}
+
 /* The firmware, and what it reads; the vCPUs start where power-on left them. */
 static void firmware_start(struct machine *m, struct load *l)
 {
+	const struct smbios_vm vm = about(m);
+
 	image_read(&l->kernel, &m->cfg->firmware);
 	if (firmware_load(l, m->flash, m->cfg->firmware_size))
 		machine_end(END_REFUSED, 0, "%s", l->error);
 	fwcfg_init(&m->dev.fwcfg, m->cfg->vcpus, m->cfg->memory);
-	if (firmware_files(&m->dev.fwcfg, &m->mem, m->cfg->vcpus))
-		machine_end(END_REFUSED, 0, "no room for the ACPI tables");
+	if (firmware_files(&m->dev.fwcfg, &m->mem, &vm))
+		machine_end(END_REFUSED, 0, "no room for the firmware's tables");
 	free((void *)(uintptr_t)l->kernel.data);
 }
 
 void machine_load(struct machine *m, struct joist_regs *regs)
 {
+	const struct smbios_vm vm = about(m);
 	struct acpi_links links;
 	static struct load l;
+
+	_Static_assert(SMBIOS_BASE + SMBIOS_SIZE <= TABLES_END,
+		       "kernels stay out of the tables");
 
 	memset(&l, 0, sizeof(l));
 	l.mem = m->mem;
@@ -336,8 +348,9 @@ void machine_load(struct machine *m, struct joist_regs *regs)
 		machine_end(END_REFUSED, 0, "%s", l.error);
 	*regs = l.regs;
 	if (acpi_build(m->mem.low + ACPI_BASE, ACPI_BASE, m->cfg->vcpus,
-		       &links))
-		machine_end(END_REFUSED, 0, "no room for the ACPI tables");
+		       &links) ||
+	    smbios_build(m->mem.low + SMBIOS_BASE, SMBIOS_BASE, &vm) < 0)
+		machine_end(END_REFUSED, 0, "no room for the guest's tables");
 	free((void *)(uintptr_t)l.kernel.data);
 	free((void *)(uintptr_t)l.initrd.data);
 }

@@ -136,9 +136,9 @@ int sandbox_enter(const struct vm_config *cfg)
 		    setresuid(own, own, own))
 			return -errno;
 	} else if (!unshare(CLONE_NEWUSER | spaces)) {
-		/* A kernel may not allow that; then it is as it is. */
+		/* A kernel may not allow that, or no mounts in it: so be it. */
 		err = empty_root();
-		if (err)
+		if (err && err != -EPERM && err != -EACCES)
 			return err;
 	}
 	err = drop_capabilities();
