@@ -89,6 +89,7 @@ ctl_etc		= $(foreach f,$(2),--file $(CTL_IMAGE)/$(f):$(1)/$(f))
 ctl_live	= --file $(CTL_IMAGE)/init:/init \
 		$(call ctl_etc,/etc,rc net-up autorun down udhcpc.script \
 			mdev.conf profile passwd group hostname) \
+		--file $(CTL_IMAGE)/joist.conf:/etc/joist/joist.conf \
 		--program $(CTL_IMAGE)/guest-sum:/bin/sum4k \
 		$(foreach t,$(CTL_TOOLS),--program $(t):/usr/bin/$(notdir $(t)))
 
@@ -117,12 +118,27 @@ $(BUILD)/bochs.img: $(wildcard $(CTL_IMAGE)/*) $(CTL_KO) $(CTL_TOOLS) \
 		--file $(BUILD)/vmlinux:/usr/share/joist/guest/vmlinux \
 		--file $(BUILD)/guest.img:/usr/share/joist/guest/initrd
 
+# To be appended to the live image: what opens disks that are not raw, and
+# networks that are not taps; with shared libraries.
+$(BUILD)/helpers.img: $(CTL_IMAGE)/mkinitrd.py $(BUILD)/tools/joist-net
+	@mkdir -p $(@D)
+	@echo "MAKE $@"
+	$(CTL_IMAGE)/mkinitrd.py $@ --bare --compress zstd \
+		--program $(BUILD)/tools/joist-net:/usr/bin/joist-net --program \
+		/usr/bin/qemu-storage-daemon:/usr/bin/qemu-storage-daemon
+
 # joist.ko's test, to be appended to the live image: it runs and powers off.
 $(BUILD)/ko_test: tests/boot/ko/ko_test.c $(CTL)/joist_ioctl.h include/joist.h
 	@mkdir -p $(@D)
 	@echo "MAKE $@"
 	gcc -O2 -Wall -Wextra -Werror -static -pthread -Iinclude -I$(CTL) \
 		-o $@ $<
+
+# Makes another process do a system call: for the test of joist-vm's sandbox.
+$(BUILD)/inject: tests/boot/inject/inject.c
+	@mkdir -p $(@D)
+	@echo "MAKE $@"
+	gcc -O2 -Wall -Wextra -Werror -static -o $@ $<
 
 $(BUILD)/ko_test.img: $(BUILD)/ko_test $(CTL_IMAGE)/mkinitrd.py \
 		tests/boot/ko/autorun
@@ -131,13 +147,14 @@ $(BUILD)/ko_test.img: $(BUILD)/ko_test $(CTL_IMAGE)/mkinitrd.py \
 		--file tests/boot/ko/autorun:/joist-autorun
 
 # The ISO.
-$(BUILD)/joist.iso: $(ELF) $(BUILD)/initrd.img $(CTL_VMLINUZ) \
-		grub.cfg tests/boot/mkiso
+$(BUILD)/joist.iso: $(ELF) $(BUILD)/initrd.img $(BUILD)/helpers.img \
+		$(CTL_VMLINUZ) grub.cfg tests/boot/mkiso
 	$(ctl_need_kernel)
 	@echo "MAKE $@"
 	tests/boot/mkiso $@ --elf $(ELF) --timeout 1 \
 		--control $(CTL_VMLINUZ) --control-args '$(CONTROL_ARGS)' \
-		--initrd $(BUILD)/initrd.img --tunables '$(TUNABLES)'
+		--initrd $(BUILD)/initrd.img --initrd $(BUILD)/helpers.img \
+		--tunables '$(TUNABLES)'
 
 .PHONY: iso initrd
 initrd: $(BUILD)/initrd.img

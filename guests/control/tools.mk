@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # tools.mk -- build/tools/joist-vm and build/tools/joistctl, both static: they
-# go into an initramfs as they are.  Needs libjansson-dev, liburing-dev.
+# go into an initramfs as they are; and joist-net, which is not, as Debian has
+# no static libslirp.  Needs libconfuse-dev, libjansson-dev, liburing-dev,
+# libseccomp-dev, libslirp-dev.
 
 TOOLS_DIR := guests/control
 TOOLS_OUT := build/tools
@@ -12,10 +14,11 @@ TOOLS_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -MMD -MP \
 TOOLS_LIB_SRC := $(wildcard $(TOOLS_DIR)/lib/*.c)
 JOIST_VM_SRC := $(wildcard $(TOOLS_DIR)/joist-vm/*.c) $(TOOLS_LIB_SRC)
 JOISTCTL_SRC := $(wildcard $(TOOLS_DIR)/joistctl/*.c) $(TOOLS_LIB_SRC)
+JOIST_NET_SRC := $(wildcard $(TOOLS_DIR)/joist-net/*.c) $(TOOLS_DIR)/lib/err.c
 tools_obj = $(patsubst $(TOOLS_DIR)/%.c,$(TOOLS_OUT)/obj/%.o,$(1))
 
 .PHONY: tools
-tools: $(TOOLS_OUT)/joist-vm $(TOOLS_OUT)/joistctl
+tools: $(TOOLS_OUT)/joist-vm $(TOOLS_OUT)/joistctl $(TOOLS_OUT)/joist-net
 
 $(TOOLS_OUT)/obj/%.o: $(TOOLS_DIR)/%.c
 	@mkdir -p $(@D)
@@ -23,9 +26,13 @@ $(TOOLS_OUT)/obj/%.o: $(TOOLS_DIR)/%.c
 	$(TOOLS_CC) $(TOOLS_CFLAGS) -c -o $@ $<
 
 $(TOOLS_OUT)/joist-vm: $(call tools_obj,$(JOIST_VM_SRC))
-	$(TOOLS_CC) -static -o $@ $^ -ljansson -luring -lpthread
+	$(TOOLS_CC) -static -o $@ $^ -ljansson -lconfuse -luring -lseccomp -lpthread
 
 $(TOOLS_OUT)/joistctl: $(call tools_obj,$(JOISTCTL_SRC))
-	$(TOOLS_CC) -static -o $@ $^ -ljansson
+	$(TOOLS_CC) -static -o $@ $^ -ljansson -lconfuse
 
--include $(patsubst %.o,%.d,$(call tools_obj,$(JOIST_VM_SRC) $(JOISTCTL_SRC)))
+$(TOOLS_OUT)/joist-net: $(call tools_obj,$(JOIST_NET_SRC))
+	$(TOOLS_CC) -o $@ $^ -lslirp
+
+-include $(patsubst %.o,%.d,$(call tools_obj,$(JOIST_VM_SRC) $(JOISTCTL_SRC) \
+	$(JOIST_NET_SRC)))

@@ -33,8 +33,9 @@ test: deps
 
 .PHONY: test-images
 test-images: $(BUILD)/joist.iso $(BUILD)/vmlinux $(BUILD)/initrd.img \
+		$(BUILD)/helpers.img \
 		$(BUILD)/bochs.img \
-		$(BUILD)/ko_test.img $(BUILD)/selftest.elf $(BOOT_GUESTS)
+		$(BUILD)/ko_test.img $(BUILD)/inject $(BUILD)/selftest.elf $(BOOT_GUESTS)
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory DEBUG=1 all
 

@@ -23,6 +23,7 @@ RELEASE = os.path.join(BUILD, "joist.elf")
 DEBUG = os.path.join(BUILD, "joist-debug.elf")
 VMLINUX = os.path.join(BUILD, "vmlinux")
 INITRD = os.path.join(BUILD, "initrd.img")
+HELPERS = os.path.join(BUILD, "helpers.img")
 BOCHS_INITRD = os.path.join(BUILD, "bochs.img")
 SELFTEST = os.path.join(BUILD, "selftest.elf")
 

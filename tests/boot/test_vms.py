@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import subprocess
 import time
 
@@ -25,15 +26,25 @@ OBJECTS = "/sys/module/joist/parameters/objects"
 
 @pytest.fixture(scope="module")
 def control(start_linux_module, tmp_path_factory):
-    guests = str(tmp_path_factory.mktemp("guests") / "guests.img")
-    files = []
+    tmp = tmp_path_factory.mktemp("guests")
+    guests = str(tmp / "guests.img")
+    # An image on top of another, as `create` would make for one more VM.
+    for args in (["base.qcow2", "48M"],
+                 ["-b", "base.qcow2", "-F", "qcow2", "top.qcow2"]):
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *args],
+                       cwd=tmp, check=True)
+    files = ["--file", f"{tmp}/base.qcow2:/guests/base.qcow2",
+             "--file", f"{tmp}/top.qcow2:/guests/top.qcow2"]
     for path in glob.glob(os.path.join(m.BUILD, "guests", "*")):
         files += ["--file", f"{path}:/guests/{os.path.basename(path)}"]
     subprocess.run([os.path.join(m.TOP, "guests/control/image/mkinitrd.py"),
                     guests, "--bare", *files, "--program",
-                    os.path.join(m.BUILD, "ko_test") + ":/bin/ko_test"],
+                    os.path.join(m.BUILD, "ko_test") + ":/bin/ko_test",
+                    "--program",
+                    os.path.join(m.BUILD, "inject") + ":/bin/inject"],
                    check=True)
-    machine = start_linux_module("vms", more=[guests], cpus=4, mem=2560)
+    machine = start_linux_module("vms", more=[m.HELPERS, guests], cpus=4,
+                                 mem=2560)
     yield machine
     machine.check_logs()
 
@@ -145,6 +156,143 @@ def test_pause_reset(control):
     assert control.run("joistctl stop -f spin")[0] == 0
 
 
+def put(control, path, text):
+    control.output(f"echo {shlex.quote(text)} > {path}")
+
+
+def test_configuration(control):
+    """From a file, by name; what the command line says goes before it."""
+    put(control, "/tmp/a.conf", "vm x { memory = 16M "
+        "kernel = /guests/exit debug_exit = 0xf4 } "
+        "vm y { kernel = /guests/spin memory = 24M }")
+    assert control.run("joistctl -f /tmp/a.conf run x") == (43, "hello\n")
+    assert control.run("joistctl -f /tmp/a.conf run x -k /guests/triple "
+                       "2>/dev/null")[0] == 4
+    code, text = control.run("joistctl run x 2>&1")
+    assert code == 64 and "/etc/joist/joist.conf" in text
+    control.output("joistctl load /tmp/a.conf; joistctl start y -c 2")
+    said(control, "y", "hello")
+    shown = ctl_json(control, "show y")
+    assert (shown["memory"], shown["cpus"], shown["running"]) == \
+        ("24M", "2", True)
+    stopped = [v["name"] for v in ctl_json(control, "status --all")
+               if v["state"] == "stopped"]
+    assert "x" in stopped and "y" not in stopped
+    # What another user has loaded is not ours.
+    assert control.run("su joist -c 'joistctl show x' 2>&1")[0] == 2
+    control.output("joistctl kill y; joistctl reload")
+    assert control.run("joistctl show x 2>&1")[0] == 2
+    # The image's own.
+    assert ctl_json(control, "show small")["memory"] == "256M"
+    put(control, "/tmp/b.conf", "vm x { } vm y { kernel = /guests/spin "
+        "memory = big }")
+    for command in ("-f /tmp/b.conf start y", "load /tmp/b.conf"):
+        code, text = control.run(f"joistctl {command} 2>&1 | grep big")
+        assert text.startswith("joistctl: /tmp/b.conf:1: "), text
+
+
+def test_serial(control):
+    """COM1 to a file, COM2 to a pseudo-terminal, and both to the tool."""
+    start = "joistctl start com -m 16M -k /guests/com2 "
+    control.output(start + "-s file:/tmp/com1 -s pty")
+    said(control, "com", "hello")
+    assert control.output("cat /tmp/com1") == "hello"
+    com1, com2 = vm(control, "com")["serial"]
+    assert com1 == "file:/tmp/com1" and com2.startswith("pty:/dev/pts/")
+    control.output(f"echo from-outside > {com2[4:]}")
+    assert wait(control, "joistctl log com -p 2 | grep -q from-outside")
+    control.run("echo by-console | timeout 2 joistctl console com -p 2 "
+                "> /tmp/out")
+    assert "by-console" in control.output("joistctl log com -p 2")
+    # Who watches is not heard, and hears.
+    control.run("echo unseen > /tmp/in; joistctl console com -p 2 -w "
+                "< /tmp/in > /tmp/out & echo $! > /tmp/watcher")
+    assert wait(control, f"echo watched > {com2[4:]}; grep -q watched /tmp/out")
+    control.output("kill $(cat /tmp/watcher)")
+    assert "unseen" not in control.output("joistctl log com -p 2")
+    control.output("joistctl reset com")
+    said(control, "com", "hello", 2)
+    assert control.output("cat /tmp/com1; rm /tmp/com1") == "hello\nhello"
+    control.output("joistctl kill com")
+    # A socket is there as long as the VM, and one VM's.
+    assert wait(control, "! pidof joist-vm > /dev/null")
+    control.output(start + "-s unix:/tmp/com.sock")
+    assert control.run("grep -q /tmp/com.sock /proc/net/unix")[0] == 0
+    code, text = control.run("joistctl start b -m 16M -k /guests/com2 "
+                             "-s unix:/tmp/com.sock 2>&1")
+    assert code == 2 and "in use" in text
+    for command in ("log", "console"):
+        code, text = control.run(f"joistctl {command} com -p 2 2>&1")
+        assert code == 2 and "serial port" in text
+    control.output("joistctl kill com")
+    assert wait(control, "[ ! -e /tmp/com.sock ]")
+
+
+def test_create(control):
+    control.output("joistctl create /tmp/new.img -s 3M")
+    assert control.output("stat -c %s /tmp/new.img") == str(3 << 20)
+    code, text = control.run("joistctl create /tmp/new.img -s 3M 2>&1")
+    assert code == 2 and "/tmp/new.img" in text
+    control.output("rm /tmp/new.img")
+
+
+def test_autostart_stop_all(control):
+    put(control, "/tmp/a.conf", "".join(
+        f"vm {name} {{ kernel = /guests/button memory = 16M "
+        f"autostart = {auto} }} " for name, auto in
+        (("one", "yes"), ("two", "yes"), ("three", "no"))))
+    text = control.output("joistctl -f /tmp/a.conf autostart")
+    assert text.splitlines() == ["one: started", "two: started"]
+    for name in ("one", "two"):
+        said(control, name, "hello")
+    text = control.output("joistctl -f /tmp/a.conf autostart")
+    assert text.splitlines() == ["one: runs already", "two: runs already"]
+    control.output("joistctl wait two > /tmp/end & sleep 1; "
+                   f"joistctl stop --all -t {m.LIMIT}; wait")
+    assert "power-off by the guest" in control.output("cat /tmp/end")
+
+
+def test_preserve(control):
+    """What a guest that has ended leaves stays until it is let go."""
+    for guest, code, why in (("triple", 4, "triple fault"),
+                             ("off", 0, "power-off")):
+        control.output(f"joistctl start keep -m 16M -k /guests/{guest} "
+                       "--on-crash preserve --on-poweroff=preserve")
+        assert wait(control, "joistctl status keep --json | grep -q preserved")
+        assert why in vm(control, "keep")["last_end"]
+        assert control.run("joistctl wait keep > /dev/null")[0] == code
+        code, text = control.run("joistctl pause keep 2>&1")
+        assert code == 2 and "preserved" in text
+        control.output("joistctl reset keep")
+        assert wait(control, "joistctl status keep --json | "
+                    "grep -q '\"boots\": 2'")
+        assert wait(control, "joistctl status keep --json | grep -q preserved")
+        if guest == "off":
+            said(control, "keep", "hello", 2)
+        control.output("joistctl stop keep")
+        assert wait(control, "! pidof joist-vm > /dev/null")
+
+
+def test_restart(control):
+    """A VM goes on under its name when its machine crashes or powers off."""
+    control.output("joistctl start again -m 16M -k /guests/spin "
+                   "--on-crash restart")
+    said(control, "again", "hello")
+    before = vm(control, "again")
+    control.output(f"kill -SEGV {before['pid']}")
+    said(control, "again", "hello", 2)
+    after = vm(control, "again")
+    assert (after["id"], after["manager"], after["boots"]) == \
+        (before["id"], before["manager"], 2)
+    assert "signal 11" in after["last_end"]
+    assert control.run("logread | grep -q 'again: the device process died of "
+                       "signal 11.*restarting'")[0] == 0
+    control.output("joistctl kill again; joistctl start again -m 16M "
+                   "-k /guests/off --on-poweroff restart")
+    said(control, "again", "hello", 2)
+    control.output("joistctl kill again")
+
+
 @pytest.mark.parametrize("which", ["pid", "manager"])
 def test_kill_9(control, which):
     control.output("joistctl start spin -m 64M -k /guests/spin")
@@ -242,6 +390,9 @@ def test_disk(control):
     assert guest_run(control, "disk", mount) == 0
     assert guest_run(control, "disk", "cd /m && dd if=/dev/urandom bs=64k "
                      "count=160 of=big && sha256sum big > sums") == 0
+    # It knows where it is, and which one it is.
+    assert guest_run(control, "disk", "cd /sys/class/dmi/id && grep Joist "
+                     "sys_vendor && grep disk product_serial") == 0
     # One VM at a time writes to it.
     code, text = control.run(f"joistctl start other {LINUX} -d /tmp/disk 2>&1")
     assert code == 2 and "in use" in text, text
@@ -264,12 +415,77 @@ def test_disk(control):
                      "cd /m && sha256sum -c sums && sha256sum -c sum2") == 0
     assert guest_run(control, "disk", "cd / && umount /m && "
                      "fsck.ext4 -fn /dev/vda") == 0
+    # The source of random numbers: 4 KiB of them do not shrink.
+    assert guest_run(control, "disk", "modprobe virtio_rng && head -c 4096 "
+                     "/dev/hwrng | gzip | wc -c | grep 4[01]..") == 0
     # The second one is read-only, and what it should be.
     assert guest_run(control, "disk", "echo > /dev/vdb") != 0
     digest = control.output("sha256sum < /tmp/disk2").split()[0]
     assert guest_run(control, "disk",
                      f"sha256sum /dev/vdb | grep {digest}") == 0
     control.output("joistctl kill disk; rm /tmp/disk /tmp/disk2")
+
+
+def test_qcow2(control):
+    """An image in a format, on top of another: by who is in group joist."""
+    control.output("mkdir /tmp/q; cp /guests/*.qcow2 /tmp/q; "
+                   "chown -R joist /tmp/q; chmod 444 /tmp/q/base.qcow2")
+    start = (f"joistctl start cow {LINUX} -m {LINUX_MEM} "
+             "-d /tmp/q/top.qcow2,format=qcow2 -a 'console=ttyS0 quiet "
+             "no_timer_check guest.name=cow'")
+    mount = "mkdir -p /m && mount -t ext4 /dev/vda /m"
+    control.output(f'su joist -c "{start}"')
+    said(control, "cow", "guest: Linux .* on 1 CPU")
+    assert guest_run(control, "cow", f"mkfs.ext4 -q /dev/vda && {mount}") == 0
+    assert guest_run(control, "cow", "cd /m && dd if=/dev/urandom of=big "
+                     "bs=64k count=80 && sha256sum big > sums && sync") == 0
+    # One VM at a time writes to it.
+    code, text = control.run(f"{start.replace('cow', 'two', 1)} 2>&1")
+    assert code == 2 and "top.qcow2" in text and "in use" in text, text
+    # What has been flushed survives joist-vm, and the daemon ends with it.
+    control.output(f"kill -9 {vm(control, 'cow')['manager']}")
+    assert wait(control, "! pidof joist-vm qemu-storage-daemon > /dev/null")
+    control.output(start)
+    said(control, "cow", "guest: Linux .* on 1 CPU")
+    assert guest_run(control, "cow", f"{mount} && cd /m && "
+                     "sha256sum -c sums") == 0
+    assert guest_run(control, "cow", "cd / && umount /m && "
+                     "fsck.ext4 -fn /dev/vda") == 0
+    # Without the daemon the guest gets errors, and goes on.
+    control.output("kill -9 $(pidof qemu-storage-daemon)")
+    assert wait(control, "logread | grep -q 'cow: disk /tmp/q/top.qcow2: "
+                "qemu-storage-daemon died of signal 9'")
+    assert guest_run(control, "cow", "dd if=/dev/urandom of=/dev/vda bs=64k "
+                     "count=1 conv=fsync") != 0
+    control.output("joistctl kill cow; rm -r /tmp/q")
+
+
+def test_sandbox(control):
+    """A machine process that somebody has taken over can do little."""
+    control.output("joistctl start other -m 16M -k /guests/spin")
+    for who, as_user in (("root", "{}"), ("joist", "su joist -c '{}'")):
+        control.output(as_user.format("joistctl start box -m 16M "
+                                      "-k /guests/spin"))
+        said(control, "box", "hello")
+        pid = vm(control, "box")["pid"]
+        text = control.output(f"cat /proc/{pid}/status")
+        uid = int(re.search(r"^Uid:\s+(\d+)", text, re.M).group(1))
+        assert uid > 1 << 24 if who == "root" else uid == 970
+        assert "NoNewPrivs:\t1" in text and "Seccomp:\t2" in text
+        assert re.search(r"^CapEff:\s+0+$", text, re.M)
+        assert control.output(f"ls -A /proc/{pid}/root/") == ""
+        assert len(control.output(f"cat /proc/{pid}/net/dev")
+                   .splitlines()) == 3
+        # getpid() is in the list, so this is how a call is made: ...
+        assert control.output(f"inject {pid} 39") == str(pid)
+        assert vm(control, "box")["state"] == "running"
+        # ... and open() is not.
+        control.run(f"inject {pid} 2 0 0")
+        assert wait(control, "! joistctl status box > /dev/null 2>&1")
+        assert wait(control, "logread | tail -n 3 | grep -q 'box: the device "
+                    "process made a system call that its sandbox forbids'")
+    assert vm(control, "other")["state"] == "running"
+    control.output("joistctl kill other")
 
 
 def test_net(control):
@@ -318,6 +534,31 @@ def test_net(control):
                    "rm /tmp/sum /tmp/never")
 
 
+def test_net_user(control):
+    """A network without a bridge, by who is in group joist."""
+    start = (f"joistctl start user {LINUX} -m {LINUX_MEM} "
+             "-n user,forward=tcp::8022:80 -a 'console=ttyS0 quiet "
+             "no_timer_check guest.name=user guest.ip=10.0.2.15'")
+    control.output(f'su joist -c "{start}"')
+    said(control, "user", "guest: Linux .* on 1 CPU")
+    assert guest_run(control, "user", "ping -c 2 -w 60 10.0.2.2") == 0
+    # Out: 10.0.2.2 is the control VM's own address to itself.
+    size = 1 << 20
+    digest = hashlib.sha256(bytes(size)).hexdigest()
+    control.run(f"(head -c {size} /dev/zero | nc -l -p 5003) "
+                "> /dev/null 2>&1 &")
+    assert wait(control, "netstat -ltn | grep -q :5003")
+    assert guest_run(control, "user", f"nc 10.0.2.2 5003 | sha256sum | "
+                     f"grep {digest}") == 0
+    # In, by the forwarded port; somebody else cannot have that, too.
+    type_to(control, "user", "echo from-inside | nc -l -p 80 &")
+    assert wait(control, "nc 127.0.0.1 8022 < /dev/null | grep from-inside")
+    code, text = control.run(f"{start.replace('user', 'two', 1)} 2>&1")
+    assert code == 2 and "8022" in text and "in use" in text, text
+    control.output("joistctl kill user")
+    assert wait(control, "! pidof joist-net > /dev/null")
+
+
 def cpu_ticks(control, pid):
     """User and system time of all of a process's threads."""
     text = control.output(f"cut -d ' ' -f 14,15 /proc/{pid}/stat")
@@ -352,7 +593,7 @@ def test_taskset_nice(control):
 def test_hostile(control):
     """A guest that tries everything ends in one of the documented ways."""
     code, text = control.run("joistctl run h -m 16M --debug-exit 0xf4 "
-                             "--on-reboot=stop -k /guests/hostile 2>&1")
+                             "--on-reboot=destroy -k /guests/hostile 2>&1")
     assert "ports" in text, text
     assert code in (0, 3, 4, 10), (code, text)
     # It may be started again, and others live.
@@ -405,6 +646,9 @@ BAD_STARTS = [
      "123456789012345678901"),
     ("x -k /guests/exit" + 17 * " -d /tmp/bz,ro", "16 disks"),
     ("x -k /guests/exit -d /tmp/bz -d /tmp/bz", "in use"),
+    ("x -k /guests/exit -d /tmp/bz,format=iso", "iso"),
+    ("x -k /guests/exit -d /none,format=qcow2", "/none"),
+    ("x -k /guests/exit -d /tmp/bz,format=qcow2", "/tmp/bz"),
     ("x -k /guests/exit -n bridge=none", "none"),
     ("x -k /guests/exit -n bridge=lo", "lo"),
     ("x -k /guests/exit -n tap=lo", "lo"),
@@ -415,6 +659,17 @@ BAD_STARTS = [
      "01:00:00:00:00:00"),
     ("x -k /guests/exit -n bridge=br0,mac=4a:6f:00:00:00", "4a:6f"),
     ("x -k /guests/exit -n bridge=br0,speed=9", "speed"),
+    ("x -k /guests/exit -s modem", "modem"),
+    ("x -k /guests/exit -s file:", "file:"),
+    ("x -k /guests/exit -s file:/none/x", "/none/x"),
+    ("x -k /guests/exit -s unix:/etc/passwd", "/etc/passwd"),
+    ("x -k /guests/exit -s none -s none -s none", "2 serial ports"),
+    ("x -k /guests/exit --on-crash=stop", "'stop'"),
+    ("x --config /none", "/none"),
+    ("x --config /etc/joist/joist.conf", "'x'"),
+    ("x -k /guests/exit -n user,tap=a", "either"),
+    ("x -k /guests/exit -n tap=a,forward=tcp::1:2", "tcp::1:2"),
+    ("x -k /guests/exit -n user,forward=tcp::99999:80", "99999"),
 ]
 
 

@@ -15,10 +15,17 @@ FUZZ_RUNS	?= 20000
 FUZZ_SEED	?= 1
 UNIT_FLAGS	:= -std=gnu11 -g -O1 -Wall -Wextra -Werror -I. -Iinclude \
 		   -fno-sanitize-recover=all -fno-pie -no-pie
+# What a test needs besides cmocka; the shared liburing 2.3 lacks two calls.
+UNIT_LIBS_vm_sandbox := -l:liburing.a -lseccomp -lpthread
+UNIT_LIBS_vm_net_user := -lslirp
+
 UNIT_TESTS	:= $(patsubst tests/unit/%.c,$(UNIT_OUT)/%, \
 		     $(wildcard tests/unit/test_$(UNIT_ONLY).c))
 UNIT_FUZZERS	:= $(patsubst tests/unit/%.c,$(UNIT_OUT)/%, \
 		     $(wildcard tests/unit/fuzz_$(UNIT_ONLY).c))
+# What a test or a fuzzer of that name needs, too.
+UNIT_LIBS_ctl_conf	:= -lconfuse
+UNIT_LIBS_ctl_man	:= -ljansson
 
 .PHONY: test-unit
 test-unit: $(UNIT_TESTS) $(UNIT_FUZZERS)
@@ -28,12 +35,12 @@ $(UNIT_OUT)/test_%: tests/unit/test_%.c tests/unit/build.mk
 	@mkdir -p $(@D)
 	@echo "MAKE $@"
 	gcc $(UNIT_FLAGS) -fsanitize=address,undefined -MMD -MP -MT $@ \
-		-MF $@.d -o $@ $< -lcmocka
+		-MF $@.d -o $@ $< -lcmocka $(UNIT_LIBS_$*)
 
 $(UNIT_OUT)/fuzz_%: tests/unit/fuzz_%.c tests/unit/build.mk
 	@mkdir -p $(@D)
 	@echo "MAKE $@"
 	clang $(UNIT_FLAGS) -fsanitize=fuzzer,address,undefined -MMD -MP \
-		-MT $@ -MF $@.d -o $@ $< -lcmocka
+		-MT $@ -MF $@.d -o $@ $< -lcmocka $(UNIT_LIBS_$*)
 
 -include $(UNIT_TESTS:%=%.d) $(UNIT_FUZZERS:%=%.d)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fuzz_vm_virtio.c -- a hostile guest against joist-vm's PCI bus, virtio
- * registers, disk and network card.
+ * registers, disk, network card and random numbers.
  *
  * The input is a program: each step writes configuration space, a register,
  * or memory, lets the devices work, or lets the outside do something.  One
@@ -133,7 +133,8 @@ static void frame(struct input *in)
 static void step(struct input *in)
 {
 	u8 op = (u8)take(in, 1);
-	struct virtio *v = op & 0x80 ? &net.virtio : &blk.virtio;
+	struct virtio *v = !(op & 0x80) ? &blk.virtio :
+			   op & 0x10 ? &rng.virtio : &net.virtio;
 	unsigned size = 1u << (op >> 5 & 3), at;
 
 	switch (op & 15) {
@@ -214,6 +215,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		step(&in);
 		check(&blk.virtio, BLK_REQUESTS);
 		check(&net.virtio, 0);
+		check(&rng.virtio, 0);
 	}
 	/* Whatever it did, a driver that behaves finds working devices. */
 	io_finish();

@@ -15,6 +15,7 @@
 #include "guests/control/joist-vm/fwcfg.c"
 #include "guests/control/joist-vm/aml.c"
 #include "guests/control/joist-vm/acpi.c"
+#include "guests/control/joist-vm/smbios.c"
 #include "guests/control/joist-vm/firmware.c"
 
 int load_linux(struct load *l)
@@ -30,6 +31,7 @@ int load_elf(struct load *l)
 #define RAM	(2 * MiB)
 #define REQ	0x1000
 
+static const struct smbios_vm about = { "fw", 3, 5 * GiB };
 static struct fwcfg f;
 static struct guest_mem mem = { .low_size = RAM };
 
@@ -221,7 +223,7 @@ static void test_script(void **state)
 	u16 key;
 
 	(void)state;
-	assert_int_equal(firmware_files(&f, &mem, 3), 0);
+	assert_int_equal(firmware_files(&f, &mem, &about), 0);
 	key = find("etc/table-loader", &size);
 	assert_int_equal(size % CMD_SIZE, 0);
 	script = malloc(size);
@@ -245,13 +247,31 @@ static void test_script(void **state)
 	table(get32(fadt + 36), "FACS");
 }
 
+/* The entry point is for the tables as long as they are. */
+static void test_smbios(void **state)
+{
+	u8 entry[SMBIOS_ENTRY_LEN];
+	u32 size, i;
+
+	(void)state;
+	assert_int_equal(firmware_files(&f, &mem, &about), 0);
+	pick(find("etc/smbios/smbios-anchor", &size));
+	assert_int_equal(size, SMBIOS_ENTRY_LEN);
+	for (i = 0; i < size; i++)
+		entry[i] = (u8)port_number(1);
+	assert_memory_equal(entry, "_SM_", 4);
+	pick(find("etc/smbios/smbios-tables", &size));
+	assert_int_equal(get16(entry + 22), size);
+	assert_int_equal(port_number(2), 24 << 8);	/* type 0, its length */
+}
+
 static void test_map(void **state)
 {
 	u32 size;
 
 	(void)state;
 	mem.high_size = GiB;
-	assert_int_equal(firmware_files(&f, &mem, 1), 0);
+	assert_int_equal(firmware_files(&f, &mem, &about), 0);
 	mem.high_size = 0;
 	pick(find("etc/e820", &size));
 	assert_int_equal(size, 40);
@@ -288,6 +308,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_dma, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_script, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_map, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_smbios, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_image, setup, teardown),
 	};
 

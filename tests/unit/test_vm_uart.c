@@ -12,7 +12,7 @@ static int setup(void **state)
 {
 	(void)state;
 	board_clear();
-	uart_init(&u, 4);
+	uart_init(&u, 0, 4);
 	uart_write(&u, REG_MCR, MCR_OUT2);
 	return 0;
 }

@@ -15,12 +15,12 @@
 #define DATA		0x20000ull
 #define MSI_ADDR	0xfee00000u
 
-static u32 regs[2];		/* BAR 0 of the disk, and of the card */
-static u16 avail[2][2];
+static u32 regs[3];		/* BAR 0 of the disk, the card, the rng */
+static u16 avail[3][2];
 
 static struct virtio *device(unsigned i)
 {
-	return i ? &net.virtio : &blk.virtio;
+	return i == 2 ? &rng.virtio : i ? &net.virtio : &blk.virtio;
 }
 
 static void config_set(unsigned slot, unsigned at, unsigned size, u32 val)
@@ -59,6 +59,7 @@ static int setup(void **state)
 	virtio_machine(false);
 	bus_on(0);
 	bus_on(1);
+	bus_on(2);
 	memset(avail, 0, sizeof(avail));
 	return 0;
 }
@@ -828,6 +829,41 @@ static void test_net_reset(void **state)
 	assert_int_equal(used(0), 0);
 }
 
+/* ---- random numbers ---- */
+
+static unsigned zeros(u64 gpa, unsigned len)
+{
+	const u8 *p = at(gpa);
+	unsigned n = 0;
+
+	while (len--)
+		n += !*p++;
+	return n;
+}
+
+static void test_rng(void **state)
+{
+	(void)state;
+	assert_int_equal(config_get(rng.virtio.slot, 0), 0x10441af4);
+	driver_start(2, 0);
+	memset(at(DATA), 0, 0x4000);
+	desc(0, 0, DATA, 100, DESC_WRITE | DESC_NEXT, 1);
+	desc(0, 1, DATA + 0x1000, 0x2000, DESC_WRITE, 0);
+	push(2, 0, 0);
+	assert_int_equal(used(0), 1);
+	assert_int_equal(get32(used_at_back(0, 0) + 4), RNG_MOST);
+	/* One byte in 256 is zero; that so many are does not happen. */
+	assert_true(zeros(DATA, 100) < 50);
+	assert_int_equal(zeros(DATA + 100, 0x1000 - 100), 0x1000 - 100);
+	assert_true(zeros(DATA + 0x1000, RNG_MOST - 100) < RNG_MOST / 8);
+	assert_int_equal(zeros(DATA + 0x1000 + RNG_MOST - 100, 100), 100);
+	/* It reads nothing. */
+	desc(0, 2, DATA, 100, 0, 0);
+	push(2, 0, 2);
+	assert_true(broke(2));
+	driver_start(2, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -854,6 +890,7 @@ int main(void)
 		cmocka_unit_test_setup(test_receive, setup),
 		cmocka_unit_test_setup(test_merged, setup),
 		cmocka_unit_test_setup(test_net_reset, setup),
+		cmocka_unit_test_setup(test_rng, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

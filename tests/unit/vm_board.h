@@ -110,8 +110,9 @@ void board_timer(enum board_timer timer, u64 when)
 	board.timer[timer] = when;
 }
 
-bool board_serial_put(u8 byte)
+bool board_serial_put(unsigned port, u8 byte)
 {
+	(void)port;
 	if (!board.serial_room)
 		return false;
 	board.serial_room--;
@@ -119,8 +120,9 @@ bool board_serial_put(u8 byte)
 	return true;
 }
 
-void board_serial_room(void)
+void board_serial_room(unsigned port)
 {
+	(void)port;
 	board.rooms++;
 }
 

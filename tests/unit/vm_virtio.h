@@ -2,7 +2,7 @@
 /*
  * vm_virtio.h -- a small machine for virtio devices under test: guest memory
  * in heap blocks of its exact size, a PCI bus, a disk whose requests wait
- * until they are told to finish, and a socket pair as a tap.
+ * until they are told to finish, a socket pair as a tap, and random numbers.
  */
 #ifndef TEST_VM_VIRTIO_H
 #define TEST_VM_VIRTIO_H
@@ -21,6 +21,7 @@
 #include "guests/control/joist-vm/virtio_pci.c"
 #include "guests/control/joist-vm/virtio_blk.c"
 #include "guests/control/joist-vm/virtio_net.c"
+#include "guests/control/joist-vm/virtio_rng.c"
 
 #define LOW	(256 * KiB)
 #define HIGH	(64 * KiB)
@@ -31,6 +32,7 @@ static struct pci pci;
 static struct guest_mem mem;
 static struct blk blk;
 static struct net net;
+static struct rng rng;
 static struct disk disk = { .path = "test", .serial = "serial-number-of-20" };
 static struct nic nic = { .mac = { 0x4a, 0x6f, 1, 2, 3, 4 } };
 static int wire = -1;		/* the tap's other side */
@@ -119,6 +121,7 @@ static inline void virtio_machine(bool read_only)
 	pci_init(&pci, &mmio);
 	assert_int_equal(blk_init(&blk, &disk, 2, &pci, &mem), 0);
 	assert_int_equal(net_init(&net, &nic, &pci, &mem), 0);
+	assert_int_equal(rng_init(&rng, &pci, &mem), 0);
 }
 
 /* What the main thread does after board_kick(). */
@@ -134,8 +137,11 @@ static inline void serve_kicks(void)
 			virtio_serve(&blk.virtio);
 		if (k & BIT(net.virtio.slot))
 			virtio_serve(&net.virtio);
+		if (k & BIT(rng.virtio.slot))
+			virtio_serve(&rng.virtio);
 		assert_int_equal(k & ~(BIT(blk.virtio.slot) |
-				       BIT(net.virtio.slot)), 0);
+				       BIT(net.virtio.slot) |
+				       BIT(rng.virtio.slot)), 0);
 	}
 }
 

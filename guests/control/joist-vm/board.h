@@ -13,6 +13,7 @@
 /* Interrupt lines by GSI; ISA interrupt n is line n. */
 #define IRQ_PIT		0
 #define IRQ_KBD		1
+#define IRQ_COM2	3
 #define IRQ_COM1	4
 #define IRQ_RTC		8
 #define IRQ_SCI		9
@@ -52,10 +53,13 @@ enum board_timer {
 void board_timer(enum board_timer timer, u64 when);
 #define TIMER_OFF	0ull
 
-/* A byte out of the serial port; false: no room.  uart_tx_room() follows. */
-bool board_serial_put(u8 byte);
-/* The receive FIFO has room again. */
-void board_serial_room(void);
+/*
+ * A byte out of serial port COM1 (0) or COM2 (1); false: no room.
+ * uart_tx_room() follows.
+ */
+bool board_serial_put(unsigned port, u8 byte);
+/* Its receive FIFO has room again. */
+void board_serial_room(unsigned port);
 
 void board_reset(const char *how);
 void board_power_off(void);

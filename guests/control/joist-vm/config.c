@@ -10,6 +10,7 @@
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -18,6 +19,7 @@
 
 #include "config.h"
 #include "guests/control/lib/err.h"
+#include "storage.h"
 
 #define TUN		"/dev/net/tun"
 
@@ -53,11 +55,17 @@ void disk_parse(struct vm_config *cfg, char *text)
 					  "to %d characters", d->path, value,
 					  BLK_SERIAL);
 			strcpy(d->serial, value);
+		} else if ((value = value_of(word, "format"))) {
+			if (strcmp(value, "raw") && !storage_knows(value))
+				die_usage("--disk %s: format '%s': it is "
+					  STORAGE_FORMATS, d->path, value);
+			d->format = strcmp(value, "raw") ? value : NULL;
 		} else if (!strcmp(word, "ro")) {
 			d->read_only = true;
 		} else {
-			die_usage("--disk %s: '%s': it is 'ro' or "
-				  "'serial=TEXT'", d->path, word);
+			die_usage("--disk %s: '%s': it is 'ro', "
+				  "'serial=TEXT' or 'format=FORMAT'", d->path,
+				  word);
 		}
 	}
 	cfg->disks++;
@@ -83,9 +91,21 @@ static void disk_lock(const struct disk *d)
 
 static void disk_open(struct disk *d)
 {
+	const char *path = d->path;
 	struct stat st;
 	off_t size;
 
+	if (d->format) {
+		/* The daemon opens it, from another directory. */
+		d->fd = -1;
+		d->path = realpath(d->path, NULL);
+		if (!d->path || access(d->path, d->read_only ? R_OK :
+				       R_OK | W_OK))
+			die("disk %s: %s", path, strerror(errno));
+		if (strchr(d->path, ','))
+			die("disk %s: a comma in '%s'", path, d->path);
+		return;
+	}
 	d->fd = open(d->path, (d->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC |
 		     O_NONBLOCK | O_NOCTTY);
 	if (d->fd < 0)
@@ -156,6 +176,15 @@ static const char *if_name(char *value)
 	return value;
 }
 
+/* The rest of it is looked at by joist-net. */
+static void forward_add(struct nic *n, const char *value)
+{
+	if (n->forwards == NET_FORWARDS)
+		die_usage("--net: forward '%s': a card can have %d", value,
+			  NET_FORWARDS);
+	n->forward[n->forwards++] = value;
+}
+
 void nic_parse(struct vm_config *cfg, char *text)
 {
 	struct nic *n = &cfg->nic[cfg->nics];
@@ -173,12 +202,20 @@ void nic_parse(struct vm_config *cfg, char *text)
 			mac_parse(n->mac, value);
 		else if (!strcmp(word, "allow"))
 			n->allow = true;
+		else if (!strcmp(word, "user"))
+			n->user = true;
+		else if ((value = value_of(word, "forward")))
+			forward_add(n, value);
 		else
 			die_usage("--net: '%s': it is tap=NAME, bridge=NAME, "
-				  "mac=MAC or allow", word);
+				  "user, mac=MAC, allow or forward=PORT",
+				  word);
 	}
-	if (!n->tap == !n->bridge)
-		die_usage("--net: either tap=NAME or bridge=NAME");
+	if (!!n->tap + !!n->bridge + n->user != 1)
+		die_usage("--net: either tap=NAME, bridge=NAME or user");
+	if (n->forwards && !n->user)
+		die_usage("--net: forward '%s': of a user network only",
+			  n->forward[0]);
 	cfg->nics++;
 }
 
@@ -208,6 +245,18 @@ static void if_up(const struct nic *n, struct ifreq *ifr)
 			    strerror(errno));
 	}
 	close(s);
+}
+
+static void user_open(struct nic *n)
+{
+	int pair[2];
+
+	/* Packets stay whole, as in a tap. */
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) ||
+	    fcntl(pair[0], F_SETFL, O_NONBLOCK))
+		die("user network: %s", strerror(errno));
+	n->fd = pair[0];
+	n->far = pair[1];
 }
 
 static void nic_open(struct nic *n)
@@ -241,6 +290,9 @@ void nics_open(struct vm_config *cfg)
 		if (!memcmp(n->mac, none, NET_MAC))
 			mac_derive(n->mac, cfg->name,
 				   (unsigned)(n - cfg->nic));
-		nic_open(n);
+		if (n->user)
+			user_open(n);
+		else
+			nic_open(n);
 	}
 }

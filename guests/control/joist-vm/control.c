@@ -36,6 +36,8 @@ static void reply_error(struct client *c, const char *why)
 
 static const char *state_name(const struct manager *m)
 {
+	if (m->preserved)
+		return "preserved";
 	if (!m->pid)
 		return "restarting";
 	if (!m->ready)
@@ -43,12 +45,30 @@ static const char *state_name(const struct manager *m)
 	return m->paused ? "paused" : "running";
 }
 
+/* "pty:/dev/pts/3", say. */
+static json_t *serial_list(const struct vm_config *cfg)
+{
+	static const char *const kinds[] = {
+		[SERIAL_NONE] = "none", [SERIAL_CONSOLE] = "console",
+		[SERIAL_PTY] = "pty", [SERIAL_FILE] = "file",
+		[SERIAL_UNIX] = "unix",
+	};
+	const struct serial *s;
+	json_t *list = json_array();
+
+	for (s = cfg->serial; s < cfg->serial + VM_SERIALS; s++)
+		json_array_append_new(list, json_sprintf("%s%s%s",
+				      kinds[s->kind], s->path ? ":" : "",
+				      s->path ? s->path : ""));
+	return list;
+}
+
 static void cmd_status(struct manager *m, struct client *c)
 {
 	u64 up = (manager_ns() - m->started) / 1000000000;
 
 	reply(c, json_pack("{s:b, s:s, s:s, s:i, s:i, s:i, s:I, s:i, s:I, s:s?,"
-			   " s:s?}",
+			   " s:s?, s:o, s:s?}",
 			   "ok", 1,
 			   "name", m->cfg->name,
 			   "state", state_name(m),
@@ -59,13 +79,18 @@ static void cmd_status(struct manager *m, struct client *c)
 			   "boots", (int)m->boots,
 			   "uptime", (json_int_t)up,
 			   "kernel", m->cfg->kernel.path,
-			   "firmware", m->cfg->firmware.path));
+			   "firmware", m->cfg->firmware.path,
+			   "serial", serial_list(m->cfg),
+			   "last_end", *m->reason ? m->reason : NULL));
 }
 
 static void send_command(struct manager *m, struct client *c,
 			 enum msg_kind kind)
 {
-	if (manager_send(m, kind) < 0)
+	if (m->preserved)
+		reply_error(c, "the guest has ended, and its VM is preserved: "
+			    "reset or kill it");
+	else if (manager_send(m, kind) < 0)
 		reply_error(c, "the guest is restarting: try again");
 	else
 		reply_ok(c);
@@ -73,7 +98,12 @@ static void send_command(struct manager *m, struct client *c,
 
 static void cmd_stop(struct manager *m, struct client *c)
 {
-	send_command(m, c, MSG_POWER_BUTTON);
+	if (!m->preserved) {
+		send_command(m, c, MSG_POWER_BUTTON);
+		return;
+	}
+	manager_kill(m, "stopped by the operator");
+	reply(c, json_pack("{s:b, s:b}", "ok", 1, "ended", 1));
 }
 
 static void cmd_kill(struct manager *m, struct client *c)
@@ -104,26 +134,48 @@ static void cmd_unpause(struct manager *m, struct client *c)
 		send_command(m, c, MSG_UNPAUSE);
 }
 
+static void cmd_show(struct manager *m, struct client *c)
+{
+	reply(c, json_pack("{s:b, s:o}", "ok", 1, "settings",
+			   json_loads(m->cfg->shown, 0, NULL)));
+}
+
+/* The serial port that is meant, or NULL, and the client knows. */
+static struct port *port_of(struct manager *m, struct client *c)
+{
+	if (m->cfg->serial[c->port].kind != SERIAL_NONE)
+		return &m->port[c->port];
+	reply_error(c, "it has no such serial port");
+	return NULL;
+}
+
 static void cmd_log(struct manager *m, struct client *c)
 {
-	u64 len = MIN(m->history_total, HISTORY);
-	u64 at = (m->history_total - len) % HISTORY;
-	u64 first = MIN(len, HISTORY - at);
+	const struct port *p = port_of(m, c);
+	u64 len, at, first;
 
+	if (!p)
+		return;
+	len = MIN(p->history_total, HISTORY);
+	at = (p->history_total - len) % HISTORY;
+	first = MIN(len, HISTORY - at);
 	reply(c, json_pack("{s:b, s:I}", "ok", 1, "bytes", (json_int_t)len));
-	client_send(c, m->history + at, first);
-	client_send(c, m->history, len - first);
+	client_send(c, p->history + at, first);
+	client_send(c, p->history, len - first);
 }
 
 static void cmd_wait(struct manager *m, struct client *c)
 {
-	(void)m;
-	c->state = CLIENT_WAIT;
+	if (m->preserved)
+		control_ended(m, c);
+	else
+		c->state = CLIENT_WAIT;
 }
 
 static void cmd_console(struct manager *m, struct client *c)
 {
-	(void)m;
+	if (!port_of(m, c))
+		return;
 	reply_ok(c);
 	c->state = CLIENT_CONSOLE;
 }
@@ -144,6 +196,7 @@ static const struct {
 	{ "reset", cmd_reset },
 	{ "pause", cmd_pause },
 	{ "unpause", cmd_unpause },
+	{ "show", cmd_show },
 	{ "log", cmd_log },
 	{ "wait", cmd_wait },
 	{ "console", cmd_console },
@@ -153,6 +206,7 @@ void control_line(struct manager *m, struct client *c, const char *line)
 {
 	json_t *o = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
 	const char *cmd = json_string_value(json_object_get(o, "cmd"));
+	const json_t *port = json_object_get(o, "port");
 	size_t i;
 
 	if (!cmd) {
@@ -160,6 +214,13 @@ void control_line(struct manager *m, struct client *c, const char *line)
 		json_decref(o);
 		return;
 	}
+	if (port && (json_integer_value(port) < 1 ||
+		     json_integer_value(port) > VM_SERIALS)) {
+		reply_error(c, "\"port\" is not 1 or 2");
+		json_decref(o);
+		return;
+	}
+	c->port = port ? (unsigned)json_integer_value(port) - 1 : 0;
 	for (i = 0; i < ARRAY_SIZE(commands); i++) {
 		if (strcmp(cmd, commands[i].name))
 			continue;

@@ -210,6 +210,30 @@ static int add_debug_exit(struct machine *m)
 	return -EEXIST;
 }
 
+static int add_serials(struct machine *m)
+{
+	static const struct { u16 base; u8 irq; } com[VM_SERIALS] = {
+		{ 0x3f8, IRQ_COM1 }, { 0x2f8, IRQ_COM2 },
+	};
+	unsigned i;
+	int err;
+
+	for (i = 0; i < VM_SERIALS; i++) {
+		const struct bus_window w = {
+			com[i].base, 8, 1, &m->dev.com[i], uart_bus_read,
+			uart_bus_write
+		};
+
+		if (m->fds.serial[i] < 0)
+			continue;
+		uart_init(&m->dev.com[i], i, com[i].irq);
+		err = bus_add(&m->ports, &w);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
 int devices_init(struct machine *m)
 {
 	struct devices *d = &m->dev;
@@ -223,7 +247,6 @@ int devices_init(struct machine *m)
 		{ 0x064, 1, 1, &d->kbd, kbd_status_bus_read, kbd_command_bus_write },
 		{ 0x092, 1, 1, &d->kbd, port92_bus_read, port92_bus_write },
 		{ 0x070, 2, 1, &d->rtc, rtc_bus_read, rtc_bus_write },
-		{ 0x3f8, 8, 1, &d->com1, uart_bus_read, uart_bus_write },
 		{ PM_BASE, PM_LEN, 4, &d->pm, pm_bus_read, pm_bus_write },
 		{ 0xcf8, 8, 4, &d->pci, pci_bus_read, pci_bus_write },
 	};
@@ -245,13 +268,15 @@ int devices_init(struct machine *m)
 	rtc_init(&d->rtc, m->mem.low_size, m->mem.high_size);
 	pm_init(&d->pm);
 	kbd_init(&d->kbd);
-	uart_init(&d->com1, IRQ_COM1);
 	pci_init(&d->pci, &m->mmio);
 	for (i = 0; i < ARRAY_SIZE(ports); i++) {
 		err = bus_add(&m->ports, &ports[i]);
 		if (err)
 			return err;
 	}
+	err = add_serials(m);
+	if (err)
+		return err;
 	err = bus_add(&m->mmio, &ioapic);
 	if (!err && m->flash)
 		err = bus_add(&m->ports, &fwcfg);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * firmware.c -- what SeaBIOS and OVMF need of the machine at its start: their
- * image, the memory map, and the ACPI tables with a script that says how to
- * put them where the firmware likes.  The script's commands are those of
+ * image, the memory map, the SMBIOS tables, and the ACPI tables with a script that
+ * says how to put them where the firmware likes.  The script's commands are those of
  * QEMU's "BIOS Linker Loader".
  */
 #include <string.h>
@@ -111,13 +111,25 @@ static int add_map(struct fwcfg *f, const struct guest_mem *mem)
 	return fwcfg_add(f, "etc/e820", map, len);
 }
 
+static int add_smbios(struct fwcfg *f, const struct smbios_vm *vm)
+{
+	static u8 area[SMBIOS_SIZE];
+	int len = smbios_build(area, 0, vm);
+
+	return len < 0 ||
+	       fwcfg_add(f, "etc/smbios/smbios-anchor", area,
+			 SMBIOS_ENTRY_LEN) ||
+	       fwcfg_add(f, "etc/smbios/smbios-tables", area + SMBIOS_ENTRY,
+			 (u32)len) ? -1 : 0;
+}
+
 int firmware_files(struct fwcfg *f, const struct guest_mem *mem,
-		   unsigned vcpus)
+		   const struct smbios_vm *vm)
 {
 	/* SeaBIOS: the screen of BIOS programs is COM1. */
 	static const u8 console[] = { 0xf8, 0x03 };
 
-	return add_map(f, mem) || add_acpi(f, vcpus) ||
+	return add_map(f, mem) || add_acpi(f, vm->cpus) || add_smbios(f, vm) ||
 	       fwcfg_add(f, "etc/sercon-port", console, sizeof(console)) ?
 	       -1 : 0;
 }

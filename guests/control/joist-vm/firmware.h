@@ -7,6 +7,7 @@
 #define VM_FIRMWARE_H
 
 #include "fwcfg.h"
+#include "smbios.h"
 #include "load.h"
 
 /* The image's end is at 4 GiB; its last 128 KiB are below 1 MiB too. */
@@ -19,6 +20,6 @@ int firmware_load(struct load *l, u8 *flash, u64 flash_size);
 
 /* The files firmware expects.  -ENOSPC. */
 int firmware_files(struct fwcfg *f, const struct guest_mem *mem,
-		   unsigned vcpus);
+		   const struct smbios_vm *vm);
 
 #endif

@@ -23,9 +23,31 @@ static struct io_uring ring;
 static struct io_op *waiting, **waiting_end = &waiting;
 static int event;
 
+/*
+ * The ring can do these and no more: open() or connect() by it would pass
+ * every filter of system calls.
+ */
+static int restrict_ring(void)
+{
+	static const u8 ops[] = {
+		IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC,
+		IORING_OP_FALLOCATE,
+	};
+	struct io_uring_restriction r[ARRAY_SIZE(ops)] = { 0 };
+	unsigned i;
+	int err;
+
+	for (i = 0; i < ARRAY_SIZE(ops); i++) {
+		r[i].opcode = IORING_RESTRICTION_SQE_OP;
+		r[i].sqe_op = ops[i];
+	}
+	err = io_uring_register_restrictions(&ring, r, ARRAY_SIZE(r));
+	return err < 0 ? err : io_uring_enable_rings(&ring);
+}
+
 int io_init(void)
 {
-	int err = io_uring_queue_init(ENTRIES, &ring, 0);
+	int err = io_uring_queue_init(ENTRIES, &ring, IORING_SETUP_R_DISABLED);
 
 	if (err < 0)
 		return err;
@@ -33,6 +55,8 @@ int io_init(void)
 	if (event < 0)
 		return -errno;
 	err = io_uring_register_eventfd(&ring, event);
+	if (err >= 0)
+		err = restrict_ring();
 	return err < 0 ? err : event;
 }
 

@@ -89,7 +89,7 @@ unsigned load_map(const struct load *l, struct load_map map[LOAD_MAP_MAX]);
  * From here to 1 MiB is memory as well, though the map does not offer it: a
  * linker told to begin at 1 MiB puts the ELF headers into the page before.
  */
-#define TABLES_END	0xf0000ull
+#define TABLES_END	0xf1000ull
 
 /* Flat 32-bit protected mode without paging, interrupts off. */
 void load_enter_flat32(struct load *l, u32 entry);

@@ -29,6 +29,7 @@
 #include "acpi.h"
 #include "guests/control/lib/hv.h"
 #include "machine.h"
+#include "sandbox.h"
 
 #define NS		1000000000ull
 #define FLUSH_MS	5000	/* how long an end waits for the last output */
@@ -43,25 +44,26 @@ struct machine machine = {
 /* ---- the end ---- */
 
 /* Write out what the ring holds; false: would block, or nobody is there. */
-static bool serial_flush(struct machine *m)
+static bool serial_flush(struct machine *m, unsigned port)
 {
+	struct serial_line *l = &m->line[port];
 	struct iovec iov[2];
 	u32 first;
 	ssize_t n;
 
-	while (m->out_len) {
-		first = MIN(m->out_len, (u32)SERIAL_OUT - m->out_head);
-		iov[0].iov_base = m->out + m->out_head;
+	while (l->out_len) {
+		first = MIN(l->out_len, (u32)SERIAL_OUT - l->out_head);
+		iov[0].iov_base = l->out + l->out_head;
 		iov[0].iov_len = first;
-		iov[1].iov_base = m->out;
-		iov[1].iov_len = m->out_len - first;
-		n = writev(m->fds.serial, iov, iov[1].iov_len ? 2 : 1);
+		iov[1].iov_base = l->out;
+		iov[1].iov_len = l->out_len - first;
+		n = writev(m->fds.serial[port], iov, iov[1].iov_len ? 2 : 1);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return false;
-		m->out_head = (m->out_head + (u32)n) % SERIAL_OUT;
-		m->out_len -= (u32)n;
+		l->out_head = (l->out_head + (u32)n) % SERIAL_OUT;
+		l->out_len -= (u32)n;
 	}
 	return true;
 }
@@ -69,15 +71,20 @@ static bool serial_flush(struct machine *m)
 void machine_end(enum vm_end how, u32 value, const char *fmt, ...)
 {
 	struct msg msg = { .kind = MSG_END, .how = how, .value = value };
-	struct pollfd p = { .fd = machine.fds.serial, .events = POLLOUT };
+	struct pollfd p = { .events = POLLOUT };
 	va_list ap;
+	unsigned i;
 
 	va_start(ap, fmt);
 	vsnprintf(msg.text, sizeof(msg.text), fmt, ap);
 	va_end(ap);
-	while (!serial_flush(&machine))
-		if (poll(&p, 1, FLUSH_MS) <= 0 || (p.revents & POLLERR))
-			break;
+	for (i = 0; i < VM_SERIALS; i++) {
+		p.fd = machine.fds.serial[i];
+		while (!serial_flush(&machine, i))
+			if (poll(&p, 1, FLUSH_MS) <= 0 ||
+			    (p.revents & POLLERR))
+				break;
+	}
 	send(machine.fds.channel, &msg, sizeof(msg), MSG_NOSIGNAL);
 	_exit(0);
 }
@@ -152,15 +159,15 @@ void board_timer(enum board_timer timer, u64 when)
 	set_timer(machine.timer[timer], when);
 }
 
-bool board_serial_put(u8 byte)
+bool board_serial_put(unsigned port, u8 byte)
 {
-	struct machine *m = &machine;
+	struct serial_line *l = &machine.line[port];
 
-	if (m->out_len == SERIAL_OUT)
+	if (l->out_len == SERIAL_OUT)
 		return false;
-	m->out[(m->out_head + m->out_len) % SERIAL_OUT] = byte;
-	if (!m->out_len++)
-		set_timer(m->out_timer, board_ns() + SERIAL_DELAY_NS);
+	l->out[(l->out_head + l->out_len) % SERIAL_OUT] = byte;
+	if (!l->out_len++)
+		set_timer(machine.out_timer, board_ns() + SERIAL_DELAY_NS);
 	return true;
 }
 
@@ -188,20 +195,22 @@ void board_kick(unsigned slot)
 }
 
 /* Wait for input if the UART has room, for output if some is left. */
-static void watch_serial(struct machine *m)
+static void watch_serial(struct machine *m, unsigned port)
 {
-	watch(m, EPOLL_CTL_MOD, m->fds.serial,
-	      (m->in_blocked ? 0 : EPOLLIN) | (m->out_len ? EPOLLOUT : 0));
+	const struct serial_line *l = &m->line[port];
+
+	watch(m, EPOLL_CTL_MOD, m->fds.serial[port],
+	      (l->in_blocked ? 0 : EPOLLIN) | (l->out_len ? EPOLLOUT : 0));
 }
 
-void board_serial_room(void)
+void board_serial_room(unsigned port)
 {
-	struct machine *m = &machine;
+	struct serial_line *l = &machine.line[port];
 
-	if (!m->in_blocked)
+	if (!l->in_blocked)
 		return;
-	m->in_blocked = false;
-	watch_serial(m);
+	l->in_blocked = false;
+	watch_serial(&machine, port);
 }
 
 void board_reset(const char *how)
@@ -296,22 +305,34 @@ static void image_read(struct image *im, const struct file *f)
 	im->size = done;
 }
 
+static struct smbios_vm about(const struct machine *m)
+{
+	return (struct smbios_vm){ m->cfg->name, m->cfg->vcpus,
+				   m->cfg->memory };
+}
+
 /* The firmware, and what it reads; the vCPUs start where power-on left them. */
 static void firmware_start(struct machine *m, struct load *l)
 {
+	const struct smbios_vm vm = about(m);
+
 	image_read(&l->kernel, &m->cfg->firmware);
 	if (firmware_load(l, m->flash, m->cfg->firmware_size))
 		machine_end(END_REFUSED, 0, "%s", l->error);
 	fwcfg_init(&m->dev.fwcfg, m->cfg->vcpus, m->cfg->memory);
-	if (firmware_files(&m->dev.fwcfg, &m->mem, m->cfg->vcpus))
-		machine_end(END_REFUSED, 0, "no room for the ACPI tables");
+	if (firmware_files(&m->dev.fwcfg, &m->mem, &vm))
+		machine_end(END_REFUSED, 0, "no room for the firmware's tables");
 	free((void *)(uintptr_t)l->kernel.data);
 }
 
 void machine_load(struct machine *m, struct joist_regs *regs)
 {
+	const struct smbios_vm vm = about(m);
 	struct acpi_links links;
 	static struct load l;
+
+	_Static_assert(SMBIOS_BASE + SMBIOS_SIZE <= TABLES_END,
+		       "kernels stay out of the tables");
 
 	memset(&l, 0, sizeof(l));
 	l.mem = m->mem;
@@ -327,35 +348,37 @@ void machine_load(struct machine *m, struct joist_regs *regs)
 		machine_end(END_REFUSED, 0, "%s", l.error);
 	*regs = l.regs;
 	if (acpi_build(m->mem.low + ACPI_BASE, ACPI_BASE, m->cfg->vcpus,
-		       &links))
-		machine_end(END_REFUSED, 0, "no room for the ACPI tables");
+		       &links) ||
+	    smbios_build(m->mem.low + SMBIOS_BASE, SMBIOS_BASE, &vm) < 0)
+		machine_end(END_REFUSED, 0, "no room for the guest's tables");
 	free((void *)(uintptr_t)l.kernel.data);
 	free((void *)(uintptr_t)l.initrd.data);
 }
 
 /* ---- the main thread ---- */
 
-static void serial_in(struct machine *m)
+static void serial_in(struct machine *m, unsigned port)
 {
-	unsigned room = uart_rx_room(&m->dev.com1), i;
+	struct uart *u = &m->dev.com[port];
+	unsigned room = uart_rx_room(u), i;
 	u8 buf[UART_FIFO];
 	ssize_t n;
 
 	if (!room) {
-		m->in_blocked = true;
-		watch_serial(m);
+		m->line[port].in_blocked = true;
+		watch_serial(m, port);
 		return;
 	}
-	n = read(m->fds.serial, buf, room);
+	n = read(m->fds.serial[port], buf, room);
 	for (i = 0; n > 0 && i < (unsigned)n; i++)
-		uart_rx(&m->dev.com1, buf[i]);
+		uart_rx(u, buf[i]);
 }
 
-static void serial_out(struct machine *m)
+static void serial_out(struct machine *m, unsigned port)
 {
-	serial_flush(m);
-	uart_tx_room(&m->dev.com1);
-	watch_serial(m);
+	serial_flush(m, port);
+	uart_tx_room(&m->dev.com[port]);
+	watch_serial(m, port);
 }
 
 static void serve_manager(struct machine *m)
@@ -377,6 +400,7 @@ static void serve_manager(struct machine *m)
 
 static void serve_timer(struct machine *m, int fd)
 {
+	unsigned i;
 	u64 count;
 
 	if (read(fd, &count, sizeof(count)) < 0)
@@ -387,21 +411,35 @@ static void serve_timer(struct machine *m, int fd)
 		rtc_timer(&m->dev.rtc);
 	else if (fd == m->timer[TIMER_PM])
 		pm_timer(&m->dev.pm);
-	else if (fd == m->out_timer)
-		serial_out(m);
+	for (i = 0; fd == m->out_timer && i < VM_SERIALS; i++)
+		if (m->fds.serial[i] >= 0)
+			serial_out(m, i);
+}
+
+/* False: the descriptor is not a serial line's. */
+static bool serve_serial(struct machine *m, const struct epoll_event *e)
+{
+	unsigned port = 0;
+
+	while (port < VM_SERIALS && m->fds.serial[port] != e->data.fd)
+		port++;
+	if (port == VM_SERIALS)
+		return false;
+	if (e->events & (EPOLLHUP | EPOLLERR))
+		_exit(0);		/* the manager is gone */
+	if (e->events & EPOLLIN)
+		serial_in(m, port);
+	if (e->events & EPOLLOUT)
+		serial_out(m, port);
+	return true;
 }
 
 static void serve_event(struct machine *m, const struct epoll_event *e)
 {
 	if (e->data.fd == m->fds.channel) {
 		serve_manager(m);
-	} else if (e->data.fd == m->fds.serial) {
-		if (e->events & (EPOLLHUP | EPOLLERR))
-			_exit(0);	/* the manager is gone */
-		if (e->events & EPOLLIN)
-			serial_in(m);
-		if (e->events & EPOLLOUT)
-			serial_out(m);
+	} else if (serve_serial(m, e)) {
+		return;
 	} else if (e->data.fd == m->io) {
 		io_reap();
 	} else if (!virtio_devices_event(m, e->data.fd)) {
@@ -449,18 +487,31 @@ static void open_events(struct machine *m)
 	for (i = 0; i < TIMER_COUNT; i++)
 		m->timer[i] = open_timer(m);
 	m->out_timer = open_timer(m);
-	fcntl(m->fds.serial, F_SETFL, O_NONBLOCK);
 	watch(m, EPOLL_CTL_ADD, m->fds.channel, EPOLLIN);
-	watch(m, EPOLL_CTL_ADD, m->fds.serial, EPOLLIN);
+	for (i = 0; i < VM_SERIALS; i++) {
+		if (m->fds.serial[i] < 0)
+			continue;
+		fcntl(m->fds.serial[i], F_SETFL, O_NONBLOCK);
+		watch(m, EPOLL_CTL_ADD, m->fds.serial[i], EPOLLIN);
+	}
+}
+
+static void sandboxed(int err)
+{
+	if (err)
+		machine_end(END_REFUSED, 0, "sandbox of the device process: %s",
+			    strerror(-err));
 }
 
 void machine_main(const struct vm_config *cfg, const struct machine_fds *fds)
 {
 	struct msg ready = { .kind = MSG_READY };
+	pid_t manager = getppid();
 	struct machine *m = &machine;
 
 	m->cfg = cfg;
 	m->fds = *fds;
+	sandboxed(sandbox_close(cfg, fds));
 	open_events(m);
 	map_memory(m);
 	if (devices_init(m))
@@ -468,9 +519,18 @@ void machine_main(const struct vm_config *cfg, const struct machine_fds *fds)
 			    "another device", (unsigned)cfg->debug_exit);
 	virtio_devices_init(m);
 	vcpu_reset_all(m);
+	sandboxed(sandbox_enter(cfg));
+	/* A change of user has cleared that. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != manager)
+		_exit(0);
+	/* The threads wait for the lock until they are confined, too. */
+	pthread_mutex_lock(&m->lock);
+	vcpu_start_all(m);
+	sandboxed(sandbox_filter());
+	pthread_mutex_unlock(&m->lock);
 	if (send(fds->channel, &ready, sizeof(ready), MSG_NOSIGNAL) < 0)
 		_exit(0);
-	vcpu_start_all(m);
 	main_loop(m);
 	_exit(0);
 }

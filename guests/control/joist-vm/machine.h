@@ -20,6 +20,7 @@
 #include "rtc.h"
 #include "uart.h"
 #include "vhost.h"
+#include "virtio_rng.h"
 #include "vm.h"
 
 #define SERIAL_OUT	(64 * KiB)
@@ -32,9 +33,16 @@ struct devices {
 	struct rtc rtc;
 	struct pm pm;
 	struct kbd kbd;
-	struct uart com1;
+	struct uart com[VM_SERIALS];
 	struct pci pci;
 	struct fwcfg fwcfg;
+};
+
+/* Between a UART and the manager. */
+struct serial_line {
+	u8 out[SERIAL_OUT];	/* ring of output */
+	u32 out_head, out_len;
+	bool in_blocked;	/* input waits for room */
 };
 
 /* Guards: [c] set before threads start  [l] lock  [m] main thread only */
@@ -55,6 +63,7 @@ struct machine {
 	struct blk *blk[VM_DISKS];		/* [c], what it points to [l] */
 	struct net *net[VM_NICS];		/* [c], likewise */
 	struct vhost vhost[VM_NICS];		/* [l] */
+	struct rng *rng;			/* [c], likewise */
 	struct virtio *virtio[PCI_SLOTS];	/* [c] by slot, or NULL */
 	int kick[PCI_SLOTS];			/* [c] eventfd of each */
 	u64 doorbell[PCI_SLOTS][VIRTIO_QUEUES];	/* [l] address; 0: none */
@@ -63,9 +72,7 @@ struct machine {
 	int io;					/* [c] io.c has finished something */
 	int out_timer;				/* [c] timerfd: send output on */
 	int timer[TIMER_COUNT];			/* [c] timerfds */
-	u8 out[SERIAL_OUT];			/* [l] ring of serial output */
-	u32 out_head, out_len;			/* [l] */
-	bool in_blocked;			/* [l] input waits for room */
+	struct serial_line line[VM_SERIALS];	/* [l] */
 };
 
 extern struct machine machine;

@@ -2,12 +2,15 @@
 /*
  * main.c -- joist-vm's command line.
  *
- * Everything that can be wrong with it is found here, before a VM exists.
+ * It, and what the configuration file says about the VM.  Everything that can
+ * be wrong with them is found here, before a VM exists.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,34 +18,26 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "guests/control/lib/conf.h"
 #include "guests/control/lib/err.h"
 #include "guests/control/lib/hv.h"
+#include "guests/control/lib/size.h"
 #include "config.h"
 #include "firmware.h"
+#include "serial.h"
 
-#define MEMORY_DEFAULT	(512 * MiB)
 #define MEMORY_MIN	(4 * MiB)
 #define CMDLINE_MAX	65535
 #define FIRMWARE_BIOS	"/usr/share/seabios/bios-256k.bin"
 
 enum {
-	OPT_DEBUG_EXIT = 256, OPT_ON_CRASH, OPT_ON_REBOOT, OPT_DAEMON,
-	OPT_ATTACH, OPT_PROG,
+	OPT_CONFIG = 512, OPT_DAEMON, OPT_SHOW, OPT_ATTACH, OPT_PROG,
 };
 
-static const struct option options[] = {
-	{ "kernel", required_argument, NULL, 'k' },
-	{ "initrd", required_argument, NULL, 'r' },
-	{ "firmware", required_argument, NULL, 'f' },
-	{ "append", required_argument, NULL, 'a' },
-	{ "memory", required_argument, NULL, 'm' },
-	{ "cpus", required_argument, NULL, 'c' },
-	{ "disk", required_argument, NULL, 'd' },
-	{ "net", required_argument, NULL, 'n' },
-	{ "debug-exit", required_argument, NULL, OPT_DEBUG_EXIT },
-	{ "on-crash", required_argument, NULL, OPT_ON_CRASH },
-	{ "on-reboot", required_argument, NULL, OPT_ON_REBOOT },
+static const struct option more_options[] = {
+	{ "config", required_argument, NULL, OPT_CONFIG },
 	{ "daemon", no_argument, NULL, OPT_DAEMON },
+	{ "show", no_argument, NULL, OPT_SHOW },
 	{ "help", no_argument, NULL, 'h' },
 	/* Between joistctl and us. */
 	{ "attach", required_argument, NULL, OPT_ATTACH },
@@ -50,31 +45,21 @@ static const struct option options[] = {
 	{ 0 },
 };
 
-static const char help[] =
-"usage: joist-vm NAME -k FILE|-d PATH [OPTION...]\n"
-"\n"
+static const char help_head[] =
 "Create the VM NAME, boot a kernel or a disk in it and serve its devices.\n"
-"\n"
-"  -k, --kernel FILE     Linux bzImage, or ELF with a PVH note or a Multiboot\n"
-"                        header\n"
-"  -r, --initrd FILE     initial ram disk, or the one module\n"
-"  -f, --firmware bios|FILE\n"
-"                        start firmware, which boots from a disk: SeaBIOS (as\n"
-"                        with a disk and no -k), or an image of your own\n"
-"  -a, --append TEXT     kernel command line\n"
-"  -m, --memory SIZE     guest memory, as 512M or 4G (default 512M)\n"
-"  -c, --cpus N          virtual CPUs (default 1)\n"
-"  -d, --disk PATH[,ro][,serial=TEXT]\n"
-"                        raw image or block device as a virtio disk; up to 16\n"
-"  -n, --net tap=NAME|bridge=NAME[,mac=MAC][,allow]\n"
-"                        virtio network card on a tap, or on a new tap in a\n"
-"                        bridge; up to 8.  With allow, its guest may use other\n"
-"                        source addresses than its own\n"
-"  --debug-exit PORT     a write of V to this I/O port ends the VM with exit\n"
-"                        code (V << 1) | 1\n"
-"  --on-crash=stop|restart    after a triple fault (default stop)\n"
-"  --on-reboot=stop|restart   when the guest reboots (default restart)\n"
-"  --daemon              return when the VM runs\n"
+"What is not given here is taken from NAME's section of " CONF_PATH ",\n"
+"if there is one.  A kernel (-k), firmware (-f), or a disk (-d) it must have.\n"
+"\n";
+
+static const char help_tail[] =
+"      --config FILE\n"
+"          the configuration file, in place of " CONF_PATH "\n"
+"      --show\n"
+"          print the settings in effect, as JSON, and do nothing else\n"
+"      --daemon\n"
+"          return when the VM runs\n"
+"  -h, --help\n"
+"          this\n"
 "\n"
 "The exit code is 0 if the guest powered itself off, (V << 1) | 1 after a\n"
 "write to the debug exit port, and else:\n"
@@ -82,7 +67,7 @@ static const char help[] =
 "  4   the guest triple-faulted\n"
 "  6   killed by the operator or a signal\n"
 "  8   a virtual CPU could not go on\n"
-"  10  the guest rebooted, with --on-reboot=stop\n"
+"  10  the guest rebooted, with --on-reboot=destroy\n"
 "  12  the VM was destroyed from elsewhere\n"
 "  14  the device process died\n"
 "  64  wrong use of the command line\n";
@@ -90,27 +75,44 @@ static const char help[] =
 struct args {
 	struct vm_config cfg;
 	struct manager_args run;
-	bool daemon;
+	const char *conf_path;		/* --config, or NULL */
+	const struct conf_vm *conf;	/* its section, or NULL */
+	bool daemon, show;
+	/* What is given on the command line takes the file's place. */
+	bool own_disks, own_nics, own_serials;
+	json_t *shown;
 };
+
+static void print_help(void)
+{
+	const struct setting *s;
+	const char *p;
+
+	printf("usage: %s NAME [OPTION...]\n\n",
+	       err_prog ? "joistctl start|run" : "joist-vm");
+	fputs(help_head, stdout);
+	for (s = settings; s < settings + settings_count; s++) {
+		if (s->conf_only)
+			continue;
+		if (s->key < 256)
+			printf("  -%c, ", s->key);
+		else
+			printf("      ");
+		printf("--%s %s\n          ", s->name, s->arg);
+		for (p = s->help; *p; p++)
+			printf(*p == '\n' ? "\n          " : "%c", *p);
+		putchar('\n');
+	}
+	fputs(help_tail, stdout);
+}
 
 static u64 parse_size(const char *what, const char *s)
 {
-	static const char units[] = "KMGT";
-	const char *unit;
-	char *end;
-	u64 v, shift = 20;
+	u64 v;
 
-	errno = 0;
-	v = strtoull(s, &end, 10);
-	if (*end && (unit = strchr(units, *end & ~0x20))) {
-		shift = 10 * (u64)(unit - units + 1);
-		end++;
-		if (*end == 'B' || *end == 'b')
-			end++;
-	}
-	if (*s < '0' || *s > '9' || *end || errno || v > (~0ull >> shift))
+	if (!size_parse(s, &v))
 		die_usage("%s '%s': not a size such as 512M or 4G", what, s);
-	return v << shift;
+	return v;
 }
 
 static u64 parse_number(const char *what, const char *s, u64 max)
@@ -128,18 +130,21 @@ static u64 parse_number(const char *what, const char *s, u64 max)
 
 static enum policy parse_policy(const char *what, const char *s)
 {
-	if (!strcmp(s, "stop"))
-		return POLICY_STOP;
+	if (!strcmp(s, "destroy"))
+		return POLICY_DESTROY;
 	if (!strcmp(s, "restart"))
 		return POLICY_RESTART;
-	die_usage("%s '%s': it is 'stop' or 'restart'", what, s);
+	if (!strcmp(s, "preserve"))
+		return POLICY_PRESERVE;
+	die_usage("%s '%s': it is 'destroy', 'restart' or 'preserve'", what, s);
 }
 
-static void parse_option(struct args *a, int key, char *arg)
+/* The text is cut into pieces and stays in use. */
+static void apply(struct args *a, const struct setting *s, char *arg)
 {
 	struct vm_config *c = &a->cfg;
 
-	switch (key) {
+	switch (s->key) {
 	case 'k':
 		c->kernel.path = arg;
 		break;
@@ -164,17 +169,180 @@ static void parse_option(struct args *a, int key, char *arg)
 	case 'n':
 		nic_parse(c, arg);
 		break;
-	case OPT_DEBUG_EXIT:
+	case 's':
+		serial_parse(c, arg);
+		break;
+	case SET_DEBUG_EXIT:
 		c->debug_exit = (int)parse_number("--debug-exit", arg, 0xffff);
 		break;
-	case OPT_ON_CRASH:
+	case SET_ON_CRASH:
 		c->on_crash = parse_policy("--on-crash", arg);
 		break;
-	case OPT_ON_REBOOT:
+	case SET_ON_REBOOT:
 		c->on_reboot = parse_policy("--on-reboot", arg);
+		break;
+	case SET_ON_POWEROFF:
+		c->on_poweroff = parse_policy("--on-poweroff", arg);
+		break;
+	}
+}
+
+/* Keep it as it was given, by its name in joist.conf, for who asks later. */
+static void remember(struct args *a, const struct setting *s, const char *arg)
+{
+	json_t *text = s->key == SET_AUTOSTART ?
+		       json_boolean(a->conf && a->conf->autostart) :
+		       json_string(arg);
+	json_t *list;
+
+	if (!text)
+		die_usage("--%s '%s': not UTF-8", s->name, arg);
+	if (!s->list) {
+		json_object_set_new(a->shown, setting_word(s), text);
+		return;
+	}
+	list = json_object_get(a->shown, setting_word(s));
+	if (!list) {
+		list = json_array();
+		json_object_set_new(a->shown, setting_word(s), list);
+	}
+	json_array_append_new(list, text);
+}
+
+static void set(struct args *a, const struct setting *s, char *arg)
+{
+	remember(a, s, arg);
+	apply(a, s, arg);
+}
+
+static void defaults(struct args *a)
+{
+	const struct setting *s;
+
+	a->shown = json_object();
+	for (s = settings; s < settings + settings_count; s++) {
+		if (s->value)
+			set(a, s, strdup(s->value));
+	}
+}
+
+/* What the configuration file says about this VM. */
+static void from_file(struct args *a)
+{
+	static struct conf conf;
+	char where[PATH_MAX + 32];
+	unsigned i;
+
+	conf_read_all(&conf, a->conf_path);
+	a->conf = conf_find(&conf, a->cfg.name);
+	if (!a->conf && a->conf_path)
+		die("%s: it has no vm '%s'", a->conf_path, a->cfg.name);
+	for (i = 0; a->conf && i < a->conf->count; i++) {
+		const struct conf_value *v = &a->conf->values[i];
+
+		snprintf(where, sizeof(where), "%s:%u", a->conf->path,
+			 v->line);
+		err_where = where;
+		set(a, v->setting, v->text);
+		err_where = NULL;
+	}
+}
+
+static void forget(struct args *a, const char *name)
+{
+	json_object_del(a->shown, name);
+}
+
+/* A setting of the command line, which outdoes those of the file. */
+static void from_option(struct args *a, const struct setting *s, char *arg)
+{
+	struct vm_config *c = &a->cfg;
+
+	if (s->key == 'd' && !a->own_disks) {
+		forget(a, "disk");
+		memset(c->disk, 0, sizeof(c->disk));
+		c->disks = 0;
+		a->own_disks = true;
+	} else if (s->key == 'n' && !a->own_nics) {
+		forget(a, "net");
+		memset(c->nic, 0, sizeof(c->nic));
+		c->nics = 0;
+		a->own_nics = true;
+	} else if (s->key == 's' && !a->own_serials) {
+		forget(a, "serial");
+		memset(c->serial, 0, sizeof(c->serial));
+		c->serials = 0;
+		a->own_serials = true;
+	}
+	set(a, s, arg);
+}
+
+/* Firmware there in place of a kernel here, or the other way round. */
+static void resolve_boot(struct args *a, bool kernel, bool firmware)
+{
+	struct vm_config *c = &a->cfg;
+
+	if (kernel && !firmware) {
+		forget(a, "firmware");
+		c->firmware.path = NULL;
+	} else if (firmware && !kernel) {
+		forget(a, "kernel");
+		forget(a, "initrd");
+		forget(a, "append");
+		c->kernel.path = c->initrd.path = NULL;
+		c->cmdline = "";
+	}
+}
+
+#define SHORT_MAX	64
+
+/* getopt's two lists out of the table. */
+static const struct option *long_options(char letters[SHORT_MAX])
+{
+	struct option *o = calloc(settings_count + ARRAY_SIZE(more_options),
+				  sizeof(*o)), *p = o;
+	const struct setting *s;
+	char *l = letters;
+
+	if (!o)
+		die("out of memory");
+	for (s = settings; s < settings + settings_count; s++) {
+		if (s->conf_only)
+			continue;
+		*p++ = (struct option){ s->name, required_argument, NULL,
+					s->key };
+		if (s->key < 256 && l < letters + SHORT_MAX - 4) {
+			*l++ = (char)s->key;
+			*l++ = ':';
+		}
+	}
+	strcpy(l, "h");
+	memcpy(p, more_options, sizeof(more_options));
+	return o;
+}
+
+static const struct setting *setting_by_key(int key)
+{
+	const struct setting *s;
+
+	for (s = settings; s < settings + settings_count; s++)
+		if (s->key == key)
+			return s;
+	return NULL;
+}
+
+/* What is not about the VM. */
+static void other_option(struct args *a, int key, char *arg)
+{
+	switch (key) {
+	case OPT_CONFIG:
+		a->conf_path = arg;
 		break;
 	case OPT_DAEMON:
 		a->daemon = true;
+		break;
+	case OPT_SHOW:
+		a->show = true;
 		break;
 	case OPT_ATTACH:
 		a->run.attach = (int)parse_number("--attach", arg, 1 << 20);
@@ -182,24 +350,33 @@ static void parse_option(struct args *a, int key, char *arg)
 	case OPT_PROG:
 		err_prog = arg;
 		break;
+	case 'h':
+		print_help();
+		exit(EXIT_OK);
 	}
 }
 
+/*
+ * Twice over the command line: what the VM is called and where its
+ * configuration is must be known before that is read, and the other options
+ * come on top of it.
+ */
 static void parse(struct args *a, int argc, char **argv)
 {
+	bool kernel = false, firmware = false;
+	char letters[SHORT_MAX];
+	const struct option *longs = long_options(letters);
+	const char *wrong;
 	int key;
 
 	opterr = 0;
-	while ((key = getopt_long(argc, argv, "k:r:f:a:m:c:d:n:h", options,
-				  NULL)) >= 0) {
+	while ((key = getopt_long(argc, argv, letters, longs, NULL)) >= 0) {
 		if (key == '?')
 			die_usage("option '%s': not known, or without its "
 				  "value", argv[optind - 1]);
-		if (key == 'h') {
-			fputs(help, stdout);
-			exit(EXIT_OK);
-		}
-		parse_option(a, key, optarg);
+		kernel |= key == 'k';
+		firmware |= key == 'f';
+		other_option(a, key, optarg);
 	}
 	if (optind == argc)
 		die_usage("which name is the VM to have?");
@@ -207,6 +384,15 @@ static void parse(struct args *a, int argc, char **argv)
 		die_usage("one name, please: '%s' or '%s'?", argv[optind],
 			  argv[optind + 1]);
 	a->cfg.name = argv[optind];
+	wrong = hv_name_error(a->cfg.name);
+	if (wrong)
+		die("'%s': %s", a->cfg.name, wrong);
+	from_file(a);
+	resolve_boot(a, kernel, firmware);
+	optind = 0;		/* glibc: from the beginning */
+	while ((key = getopt_long(argc, argv, letters, longs, NULL)) >= 0)
+		if (setting_by_key(key))
+			from_option(a, setting_by_key(key), optarg);
 }
 
 static void open_file(struct file *f, const char *what)
@@ -241,19 +427,20 @@ static void open_firmware(struct vm_config *c)
 static void check(struct args *a)
 {
 	struct vm_config *c = &a->cfg;
-	const char *wrong = hv_name_error(c->name);
 
-	if (wrong)
-		die("'%s': %s", c->name, wrong);
 	if (c->kernel.path && c->firmware.path)
 		die_usage("%s: a kernel or firmware, not both", c->name);
 	if (!c->kernel.path && (c->initrd.path || *c->cmdline))
 		die_usage("%s: no kernel given (-k FILE)", c->name);
 	if (!c->kernel.path && !c->firmware.path && !c->disks)
-		die_usage("%s: nothing to boot: give a kernel (-k), a disk "
-			  "(-d) or firmware (-f)", c->name);
+		die_usage("%s: nothing to boot: %s give a kernel (-k), a disk "
+			  "(-d) or firmware (-f)", c->name, a->conf ?
+			  "its section in the configuration has none;" :
+			  "it is not in " CONF_PATH ", so");
 	if (!c->kernel.path && !c->firmware.path)
-		c->firmware.path = FIRMWARE_BIOS;
+		set(a, setting_by_name("firmware"), strdup("bios"));
+	if (!c->serials)
+		set(a, setting_by_name("serial"), strdup("console"));
 	if (!c->vcpus)
 		die("%s: a VM has at least one virtual CPU", c->name);
 	if (c->memory < MEMORY_MIN || c->memory % PAGE_SIZE)
@@ -263,6 +450,10 @@ static void check(struct args *a)
 	if (strlen(c->cmdline) > CMDLINE_MAX)
 		die("%s: the kernel command line is longer than %d bytes",
 		    c->name, CMDLINE_MAX);
+}
+
+static void open_files(struct vm_config *c)
+{
 	open_file(&c->kernel, "kernel");
 	open_file(&c->initrd, "initrd");
 	open_firmware(c);
@@ -321,26 +512,36 @@ static void daemonize(struct args *a)
 	a->run.quiet = true;
 }
 
+static void show(struct args *a)
+{
+	json_dumpf(a->shown, stdout, JSON_INDENT(2));
+	putchar('\n');
+	if (fflush(stdout))
+		die("standard output: %s", strerror(errno));
+}
+
 int main(int argc, char **argv)
 {
 	struct args a = {
-		.cfg = {
-			.cmdline = "",
-			.memory = MEMORY_DEFAULT,
-			.vcpus = 1,
-			.debug_exit = -1,
-			.on_crash = POLICY_STOP,
-			.on_reboot = POLICY_RESTART,
-		},
+		.cfg = { .cmdline = "", .debug_exit = -1 },
 		.run = { .attach = -1, .ready = -1 },
 	};
 
+	defaults(&a);
 	parse(&a, argc, argv);
 	check(&a);
+	json_object_set_new(a.shown, "name", json_string(a.cfg.name));
+	if (a.show) {
+		show(&a);
+		return EXIT_OK;
+	}
+	a.cfg.shown = json_dumps(a.shown, JSON_COMPACT);
+	open_files(&a.cfg);
 	a.run.cfg = &a.cfg;
 	a.run.control = hv_open_control();
 	check_capabilities(&a);
 	nics_open(&a.cfg);
+	serials_open(&a.cfg);
 	if (a.daemon)
 		daemonize(&a);
 	return manager_main(&a.run);

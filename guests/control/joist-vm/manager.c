@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * manager.c -- the manager process: creates the VM, starts machines in it,
- * keeps the serial port's history, and serves consoles and commands.
+ * keeps the serial ports' history, and serves consoles and commands.
  *
  * One thread, one poll() loop.  Whatever way it ends, the VM ends with it:
  * its last descriptors are here and in the machine, which dies with its
@@ -29,6 +29,10 @@
 #include "guests/control/lib/hv.h"
 #include "firmware.h"
 #include "manager.h"
+#include "policy.h"
+#include "serial.h"
+#include "storage.h"
+#include "user_net.h"
 
 #define NS		1000000000ull
 #define RESTART_NS	NS		/* not more than one restart in that time */
@@ -43,6 +47,15 @@ u64 manager_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (u64)t.tv_sec * NS + (u64)t.tv_nsec;
+}
+
+/* On the terminal, or in the system log once there is none. */
+static void report(const struct manager *m, const char *reason,
+		   const char *then)
+{
+	warn_msg("%s: %s%s", m->cfg->name, reason, then);
+	if (m->quiet)
+		syslog(LOG_WARNING, "%s: %s%s", m->cfg->name, reason, then);
 }
 
 /* ---- clients ---- */
@@ -76,8 +89,8 @@ static void client_flush(struct client *c)
 	ssize_t n;
 
 	while (done < c->out_len) {
-		n = send(c->fd, c->out + done, c->out_len - done,
-			 MSG_NOSIGNAL);
+		/* It may be a pseudo-terminal; SIGPIPE is ignored. */
+		n = write(c->fd, c->out + done, c->out_len - done);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno != EAGAIN) {
@@ -143,13 +156,14 @@ static void client_lines(struct manager *m, struct client *c)
 
 static void client_read(struct manager *m, struct client *c)
 {
+	struct port *port = &m->port[c->port];
 	char *to = c->line + c->line_len;
 	size_t room = sizeof(c->line) - c->line_len;
 	ssize_t n;
 
 	if (c->state == CLIENT_CONSOLE) {
-		to = (char *)m->input;
-		room = sizeof(m->input);
+		to = (char *)port->input;
+		room = sizeof(port->input);
 	}
 	n = read(c->fd, to, room);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -161,84 +175,143 @@ static void client_read(struct manager *m, struct client *c)
 		return;
 	}
 	if (c->state == CLIENT_CONSOLE) {
-		m->input_len = (size_t)n;
+		port->input_len = (size_t)n;
 		return;
 	}
 	c->line_len += (size_t)n;
 	client_lines(m, c);
 	if (c->state == CLIENT_CONSOLE && c->line_len) {
-		memcpy(m->input, c->line, c->line_len);
-		m->input_len = c->line_len;
+		port = &m->port[c->port];
+		memcpy(port->input, c->line, c->line_len);
+		port->input_len = c->line_len;
 		c->line_len = 0;
 	}
 }
 
 /* ---- the serial line ---- */
 
-static void history_add(struct manager *m, const u8 *data, size_t len)
+static void history_add(struct port *p, const u8 *data, size_t len)
 {
 	size_t at, n;
 
 	while (len) {
-		at = (size_t)(m->history_total % HISTORY);
+		at = (size_t)(p->history_total % HISTORY);
 		n = MIN(len, HISTORY - at);
-		memcpy(m->history + at, data, n);
-		m->history_total += n;
+		memcpy(p->history + at, data, n);
+		p->history_total += n;
 		data += n;
 		len -= n;
 	}
 }
 
+/* What a file cannot take is lost to it; that is said once. */
+static void file_add(struct manager *m, struct port *p, const u8 *data,
+		     size_t len)
+{
+	const char *path = m->cfg->serial[p - m->port].path;
+	ssize_t n;
+
+	while (len && p->file >= 0) {
+		n = write(p->file, data, len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n < 0) {
+			report(m, path, ": cannot be written to any more");
+			close(p->file);
+			p->file = -1;
+			return;
+		}
+		data += n;
+		len -= (size_t)n;
+	}
+}
+
 /* Is a client that must lose nothing behind? */
-static bool output_blocked(struct manager *m)
+static bool output_blocked(struct manager *m, unsigned port)
 {
 	struct client *c;
 
 	for (c = m->clients; c < m->clients + CLIENTS; c++)
 		if (c->state == CLIENT_CONSOLE && c->lossless &&
-		    c->out_len > CLIENT_OUT / 4)
+		    c->port == port && c->out_len > CLIENT_OUT / 4)
 			return true;
 	return false;
 }
 
 /* Bytes the guest has written; false: there are none. */
-static bool serial_read(struct manager *m)
+static bool serial_read(struct manager *m, unsigned port)
 {
+	struct port *p = &m->port[port];
 	struct client *c;
 	u8 buf[4096];
 	ssize_t n;
 
-	n = recv(m->serial, buf, sizeof(buf), MSG_DONTWAIT);
+	if (p->fd < 0)
+		return false;
+	n = recv(p->fd, buf, sizeof(buf), MSG_DONTWAIT);
 	if (n <= 0)
 		return false;
-	history_add(m, buf, (size_t)n);
+	history_add(p, buf, (size_t)n);
+	file_add(m, p, buf, (size_t)n);
 	for (c = m->clients; c < m->clients + CLIENTS; c++)
-		if (c->state == CLIENT_CONSOLE)
+		if (c->state == CLIENT_CONSOLE && c->port == port)
 			client_send(c, buf, (size_t)n);
 	return true;
 }
 
-static void serial_write(struct manager *m)
+static void serial_write(struct port *p)
 {
 	ssize_t n;
 
-	if (!m->input_len)
+	if (!p->input_len || p->fd < 0)
 		return;
-	n = send(m->serial, m->input, m->input_len,
-		 MSG_DONTWAIT | MSG_NOSIGNAL);
+	n = send(p->fd, p->input, p->input_len, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (n < 0)
 		return;
-	m->input_len -= (size_t)n;
-	memmove(m->input, m->input + n, m->input_len);
+	p->input_len -= (size_t)n;
+	memmove(p->input, p->input + n, p->input_len);
+}
+
+/* A connection to a port's own socket, or its pseudo-terminal. */
+static void console_add(struct manager *m, unsigned port, int fd)
+{
+	struct client *c = client_add(m, fd);
+
+	if (!c)
+		return;
+	c->state = CLIENT_CONSOLE;
+	c->port = port;
+}
+
+static void serials_start(struct manager *m)
+{
+	const struct serial *s;
+	struct port *p;
+	unsigned i;
+
+	for (i = 0; i < VM_SERIALS; i++) {
+		s = &m->cfg->serial[i];
+		p = &m->port[i];
+		p->fd = p->file = p->listener = -1;
+		if (s->kind == SERIAL_FILE)
+			p->file = s->fd;
+		else if (s->kind == SERIAL_UNIX)
+			p->listener = s->fd;
+		else if (s->kind == SERIAL_PTY)
+			console_add(m, i, s->fd);
+	}
 }
 
 /* ---- the machine ---- */
 
-static void machine_child(struct manager *m, int channel, int serial,
+static void machine_child(struct manager *m, int channel, const int *serial,
 			  pid_t parent)
 {
-	struct machine_fds fds = { m->vm, channel, serial };
+	struct machine_fds fds = { .vm = m->vm, .channel = channel };
 	struct client *c;
+	struct port *p;
 	sigset_t none;
 
 	/* The machine must not outlive what looks after it. */
@@ -250,123 +323,140 @@ static void machine_child(struct manager *m, int channel, int serial,
 	for (c = m->clients; c < m->clients + CLIENTS; c++)
 		if (c->state != CLIENT_FREE)
 			close(c->fd);
+	for (p = m->port; p < m->port + VM_SERIALS; p++) {
+		fds.serial[p - m->port] = serial[p - m->port];
+		close(p->file);
+		close(p->listener);
+	}
 	close(m->control);
 	close(m->listener);
 	close(m->signals);
 	machine_main(m->cfg, &fds);
 }
 
+/* Our end into its port, the machine's into *theirs; -1 where none is. */
+static int serial_pair(struct manager *m, unsigned port, int *theirs)
+{
+	int pair[2];
+
+	*theirs = m->port[port].fd = -1;
+	m->port[port].input_len = 0;
+	if (m->cfg->serial[port].kind == SERIAL_NONE)
+		return 0;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	m->port[port].fd = pair[0];
+	*theirs = pair[1];
+	return 0;
+}
+
+static void close_any(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
 static int machine_spawn(struct manager *m)
 {
+	int ch[2] = { -1, -1 }, theirs[VM_SERIALS], err = 0;
 	pid_t parent = getpid();
-	int ch[2], se[2], err;
+	unsigned i;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ch) < 0)
-		return -errno;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, se) < 0) {
 		err = -errno;
-		close(ch[0]);
-		close(ch[1]);
-		return err;
-	}
-	m->pid = fork();
+	for (i = 0; i < VM_SERIALS; i++)
+		err = serial_pair(m, i, &theirs[i]) ?: err;
+	m->pid = err ? -1 : fork();
 	if (m->pid == 0) {
 		close(ch[0]);
-		close(se[0]);
-		machine_child(m, ch[1], se[1], parent);
+		for (i = 0; i < VM_SERIALS; i++)
+			close_any(m->port[i].fd);
+		machine_child(m, ch[1], theirs, parent);
 	}
-	err = m->pid < 0 ? -errno : 0;
-	close(ch[1]);
-	close(se[1]);
+	if (m->pid < 0) {
+		err = err ?: -errno;
+		m->pid = 0;
+	}
+	close_any(ch[1]);
+	for (i = 0; i < VM_SERIALS; i++)
+		close_any(theirs[i]);
 	m->channel = ch[0];
-	m->serial = se[0];
 	m->ready = m->paused = false;
-	m->input_len = 0;
-	m->want_reset = false;
+	m->want_reset = m->want_stop = m->preserved = false;
 	m->restart_at = 0;
 	m->boots++;
 	m->machine_started = manager_ns();
 	return err;
 }
 
-static void vm_ended(struct manager *m, int code, const char *reason)
+static void vm_ended(struct manager *m, int code)
 {
 	m->ended = true;
 	m->exit_code = code;
-	snprintf(m->reason, sizeof(m->reason), "%s", reason);
-	if (code == EXIT_OK || (code & 1))
-		return;
-	warn_msg("%s: %s", m->cfg->name, reason);
-	if (m->quiet)
-		syslog(LOG_WARNING, "%s: %s", m->cfg->name, reason);
 }
 
-static void vm_restart(struct manager *m)
+/* Who waits for the guest's end has it; the VM goes on without a machine. */
+static void vm_preserve(struct manager *m, int code)
 {
-	m->restart_at = MAX(manager_ns(), m->machine_started + RESTART_NS);
+	struct client *c;
+
+	m->preserved = true;
+	m->exit_code = code;
+	for (c = m->clients; c < m->clients + CLIENTS; c++)
+		if (c->state == CLIENT_WAIT) {
+			c->state = CLIENT_COMMAND;
+			control_ended(m, c);
+		}
 }
 
-/* The guest, or the machine, failed: end, or go on as configured. */
-static void vm_failed(struct manager *m, int code, const char *reason)
+static void last_words(struct manager *m, const struct msg *msg, int status)
 {
-	if (m->cfg->on_crash == POLICY_STOP || !m->ready) {
-		vm_ended(m, code, reason);
-		return;
-	}
-	warn_msg("%s: %s; restarting", m->cfg->name, reason);
-	if (m->quiet)
-		syslog(LOG_WARNING, "%s: %s; restarting", m->cfg->name, reason);
-	vm_restart(m);
+	if (m->want_kill)
+		snprintf(m->reason, sizeof(m->reason), "%s", m->why_kill);
+	else if (m->want_reset)
+		snprintf(m->reason, sizeof(m->reason), "reset by the operator");
+	else if (msg->how)
+		snprintf(m->reason, sizeof(m->reason), "%s", msg->text);
+	else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+		snprintf(m->reason, sizeof(m->reason), "the device process "
+			 "made a system call that its sandbox forbids, and was "
+			 "killed");
+	else if (WIFSIGNALED(status))
+		snprintf(m->reason, sizeof(m->reason), "the device process "
+			 "died of signal %d (%s)", WTERMSIG(status),
+			 strsignal(WTERMSIG(status)));
+	else
+		snprintf(m->reason, sizeof(m->reason), "the device process "
+			 "ended by itself (status %d)", WEXITSTATUS(status));
 }
 
 static void decide(struct manager *m, const struct msg *msg, int status)
 {
-	char text[MSG_TEXT];
+	const struct ending e = {
+		.how = msg->how, .value = msg->value, .ready = m->ready,
+		.want_kill = m->want_kill, .want_reset = m->want_reset,
+		.want_stop = m->want_stop,
+	};
+	struct outcome o = policy_decide(m->cfg, &e);
 
-	if (m->want_kill) {
-		vm_ended(m, EXIT_KILLED, m->why_kill);
-		return;
-	}
-	if (m->want_reset) {
+	last_words(m, msg, status);
+	switch (o.verdict) {
+	case VERDICT_END:
+		if (o.code != EXIT_OK && !(o.code & 1))
+			report(m, m->reason, "");
+		vm_ended(m, o.code);
+		break;
+	case VERDICT_REBOOT:
 		m->restart_at = manager_ns();
-		return;
-	}
-	switch (msg->how) {
-	case END_POWER_OFF:
-		vm_ended(m, EXIT_OK, msg->text);
 		break;
-	case END_DEBUG_EXIT:
-		vm_ended(m, (int)((msg->value << 1 | 1) & 0xff), msg->text);
+	case VERDICT_RESTART:
+		report(m, m->reason, "; restarting");
+		m->restart_at = MAX(manager_ns(),
+				    m->machine_started + RESTART_NS);
 		break;
-	case END_RESET:
-		/* A reboot loop is the guest's business, and as fast as it. */
-		if (m->cfg->on_reboot == POLICY_RESTART)
-			m->restart_at = manager_ns();
-		else
-			vm_ended(m, EXIT_REBOOT, msg->text);
-		break;
-	case END_CRASH:
-		vm_failed(m, EXIT_CRASH, msg->text);
-		break;
-	case END_ERROR:
-		vm_failed(m, m->ready ? EXIT_VM_ERROR : EXIT_FAIL, msg->text);
-		break;
-	case END_GONE:
-		vm_ended(m, EXIT_GONE, msg->text);
-		break;
-	case END_REFUSED:
-		vm_ended(m, EXIT_FAIL, msg->text);
-		break;
-	default:
-		if (WIFSIGNALED(status))
-			snprintf(text, sizeof(text), "the device process died "
-				 "of signal %d (%s)", WTERMSIG(status),
-				 strsignal(WTERMSIG(status)));
-		else
-			snprintf(text, sizeof(text), "the device process "
-				 "ended by itself (status %d)",
-				 WEXITSTATUS(status));
-		vm_failed(m, m->ready ? EXIT_DEVICE : EXIT_FAIL, text);
+	case VERDICT_PRESERVE:
+		report(m, m->reason, "; preserved");
+		vm_preserve(m, o.code);
 		break;
 	}
 }
@@ -375,15 +465,19 @@ static void decide(struct manager *m, const struct msg *msg, int status)
 static void machine_reap(struct manager *m, const struct msg *last)
 {
 	int status = 0;
+	unsigned i;
 
 	if (!last->how)
 		kill(m->pid, SIGKILL);
 	while (waitpid(m->pid, &status, 0) < 0 && errno == EINTR)
 		;
-	while (serial_read(m))
-		;
+	for (i = 0; i < VM_SERIALS; i++) {
+		while (serial_read(m, i))
+			;
+		close_any(m->port[i].fd);
+		m->port[i].fd = -1;
+	}
 	close(m->channel);
-	close(m->serial);
 	m->pid = 0;
 	decide(m, last, status);
 }
@@ -436,10 +530,16 @@ void manager_kill(struct manager *m, const char *why)
 {
 	m->want_kill = true;
 	m->why_kill = why;
-	if (m->pid)
+	if (m->pid) {
 		kill(m->pid, SIGKILL);	/* its channel closes: machine_reap() */
-	else
-		vm_ended(m, EXIT_KILLED, why);
+		return;
+	}
+	/* What has been preserved has ended before, in its own way. */
+	if (!m->preserved) {
+		snprintf(m->reason, sizeof(m->reason), "%s", why);
+		m->exit_code = EXIT_KILLED;
+	}
+	vm_ended(m, m->exit_code);
 }
 
 void manager_reset(struct manager *m)
@@ -447,6 +547,8 @@ void manager_reset(struct manager *m)
 	m->want_reset = true;
 	if (m->pid)
 		kill(m->pid, SIGKILL);
+	else if (m->preserved)
+		m->restart_at = manager_ns();
 }
 
 int manager_send(struct manager *m, enum msg_kind kind)
@@ -458,6 +560,8 @@ int manager_send(struct manager *m, enum msg_kind kind)
 	if (send(m->channel, &msg, sizeof(msg),
 		 MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		return -errno;
+	if (kind == MSG_POWER_BUTTON)
+		m->want_stop = true;
 	if (kind == MSG_PAUSE)
 		m->paused = true;
 	if (kind == MSG_UNPAUSE)
@@ -495,7 +599,12 @@ static void serve_signal(struct manager *m)
 
 /* ---- the loop ---- */
 
-enum { POLL_CHANNEL, POLL_SERIAL, POLL_LISTENER, POLL_SIGNALS, POLL_CLIENTS };
+enum {
+	POLL_CHANNEL, POLL_LISTENER, POLL_SIGNALS, POLL_SERIAL,
+	POLL_SOCKET = POLL_SERIAL + VM_SERIALS,
+	POLL_DISKS = POLL_SOCKET + VM_SERIALS,
+	POLL_CLIENTS = POLL_DISKS + VM_DISKS
+};
 
 static short client_events(struct manager *m, const struct client *c)
 {
@@ -503,7 +612,7 @@ static short client_events(struct manager *m, const struct client *c)
 		  c->line_len < sizeof(c->line);
 
 	/* Input of a console has to wait for room at the guest. */
-	if (c->state == CLIENT_CONSOLE && m->input_len)
+	if (c->state == CLIENT_CONSOLE && m->port[c->port].input_len)
 		in = false;
 	return (short)((in ? POLLIN : 0) | (c->out_len ? POLLOUT : 0));
 }
@@ -513,13 +622,21 @@ static void poll_fill(struct manager *m, struct pollfd *p)
 	unsigned i;
 
 	p[POLL_CHANNEL] = (struct pollfd){ m->pid ? m->channel : -1, POLLIN, 0 };
-	p[POLL_SERIAL] = (struct pollfd){ m->pid ? m->serial : -1, 0, 0 };
-	if (!output_blocked(m))
-		p[POLL_SERIAL].events |= POLLIN;
-	if (m->input_len)
-		p[POLL_SERIAL].events |= POLLOUT;
+	for (i = 0; i < VM_SERIALS; i++) {
+		const struct port *port = &m->port[i];
+
+		p[POLL_SERIAL + i] = (struct pollfd){ port->fd, 0, 0 };
+		if (!output_blocked(m, i))
+			p[POLL_SERIAL + i].events |= POLLIN;
+		if (port->input_len)
+			p[POLL_SERIAL + i].events |= POLLOUT;
+		p[POLL_SOCKET + i] = (struct pollfd){
+			port->listener, POLLIN, 0 };
+	}
 	p[POLL_LISTENER] = (struct pollfd){ m->listener, POLLIN, 0 };
 	p[POLL_SIGNALS] = (struct pollfd){ m->signals, POLLIN, 0 };
+	for (i = 0; i < VM_DISKS; i++)
+		p[POLL_DISKS + i] = (struct pollfd){ storage_fd(i), POLLIN, 0 };
 	for (i = 0; i < CLIENTS; i++) {
 		const struct client *c = &m->clients[i];
 
@@ -542,7 +659,8 @@ static void serve_clients(struct manager *m, const struct pollfd *p)
 		if (p[i].revents & POLLERR)
 			client_close(c);
 		else if ((p[i].revents & (POLLIN | POLLHUP)) &&
-			 !(c->state == CLIENT_CONSOLE && m->input_len) &&
+			 !(c->state == CLIENT_CONSOLE &&
+			   m->port[c->port].input_len) &&
 			 !c->no_input)
 			client_read(m, c);
 		else if ((p[i].revents & POLLHUP) && c->no_input)
@@ -551,6 +669,37 @@ static void serve_clients(struct manager *m, const struct pollfd *p)
 	for (c = m->clients; c < m->clients + CLIENTS; c++)
 		if (c->state != CLIENT_FREE && (c->out_len || c->closing))
 			client_flush(c);
+}
+
+static void serve_serials(struct manager *m, const struct pollfd *p)
+{
+	unsigned i;
+	int fd;
+
+	for (i = 0; i < VM_SERIALS; i++) {
+		if (p[POLL_SERIAL + i].revents & POLLIN)
+			serial_read(m, i);
+		if (p[POLL_SERIAL + i].revents & POLLOUT)
+			serial_write(&m->port[i]);
+		if (!p[POLL_SOCKET + i].revents)
+			continue;
+		fd = accept4(m->port[i].listener, NULL, NULL, SOCK_CLOEXEC);
+		if (fd >= 0)
+			console_add(m, i, fd);
+	}
+}
+
+static void serve_disks(struct manager *m, const struct pollfd *p)
+{
+	char text[MSG_TEXT];
+	unsigned i;
+
+	for (i = 0; i < VM_DISKS; i++) {
+		if (!p[i].revents ||
+		    !storage_event(m->cfg, i, text, sizeof(text)))
+			continue;
+		report(m, text, "");
+	}
 }
 
 static int restart_ms(const struct manager *m)
@@ -567,13 +716,18 @@ static void restart(struct manager *m)
 {
 	int err = machine_spawn(m);
 
-	if (err)
-		vm_ended(m, EXIT_FAIL, "cannot start the device process");
+	if (!err)
+		return;
+	snprintf(m->reason, sizeof(m->reason),
+		 "cannot start the device process: %s", strerror(-err));
+	report(m, m->reason, "");
+	vm_ended(m, EXIT_FAIL);
 }
 
 static void loop(struct manager *m, const struct manager_args *args)
 {
 	struct pollfd p[POLL_CLIENTS + CLIENTS];
+	unsigned i;
 
 	while (!m->ended) {
 		if (m->restart_at && restart_ms(m) == 0) {
@@ -583,17 +737,15 @@ static void loop(struct manager *m, const struct manager_args *args)
 		poll_fill(m, p);
 		if (poll(p, ARRAY_SIZE(p), restart_ms(m)) < 0)
 			continue;
-		if (m->pid && (p[POLL_SERIAL].revents & POLLIN))
-			serial_read(m);
-		if (m->pid && p[POLL_SERIAL].revents & POLLOUT)
-			serial_write(m);
+		serve_serials(m, p);
 		if (m->pid && p[POLL_CHANNEL].revents)
 			machine_message(m, args->ready);
 		if (p[POLL_SIGNALS].revents)
 			serve_signal(m);
+		serve_disks(m, p + POLL_DISKS);
 		serve_clients(m, p + POLL_CLIENTS);
-		if (m->pid)
-			serial_write(m);
+		for (i = 0; i < VM_SERIALS; i++)
+			serial_write(&m->port[i]);
 		if (p[POLL_LISTENER].revents)
 			client_accept(m);
 	}
@@ -697,16 +849,13 @@ static void open_socket(struct manager *m)
 	struct stat st;
 	gid_t gid = (gid_t)-1;
 	mode_t mask;
+	int err;
 
 	if (!fstat(m->control, &st))
 		gid = st.st_gid;
-	if (!mkdir(PROTO_DIR, 0770)) {
-		if (chown(PROTO_DIR, (uid_t)-1, gid) ||
-		    chmod(PROTO_DIR, 0770))
-			warn_msg("%s: %s", PROTO_DIR, strerror(errno));
-	} else if (errno != EEXIST) {
-		die("%s: cannot create: %s", PROTO_DIR, strerror(errno));
-	}
+	err = proto_make_dir();
+	if (err < 0)
+		die("%s: cannot create: %s", PROTO_DIR, strerror(-err));
 	proto_path(sa.sun_path, m->cfg->name);
 	memcpy(socket_path, sa.sun_path, sizeof(socket_path));
 	/* The name is ours since the VM was created: a file is a leftover. */
@@ -743,6 +892,7 @@ int manager_main(const struct manager_args *args)
 {
 	struct manager *m = &manager;
 	struct vm_config *cfg = args->cfg;
+	char error[MSG_TEXT];
 	struct client *c;
 	int err;
 
@@ -757,6 +907,14 @@ int manager_main(const struct manager_args *args)
 	alloc_memory(m, SEG_FLASH, FIRMWARE_END - cfg->firmware_size,
 		     cfg->firmware_size);
 	open_socket(m);
+	serials_start(m);
+	if (!storage_open(cfg, error, sizeof(error)) ||
+	    !user_net_start(cfg, error, sizeof(error))) {
+		storage_close(cfg);
+		socket_remove();
+		serials_close(cfg);
+		die("%s", error);
+	}
 	if (args->attach >= 0) {
 		c = client_add(m, args->attach);
 		c->state = CLIENT_CONSOLE;
@@ -764,13 +922,17 @@ int manager_main(const struct manager_args *args)
 	}
 	err = machine_spawn(m);
 	if (err) {
+		storage_close(cfg);
 		socket_remove();
+		serials_close(cfg);
 		die("%s: starting the device process: %s", cfg->name,
 		    strerror(-err));
 	}
 	loop(m, args);
 	socket_remove();
+	serials_close(cfg);
 	destroy_vm(m);
+	storage_close(cfg);
 	farewell(m);
 	return m->exit_code;
 }

@@ -18,12 +18,13 @@ enum client_state {
 	CLIENT_FREE,
 	CLIENT_COMMAND,		/* sends lines */
 	CLIENT_WAIT,		/* the same, and is owed an answer at the end */
-	CLIENT_CONSOLE,		/* is the serial line */
+	CLIENT_CONSOLE,		/* is a serial line */
 };
 
 struct client {
 	enum client_state state;
 	int fd;
+	unsigned port;		/* of a console */
 	bool lossless;		/* holds the guest's output up, loses none */
 	bool no_input;		/* has closed its sending side */
 	bool closing;		/* goes when its output is written */
@@ -31,6 +32,17 @@ struct client {
 	size_t line_len;
 	u8 *out;
 	size_t out_len, out_size;
+};
+
+/* A serial port. */
+struct port {
+	int fd;			/* to the machine, if there is one; -1: none */
+	int file;		/* gets what the guest says, or -1 */
+	int listener;		/* who connects is a console, or -1 */
+	u8 input[4096];		/* for the guest, not taken yet */
+	size_t input_len;
+	u8 history[HISTORY];
+	u64 history_total;	/* bytes ever; the last HISTORY are kept */
 };
 
 struct manager {
@@ -41,25 +53,23 @@ struct manager {
 
 	/* The machine, pid 0: none now. */
 	pid_t pid;
-	int channel, serial;
+	int channel;
 	bool ready, paused;
 	unsigned boots;
 	u64 started, machine_started;	/* ns, CLOCK_MONOTONIC */
 	u64 restart_at;			/* 0: no restart is due */
 
 	/* What the operator asked for; the machine's end is that then. */
-	bool want_kill, want_reset;
+	bool want_kill, want_reset, want_stop;
 	const char *why_kill;
 
 	bool ended;
+	bool preserved;		/* the guest has ended, the VM not */
 	int exit_code;
-	char reason[MSG_TEXT];
+	char reason[MSG_TEXT];	/* of the last end, also of one before a restart */
 
-	u8 input[4096];		/* for the guest, not taken yet */
-	size_t input_len;
 	struct client clients[CLIENTS];
-	u8 history[HISTORY];
-	u64 history_total;	/* bytes ever; the last HISTORY are kept */
+	struct port port[VM_SERIALS];
 };
 
 /* control.c: a line from a client. */

@@ -112,10 +112,11 @@ static void uart_update(struct uart *u)
 	}
 }
 
-void uart_init(struct uart *u, unsigned irq)
+void uart_init(struct uart *u, unsigned port, unsigned irq)
 {
 	memset(u, 0, sizeof(*u));
 	u->irq = (u8)irq;
+	u->port = (u8)port;
 	u->dll = 12;		/* 9600, as firmware leaves it */
 	u->lcr = 3;
 	u->thre = 1;
@@ -156,7 +157,7 @@ static u8 rx_pop(struct uart *u)
 	u->rx_head = (u8)((u->rx_head + 1) % UART_FIFO);
 	u->rx_count--;
 	if (!u->rx_count || uart_rx_room(u) >= UART_FIFO / 2)
-		board_serial_room();
+		board_serial_room(u->port);
 	return byte;
 }
 
@@ -177,7 +178,7 @@ static void tx_byte(struct uart *u, u8 byte)
 	u->thre = 0;
 	if (u->mcr & MCR_LOOP)
 		rx_push(u, byte);
-	else if (u->tx_count || !board_serial_put(byte)) {
+	else if (u->tx_count || !board_serial_put(u->port, byte)) {
 		if (u->tx_count < (fifo_on(u) ? UART_FIFO : 1))
 			u->tx[u->tx_count++] = byte;
 	}
@@ -191,7 +192,7 @@ void uart_tx_room(struct uart *u)
 {
 	unsigned i, n = 0;
 
-	while (n < u->tx_count && board_serial_put(u->tx[n]))
+	while (n < u->tx_count && board_serial_put(u->port, u->tx[n]))
 		n++;
 	for (i = n; i < u->tx_count; i++)
 		u->tx[i - n] = u->tx[i];
@@ -210,7 +211,7 @@ static void write_fcr(struct uart *u, u8 val)
 		val = 0;
 	if (flip || (val & FCR_CLEAR_RX)) {
 		u->rx_count = 0;
-		board_serial_room();
+		board_serial_room(u->port);
 	}
 	if (flip || (val & FCR_CLEAR_TX)) {
 		if (u->tx_count)
@@ -240,7 +241,7 @@ static void write_mcr(struct uart *u, u8 val)
 	if (before & changed & MSR_RI)
 		u->delta |= MSR_TERI;
 	if (!(u->mcr & MCR_LOOP))
-		board_serial_room();
+		board_serial_room(u->port);
 }
 
 void uart_write(struct uart *u, unsigned reg, u8 val)

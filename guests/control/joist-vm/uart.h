@@ -21,9 +21,10 @@ struct uart {
 	u8 thre_due;		/* the same, not told yet */
 	u8 line;		/* interrupt line's level */
 	u8 irq;
+	u8 port;		/* which of the board's serial ports */
 };
 
-void uart_init(struct uart *u, unsigned irq);
+void uart_init(struct uart *u, unsigned port, unsigned irq);
 u8 uart_read(struct uart *u, unsigned reg);
 void uart_write(struct uart *u, unsigned reg, u8 val);
 

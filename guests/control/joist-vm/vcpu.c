@@ -206,8 +206,11 @@ static void *vcpu_thread(void *arg)
 {
 	struct machine *m = &machine;
 	unsigned vcpu = (unsigned)(uintptr_t)arg;
+	char name[16];
 	int exit;
 
+	snprintf(name, sizeof(name), "vcpu%u", vcpu);
+	pthread_setname_np(pthread_self(), name);
 	pthread_mutex_lock(&m->lock);
 	for (;;) {
 		park_if_paused(m);
@@ -234,7 +237,6 @@ static void *vcpu_thread(void *arg)
 void vcpu_start_all(struct machine *m)
 {
 	sigset_t all, old;
-	char name[16];
 	pthread_t t;
 	unsigned v;
 	int err;
@@ -248,8 +250,6 @@ void vcpu_start_all(struct machine *m)
 		if (err)
 			machine_end(END_ERROR, 0, "vCPU %u: thread: %s", v,
 				    strerror(err));
-		snprintf(name, sizeof(name), "vcpu%u", v);
-		pthread_setname_np(t, name);
 	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * virtio_blk.h -- a disk: a raw image file or a block device.
+ * virtio_blk.h -- a disk: a file or a block device, with the disk's bytes.
  */
 #ifndef VM_VIRTIO_BLK_H
 #define VM_VIRTIO_BLK_H
@@ -14,6 +14,7 @@
 
 struct disk {
 	const char *path;
+	const char *format;	/* NULL: raw; else see storage.h */
 	int fd;
 	bool read_only;
 	char serial[BLK_SERIAL + 1];

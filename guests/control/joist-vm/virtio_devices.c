@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * virtio_devices.c -- the disks and network cards that the command line asks
- * for, and what wakes the main thread for them.
+ * for, what every machine has, and what wakes the main thread for them.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -90,7 +90,7 @@ static void init_vhost(struct machine *m, unsigned i)
 	struct vhost *h = &m->vhost[i];
 	unsigned q;
 
-	if (!m->cfg->nic[i].allow || vhost_init(h, m->net[i]))
+	if (!m->cfg->nic[i].allow || m->cfg->nic[i].user || vhost_init(h, m->net[i]))
 		return;
 	for (q = 0; q < VHOST_QUEUES; q++)
 		machine_watch(m, h->call[q], true);
@@ -126,6 +126,10 @@ void virtio_devices_init(struct machine *m)
 		    "network card");
 		init_vhost(m, i);
 	}
+	/* The last one: what is configured keeps its place. */
+	m->rng = alloc(sizeof(*m->rng));
+	add(m, &m->rng->virtio, rng_init(m->rng, &m->dev.pci, &m->mem),
+	    "random numbers");
 }
 
 /* A doorbell that was not the kernel's, for it or for us. */

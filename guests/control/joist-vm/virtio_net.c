@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * virtio_net.c -- virtio's "Network Device", one pair of queues, on a tap
- * whose frames have the same header in front ("vnet header").
+ * whose frames have the same header in front ("vnet header"), or a socket
+ * that stands for one.
  *
  * What the tap does not take is dropped, as on a wire.
  */
@@ -130,6 +131,9 @@ static bool receive(struct net *n)
 				continue;
 			if (len < 0)
 				return errno == EAGAIN;
+			/* A user network that has ended. */
+			if (!len)
+				return false;
 			if (len <= NET_HEADER)
 				continue;
 			n->held = (u32)len;
@@ -267,9 +271,12 @@ int net_init(struct net *n, const struct nic *nic, struct pci *pci,
 	memset(n, 0, sizeof(*n));
 	n->nic = nic;
 	v->queues = 2;
-	v->offered = F_CSUM | F_GUEST_CSUM | F_MAC | F_GUEST_TSO4 |
-		     F_GUEST_TSO6 | F_GUEST_ECN | F_HOST_TSO4 | F_HOST_TSO6 |
-		     F_HOST_ECN | NET_F_MRG_RXBUF | F_STATUS;
+	v->offered = F_MAC | NET_F_MRG_RXBUF | F_STATUS;
+	/* A user network knows frames only, not what a header asks for. */
+	if (!nic->user)
+		v->offered |= F_CSUM | F_GUEST_CSUM | F_GUEST_TSO4 |
+			      F_GUEST_TSO6 | F_GUEST_ECN | F_HOST_TSO4 |
+			      F_HOST_TSO6 | F_HOST_ECN;
 	v->config_len = N_LEN;
 	memcpy(v->config + N_MAC, nic->mac, NET_MAC);
 	put16(v->config + N_STATUS, STATUS_UP);

@@ -11,6 +11,7 @@
 #define NET_HEADER	12	/* struct virtio_net_hdr_v1 */
 /* A header, and the longest packet that segmentation offload makes. */
 #define NET_PACKET	(NET_HEADER + 14 + 4 + 65535)
+#define NET_FORWARDS	16	/* ports of a user network */
 #define NET_RX		0
 #define NET_TX		1
 
@@ -18,6 +19,10 @@
 
 struct nic {
 	const char *tap, *bridge;	/* as asked for; one of them, or none */
+	bool user;		/* or this: see user_net.h */
+	const char *forward[NET_FORWARDS];
+	unsigned forwards;
+	int far;		/* of a user network: its end of fd */
 	int fd;
 	u8 mac[NET_MAC];
 	bool allow;		/* any source address, not only mac */

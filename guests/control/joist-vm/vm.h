@@ -18,8 +18,9 @@
 #include "virtio_net.h"
 
 enum policy {
-	POLICY_STOP,
+	POLICY_DESTROY,
 	POLICY_RESTART,
+	POLICY_PRESERVE,
 };
 
 struct file {
@@ -29,6 +30,22 @@ struct file {
 
 #define VM_DISKS	16
 #define VM_NICS		8
+#define VM_SERIALS	2	/* COM1, COM2 */
+
+/* Where a serial port leads; all but SERIAL_NONE also to the console. */
+enum serial_kind {
+	SERIAL_NONE,		/* the port is not there */
+	SERIAL_CONSOLE,
+	SERIAL_PTY,
+	SERIAL_FILE,
+	SERIAL_UNIX,
+};
+
+struct serial {
+	enum serial_kind kind;
+	const char *path;	/* of what fd is; NULL: nothing */
+	int fd;			/* pty, file or listening socket, or -1 */
+};
 
 struct vm_config {
 	const char *name;
@@ -39,8 +56,10 @@ struct vm_config {
 	u64 memory;
 	unsigned vcpus;
 	int debug_exit;		/* port, or -1 */
-	enum policy on_crash, on_reboot;
-	unsigned disks, nics;
+	enum policy on_crash, on_reboot, on_poweroff;
+	const char *shown;	/* the settings in effect, as JSON */
+	unsigned disks, nics, serials;
+	struct serial serial[VM_SERIALS];
 	struct disk disk[VM_DISKS];
 	struct nic nic[VM_NICS];
 };
@@ -80,7 +99,7 @@ struct msg {
 struct machine_fds {
 	int vm;			/* /dev/joist/NAME */
 	int channel;		/* struct msg, SOCK_SEQPACKET */
-	int serial;		/* bytes of COM1, SOCK_STREAM */
+	int serial[VM_SERIALS];	/* their bytes, SOCK_STREAM; -1: no port */
 };
 
 void machine_main(const struct vm_config *cfg, const struct machine_fds *fds)

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "joistctl.h"
@@ -13,7 +14,7 @@ int ask_connect(const char *name)
 	int fd = proto_connect(name);
 
 	if (fd == -ENOENT || fd == -ECONNREFUSED)
-		die("%s: no VM of that name", name);
+		die("%s: no VM of that name runs", name);
 	if (fd == -EACCES)
 		die("%s: permission denied: you need to be root or in group "
 		    "joist", name);
@@ -35,14 +36,18 @@ void ask_send(int fd, const char *name, const char *cmd)
 
 json_t *ask_answer(int fd, const char *name)
 {
-	char line[PROTO_LINE];
-	int err = proto_read_line(fd, line, sizeof(line));
+	char *line = malloc(PROTO_ANSWER);
 	const char *why;
 	json_t *o;
+	int err;
 
+	if (!line)
+		die("out of memory");
+	err = proto_read_line(fd, line, PROTO_ANSWER);
 	if (err < 0)
 		die("%s: the VM has ended", name);
 	o = json_loads(line, 0, NULL);
+	free(line);
 	if (!json_is_object(o))
 		die("%s: its joist-vm gave an answer that is no JSON", name);
 	if (!json_is_true(json_object_get(o, "ok"))) {
@@ -50,6 +55,20 @@ json_t *ask_answer(int fd, const char *name)
 		die("%s: %s", name, why ? why : "refused without a reason");
 	}
 	return o;
+}
+
+/* About a serial port; 0: the first. */
+json_t *ask_port(int fd, const char *name, const char *cmd, unsigned port)
+{
+	char line[128];
+	int err;
+
+	snprintf(line, sizeof(line), "{\"cmd\": \"%s\", \"port\": %u}\n",
+		 cmd, port ? port : 1);
+	err = proto_write(fd, line, strlen(line));
+	if (err)
+		die("%s: %s: %s", name, cmd, strerror(-err));
+	return ask_answer(fd, name);
 }
 
 json_t *ask(int fd, const char *name, const char *cmd)

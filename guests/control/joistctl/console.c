@@ -4,7 +4,8 @@
  *
  * On a terminal every key goes to the guest, but for "~." after a newline,
  * which leaves, and "~~", which sends one "~".  Without one standard input
- * goes in as it is, and its end is not the console's end.
+ * goes in as it is, and its end is not the console's end.  Who only watches
+ * sends nothing, but can leave.
  */
 #include <errno.h>
 #include <poll.h>
@@ -87,7 +88,7 @@ static bool write_all(int fd, const u8 *p, size_t len)
 	return true;
 }
 
-enum console_end console_loop(int fd)
+enum console_end console_loop(int fd, bool watch)
 {
 	struct pollfd p[2] = { { fd, POLLIN, 0 }, { STDIN_FILENO, POLLIN, 0 } };
 	enum console_end end = CONSOLE_CLOSED;
@@ -114,15 +115,17 @@ enum console_end console_loop(int fd)
 		n = read(STDIN_FILENO, in, sizeof(in));
 		if (n <= 0) {
 			p[1].fd = -1;
-			shutdown(fd, SHUT_WR);
+			if (!watch)
+				shutdown(fd, SHUT_WR);
 		} else if (!raw) {
-			if (proto_write(fd, in, (size_t)n))
+			if (!watch && proto_write(fd, in, (size_t)n))
 				p[1].fd = -1;
 		} else if (!filter(&state, in, (size_t)n, out, &len)) {
-			proto_write(fd, out, len);
+			if (!watch)
+				proto_write(fd, out, len);
 			end = CONSOLE_DETACHED;
 			break;
-		} else if (proto_write(fd, out, len)) {
+		} else if (!watch && proto_write(fd, out, len)) {
 			p[1].fd = -1;
 		}
 	}

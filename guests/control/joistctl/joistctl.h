@@ -14,28 +14,44 @@
 
 struct options {
 	const char *name;	/* NULL: none given */
-	bool json, force, follow;
+	bool json, force, follow, all;
+	bool plain_name;	/* the name is a file's, not a VM's */
 	unsigned seconds;	/* -t, -d */
 	unsigned count;		/* -n; 0: without end */
+	unsigned port;		/* -p; 0: not said */
 };
 
 /*
  * The command line of a command: `flags` are the letters it takes out of
- * "j" json, "f" force, "w" follow, "t" and "d" seconds, "n" count.
+ * "j" json, "f" force, "w" follow, "a" all, "t" and "d" seconds, "n" count,
+ * "p" serial port.
  */
 enum name_rule { NAME_NONE, NAME_MAYBE, NAME_MUST };
 void parse_options(struct options *o, int argc, char **argv,
 		   const char *flags, enum name_rule rule);
 
+/* joistctl -f FILE; NULL: the usual ones. */
+extern const char *conf_file;
+
+/* run.c: joist-vm for a configured VM; its exit code. */
+int vm_start(const char *name);
+/* What would be in effect for it, out of that file; NULL: joist-vm has said
+ * what is wrong. */
+json_t *vm_settings(const char *name, const char *path);
+
+/* show.c: all VMs, or the one of that name. */
+json_t *list_vms(int control, const char *only);
+
 /* ask.c: a VM's control socket.  They die with a message on any failure. */
 int ask_connect(const char *name);
 json_t *ask(int fd, const char *name, const char *cmd);
 void ask_send(int fd, const char *name, const char *cmd);
+json_t *ask_port(int fd, const char *name, const char *cmd, unsigned port);
 json_t *ask_answer(int fd, const char *name);
 
 /* console.c: this terminal on a serial line. */
 enum console_end { CONSOLE_CLOSED, CONSOLE_DETACHED, CONSOLE_BROKEN };
-enum console_end console_loop(int fd);
+enum console_end console_loop(int fd, bool watch);
 
 void print_json(json_t *o);	/* takes it over */
 
@@ -44,6 +60,11 @@ int cmd_start(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
 int cmd_simple(int argc, char **argv);
+int cmd_load(int argc, char **argv);
+int cmd_reload(int argc, char **argv);
+int cmd_autostart(int argc, char **argv);
+int cmd_show(int argc, char **argv);
+int cmd_create(int argc, char **argv);
 int cmd_console(int argc, char **argv);
 int cmd_log(int argc, char **argv);
 int cmd_wait(int argc, char **argv);

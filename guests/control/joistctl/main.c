@@ -8,7 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "guests/control/lib/conf.h"
 #include "joistctl.h"
+
+const char *conf_file;
 
 static int cmd_help(int argc, char **argv);
 
@@ -18,20 +21,34 @@ static const struct command {
 	const char *args;
 	const char *help;
 } commands[] = {
-	{ "start", cmd_start, "NAME -k KERNEL|-d DISK [OPTION...]",
-	  "start a VM; returns when it runs (start --help lists the options)" },
-	{ "run", cmd_run, "NAME -k KERNEL|-d DISK [OPTION...]",
+	{ "start", cmd_start, "NAME [OPTION...]",
+	  "start a VM, as configured or as the options say (start --help lists\n"
+	  "\tthem); returns when it runs" },
+	{ "run", cmd_run, "NAME [OPTION...]",
 	  "the same, with its serial port here, and its end as exit code" },
-	{ "stop", cmd_stop, "NAME [-t SECONDS] [-f]",
+	{ "stop", cmd_stop, "NAME|--all [-t SECONDS] [-f]",
 	  "press the power button; after 30 s, or at once with -f, kill" },
 	{ "kill", cmd_simple, "NAME", "end a VM at once" },
 	{ "reset", cmd_simple, "NAME", "press the reset button" },
 	{ "pause", cmd_simple, "NAME", "stop a VM's virtual CPUs" },
 	{ "unpause", cmd_simple, "NAME", "let them go on" },
-	{ "status", cmd_status, "[NAME] [--json]", "list VMs, or show one" },
-	{ "console", cmd_console, "NAME",
-	  "this terminal on the serial port; ~. leaves it" },
-	{ "log", cmd_log, "NAME", "what the serial port has said so far" },
+	{ "status", cmd_status, "[NAME] [--all] [--json]",
+	  "list VMs, or one; with --all also those that are only configured" },
+	{ "show", cmd_show, "NAME [--json]",
+	  "a VM's settings: those it runs with, or would be started with" },
+	{ "autostart", cmd_autostart, "",
+	  "start the VMs that are configured with autostart" },
+	{ "load", cmd_load, "FILE",
+	  "check a configuration file; until reload its VMs can be started" },
+	{ "reload", cmd_reload, "",
+	  "check " CONF_PATH ", forget what was loaded, and autostart" },
+	{ "create", cmd_create, "PATH -s SIZE [-F FORMAT] [-b BACKING]",
+	  "make a disk image (create --help)" },
+	{ "console", cmd_console, "NAME [-p PORT] [-w]",
+	  "this terminal on its serial port COM1 (2: COM2); ~. leaves it;\n"
+	  "\twith -w only watch" },
+	{ "log", cmd_log, "NAME [-p PORT]",
+	  "what that serial port has said so far" },
 	{ "wait", cmd_wait, "NAME [--json]",
 	  "wait for a VM's end; its exit code is ours" },
 	{ "stats", cmd_stats, "[NAME] [--json]",
@@ -47,8 +64,8 @@ static const char footer[] =
 "\n"
 "Exit codes: 0 done, 2 failed, 64 wrong use of the command line; of run and\n"
 "wait, that of the VM: 0 powered off, 4 triple fault, 6 killed, 8 a virtual\n"
-"CPU could not go on, 10 reboot refused, 12 destroyed from elsewhere, 14 its\n"
-"device process died, odd: its debug exit port.\n";
+"CPU could not go on, 10 rebooted (on_reboot), 12 destroyed from elsewhere,\n"
+"14 its device process died, odd: its debug exit port.\n";
 
 static int cmd_help(int argc, char **argv)
 {
@@ -56,7 +73,9 @@ static int cmd_help(int argc, char **argv)
 
 	(void)argc;
 	(void)argv;
-	printf("usage: joistctl COMMAND ...\n\n");
+	printf("usage: joistctl [-f FILE] COMMAND ...\n\n"
+	       "  -f FILE\n\tthe configuration, in place of " CONF_PATH
+	       "\n\n");
 	for (c = commands; c < commands + ARRAY_SIZE(commands); c++)
 		printf("  %s %s\n\t%s\n", c->name, c->args, c->help);
 	fputs(footer, stdout);
@@ -81,17 +100,20 @@ void parse_options(struct options *o, int argc, char **argv,
 	static const struct option longs[] = {
 		{ "json", no_argument, NULL, 'j' },
 		{ "force", no_argument, NULL, 'f' },
+		{ "all", no_argument, NULL, 'a' },
 		{ "follow", no_argument, NULL, 'w' },
+		{ "watch", no_argument, NULL, 'w' },
 		{ "timeout", required_argument, NULL, 't' },
 		{ "delay", required_argument, NULL, 'd' },
 		{ "count", required_argument, NULL, 'n' },
+		{ "port", required_argument, NULL, 'p' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
 	int c;
 
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "jfwt:d:n:h", longs, NULL)) >= 0) {
+	while ((c = getopt_long(argc, argv, "jfwat:d:n:p:h", longs, NULL)) >= 0) {
 		if (c == 'h')
 			exit(cmd_help(0, NULL));
 		if (c == '?' || !strchr(flags, c))
@@ -101,8 +123,11 @@ void parse_options(struct options *o, int argc, char **argv,
 		o->json |= c == 'j';
 		o->force |= c == 'f';
 		o->follow |= c == 'w';
+		o->all |= c == 'a';
 		if (c == 't' || c == 'd')
 			o->seconds = number(c == 't' ? "t" : "d", optarg);
+		if (c == 'p')
+			o->port = number("p", optarg);
 		if (c == 'n')
 			o->count = number("n", optarg);
 	}
@@ -111,8 +136,9 @@ void parse_options(struct options *o, int argc, char **argv,
 	if (optind < argc)
 		die_usage("%s: what is '%s' for?", argv[0], argv[optind]);
 	if (!o->name && rule == NAME_MUST)
-		die_usage("%s: which VM?", argv[0]);
-	if (o->name && hv_name_error(o->name))
+		die_usage("%s: which %s?", argv[0],
+			  o->plain_name ? "file" : "VM");
+	if (o->name && !o->plain_name && hv_name_error(o->name))
 		die("'%s': %s", o->name, hv_name_error(o->name));
 }
 
@@ -129,6 +155,12 @@ int main(int argc, char **argv)
 	int code;
 
 	err_prog = "joistctl";
+	if (argc > 2 && (!strcmp(argv[1], "-f") ||
+			 !strcmp(argv[1], "--config"))) {
+		conf_file = argv[2];
+		argc -= 2;
+		argv += 2;
+	}
 	if (argc < 2)
 		die_usage("which command? 'joistctl help' lists them");
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))

@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "joistctl.h"
@@ -22,33 +24,107 @@ int cmd_simple(int argc, char **argv)
 	return EXIT_OK;
 }
 
-/* Does the answer to "wait" come in time? */
-static bool ended_within(int fd, unsigned seconds)
+static u64 now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (u64)t.tv_sec * 1000 + (u64)t.tv_nsec / 1000000;
+}
+
+/* Does the answer to "wait" come by then? */
+static bool ended_by(int fd, u64 end)
 {
 	struct pollfd p = { fd, POLLIN, 0 };
+	u64 now = now_ms();
 
-	return poll(&p, 1, (int)(seconds * 1000)) > 0;
+	return poll(&p, 1, end > now ? (int)(end - now) : 0) > 0;
+}
+
+/* A VM to stop, and a connection that waits for its end. */
+struct stopping {
+	const char *name;
+	int fd;
+};
+
+/*
+ * False: there is nothing to wait for.  With many at once, one may be gone
+ * meanwhile.
+ */
+static bool stop_begin(struct stopping *s, const struct options *o)
+{
+	bool ended;
+	json_t *r;
+
+	s->fd = o->all ? proto_connect(s->name) : ask_connect(s->name);
+	if (s->fd < 0)
+		return false;
+	if (!o->force) {
+		r = ask(s->fd, s->name, "stop");
+		ended = json_is_true(json_object_get(r, "ended"));
+		json_decref(r);
+		if (ended) {
+			close(s->fd);
+			return false;
+		}
+		if (isatty(STDERR_FILENO))
+			fprintf(stderr, "%s: power button pressed; up to %u s "
+				"for it\n", s->name, o->seconds);
+	}
+	ask_send(s->fd, s->name, "wait");
+	return true;
+}
+
+static void stop_end(struct stopping *s, const struct options *o, u64 end)
+{
+	int killer;
+
+	if (o->force || !ended_by(s->fd, end)) {
+		if (!o->force)
+			warn_msg("%s: still running after %u s: killing it",
+				 s->name, o->seconds);
+		killer = ask_connect(s->name);
+		json_decref(ask(killer, s->name, "kill"));
+		close(killer);
+	}
+	json_decref(ask_answer(s->fd, s->name));
+	close(s->fd);
+}
+
+static int stop_all(const struct options *o)
+{
+	json_t *list = list_vms(hv_open_control(), NULL), *vm;
+	struct stopping *s = calloc(json_array_size(list) + 1, sizeof(*s));
+	size_t i, n = 0;
+	u64 end;
+
+	if (!s)
+		die("out of memory");
+	json_array_foreach(list, i, vm) {
+		s[n].name = json_string_value(json_object_get(vm, "name"));
+		n += stop_begin(&s[n], o);
+	}
+	end = now_ms() + o->seconds * 1000ull;
+	for (i = 0; i < n; i++)
+		stop_end(&s[i], o, end);
+	free(s);
+	json_decref(list);
+	return EXIT_OK;
 }
 
 int cmd_stop(int argc, char **argv)
 {
 	struct options o = { .seconds = STOP_SECONDS };
-	int fd, killer;
+	struct stopping s;
 
-	parse_options(&o, argc, argv, "tf", NAME_MUST);
-	fd = ask_connect(o.name);
-	if (!o.force)
-		json_decref(ask(fd, o.name, "stop"));
-	ask_send(fd, o.name, "wait");
-	if (o.force || !ended_within(fd, o.seconds)) {
-		if (!o.force)
-			warn_msg("%s: still running after %u s: killing it",
-				 o.name, o.seconds);
-		killer = ask_connect(o.name);
-		json_decref(ask(killer, o.name, "kill"));
-		close(killer);
-	}
-	json_decref(ask_answer(fd, o.name));
+	parse_options(&o, argc, argv, "atf", NAME_MAYBE);
+	if (!o.name == !o.all)
+		die_usage("stop: which VM?  One name, or --all");
+	if (o.all)
+		return stop_all(&o);
+	s.name = o.name;
+	if (stop_begin(&s, &o))
+		stop_end(&s, &o, now_ms() + o.seconds * 1000ull);
 	return EXIT_OK;
 }
 
@@ -77,12 +153,12 @@ int cmd_console(int argc, char **argv)
 	struct options o = { 0 };
 	int fd;
 
-	parse_options(&o, argc, argv, "", NAME_MUST);
+	parse_options(&o, argc, argv, "pw", NAME_MUST);
 	fd = ask_connect(o.name);
-	json_decref(ask(fd, o.name, "console"));
+	json_decref(ask_port(fd, o.name, "console", o.port));
 	if (isatty(STDIN_FILENO))
 		fprintf(stderr, "[console of %s; ~. leaves it]\n", o.name);
-	if (console_loop(fd) == CONSOLE_CLOSED && isatty(STDIN_FILENO))
+	if (console_loop(fd, o.follow) == CONSOLE_CLOSED && isatty(STDIN_FILENO))
 		fprintf(stderr, "\n[%s has ended]\n", o.name);
 	return EXIT_OK;
 }
@@ -96,9 +172,9 @@ int cmd_log(int argc, char **argv)
 	json_t *r;
 	int fd;
 
-	parse_options(&o, argc, argv, "", NAME_MUST);
+	parse_options(&o, argc, argv, "p", NAME_MUST);
 	fd = ask_connect(o.name);
-	r = ask(fd, o.name, "log");
+	r = ask_port(fd, o.name, "log", o.port);
 	left = json_integer_value(json_object_get(r, "bytes"));
 	json_decref(r);
 	while (left > 0) {

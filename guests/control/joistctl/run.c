@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,14 +27,18 @@ static void exec_joist_vm(int argc, char **argv, const char *first)
 	ssize_t n;
 	int i;
 
-	args = calloc((size_t)argc + 4, sizeof(*args));
+	args = calloc((size_t)argc + 6, sizeof(*args));
 	if (!args)
 		die("out of memory");
 	args[0] = "joist-vm";
 	args[1] = "--prog=joistctl";
 	args[2] = (char *)(uintptr_t)first;
+	if (conf_file) {
+		args[3] = "--config";
+		args[4] = (char *)(uintptr_t)conf_file;
+	}
 	for (i = 1; i < argc; i++)
-		args[i + 2] = argv[i];
+		args[i + (conf_file ? 4 : 2)] = argv[i];
 	n = readlink("/proc/self/exe", path, sizeof(path) - 16);
 	if (n > 0) {
 		path[n] = 0;
@@ -105,7 +110,7 @@ int cmd_run(int argc, char **argv)
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGHUP, &sa, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	switch (console_loop(s[0])) {
+	switch (console_loop(s[0], false)) {
 	case CONSOLE_DETACHED:
 		/* It closes our console once it no longer depends on us. */
 		kill(pid, SIGUSR1);
@@ -120,4 +125,53 @@ int cmd_run(int argc, char **argv)
 		break;
 	}
 	return exit_code(pid);
+}
+
+static pid_t fork_or_die(void)
+{
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid < 0)
+		die("fork: %s", strerror(errno));
+	return pid;
+}
+
+int vm_start(const char *name)
+{
+	char *argv[] = { "start", (char *)(uintptr_t)name };
+	pid_t pid = fork_or_die();
+
+	if (pid == 0)
+		exec_joist_vm(2, argv, "--daemon");
+	return exit_code(pid);
+}
+
+json_t *vm_settings(const char *name, const char *path)
+{
+	char *argv[] = { "show", (char *)(uintptr_t)name };
+	json_t *o = NULL;
+	FILE *from;
+	pid_t pid;
+	int p[2];
+
+	if (pipe2(p, O_CLOEXEC) < 0)
+		die("pipe: %s", strerror(errno));
+	pid = fork_or_die();
+	if (pid == 0) {
+		dup2(p[1], STDOUT_FILENO);
+		conf_file = path;
+		exec_joist_vm(2, argv, "--show");
+	}
+	close(p[1]);
+	from = fdopen(p[0], "r");
+	if (from) {
+		o = json_loadf(from, 0, NULL);
+		fclose(from);
+	}
+	if (exit_code(pid) == EXIT_OK)
+		return o;
+	json_decref(o);
+	return NULL;
 }

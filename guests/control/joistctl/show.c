@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "guests/control/lib/conf.h"
 #include "joistctl.h"
 
 typedef unsigned long long ull;
@@ -47,7 +48,7 @@ static json_t *describe(const struct joist_info *in)
 	return o;
 }
 
-static json_t *list_vms(int control, const char *only)
+json_t *list_vms(int control, const char *only)
 {
 	json_t *list = json_array();
 	struct joist_info in;
@@ -80,16 +81,39 @@ static const char *text(const json_t *o, const char *key)
 	return s ? s : "-";
 }
 
+/* Those that are configured and do not run. */
+static void add_stopped(json_t *list, const char *only)
+{
+	struct conf c = { 0 };
+	unsigned i;
+	size_t k;
+	json_t *o;
+
+	conf_read_all(&c, conf_file);
+	for (i = 0; i < c.count; i++) {
+		if (only && strcmp(only, c.vms[i].name))
+			continue;
+		json_array_foreach(list, k, o)
+			if (!strcmp(text(o, "name"), c.vms[i].name))
+				break;
+		if (k == json_array_size(list))
+			json_array_append_new(list, json_pack("{s:s, s:s}",
+				"name", c.vms[i].name, "state", "stopped"));
+	}
+}
+
 int cmd_status(int argc, char **argv)
 {
 	struct options opt = { 0 };
 	json_t *list, *o;
 	size_t i;
 
-	parse_options(&opt, argc, argv, "j", NAME_MAYBE);
+	parse_options(&opt, argc, argv, "ja", NAME_MAYBE);
 	list = list_vms(hv_open_control(), opt.name);
+	if (opt.all)
+		add_stopped(list, opt.name);
 	if (opt.name && !json_array_size(list))
-		die("%s: no VM of that name", opt.name);
+		die("%s: no VM of that name runs", opt.name);
 	if (opt.json) {
 		print_json(list);
 		return EXIT_OK;
@@ -220,7 +244,7 @@ int cmd_stats(int argc, char **argv)
 	parse_options(&opt, argc, argv, "j", NAME_MAYBE);
 	fd = hv_open_control();
 	if (opt.name && hv_find(fd, opt.name, &in) < 0)
-		die("%s: no VM of that name", opt.name);
+		die("%s: no VM of that name runs", opt.name);
 	err = hv_call(fd, JOIST_CAPABILITIES, &caps);
 	if (err < 0)
 		die("%s: %s", JOIST_CTL_PATH, strerror(-err));

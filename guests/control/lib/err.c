@@ -14,14 +14,18 @@
 #include "err.h"
 
 const char *err_prog;
+const char *err_where;
 
 static void say(const char *fmt, va_list ap)
 {
 	char line[1024];
 	int n, m;
 
-	n = snprintf(line, sizeof(line), "%s: ",
-		     err_prog ? err_prog : program_invocation_short_name);
+	/* A path may be longer than the line. */
+	n = snprintf(line, sizeof(line) / 2, "%s: %s%s",
+		     err_prog ? err_prog : program_invocation_short_name,
+		     err_where ? err_where : "", err_where ? ": " : "");
+	n = (int)MIN((size_t)n, sizeof(line) / 2 - 1);
 	m = vsnprintf(line + n, sizeof(line) - (size_t)n - 1, fmt, ap);
 	if (m > 0)
 		n = (int)MIN((size_t)n + (size_t)m, sizeof(line) - 2);
@@ -56,5 +60,5 @@ void die_usage(const char *fmt, ...)
 	va_start(ap, fmt);
 	say(fmt, ap);
 	va_end(ap);
-	exit(EXIT_USAGE_ERR);
+	exit(err_where ? EXIT_FAIL : EXIT_USAGE_ERR);
 }

@@ -22,6 +22,8 @@
 
 /* What stands before the colon; the program's name unless changed. */
 extern const char *err_prog;
+/* While a file's line is looked at: "FILE:LINE", else NULL. */
+extern const char *err_where;
 
 void warn_msg(const char *fmt, ...) PRINTF(1, 2);
 void die(const char *fmt, ...) PRINTF(1, 2) __attribute__((noreturn));

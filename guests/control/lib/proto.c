@@ -6,10 +6,25 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "guests/control/joist_ioctl.h"
 #include "proto.h"
+
+int proto_make_dir(void)
+{
+	struct stat st;
+
+	if (mkdir(PROTO_DIR, 0770) < 0)
+		return errno == EEXIST ? 0 : -errno;
+	if (stat(JOIST_CTL_PATH, &st) < 0 ||
+	    chown(PROTO_DIR, (uid_t)-1, st.st_gid) < 0 ||
+	    chmod(PROTO_DIR, 0770) < 0)
+		return -errno;
+	return 0;
+}
 
 void proto_path(char path[PROTO_PATH], const char *name)
 {

@@ -7,16 +7,20 @@
  * Then it may send the next.  Commands:
  *
  *	status		name, pid, manager, state, vcpus, memory, boots,
- *			uptime (seconds), kernel
- *	stop		presses the power button
+ *			uptime (seconds), kernel, firmware, serial, last_end (why the
+			guest's last boot ended, if it had one before)
+ *	stop		presses the power button; ended: true, if the guest had
+ *			ended before and the VM has now gone, too
  *	kill		ends the VM
  *	reset		the reset button
  *	pause, unpause
- *	log		{"ok": true, "bytes": N}, a newline, then N bytes: what
- *			the serial port has said, the last 256 KiB of it
- *	wait		answers when the VM ends: exit, reason
- *	console		from the answer's newline on the connection is the
- *			serial port, both ways
+ *	log		with "port": 1 or 2 for COM1 (also without) or COM2:
+ *			{"ok": true, "bytes": N}, a newline, then N bytes: what
+ *			it has said, the last 256 KiB of that
+ *	show		settings: an object, as joistctl show --json prints it
+ *	wait		answers when the VM ends or is preserved: exit, reason
+ *	console		with "port", too: from the answer's newline on the
+ *			connection is that serial port, both ways
  */
 #ifndef TOOLS_PROTO_H
 #define TOOLS_PROTO_H
@@ -24,8 +28,12 @@
 #include "util.h"
 
 #define PROTO_DIR	"/run/joist"
-#define PROTO_LINE	4096	/* longest line, with its newline */
+#define PROTO_LINE	4096	/* longest command, with its newline */
+#define PROTO_ANSWER	(512 * KiB)	/* longest answer */
 #define PROTO_PATH	108	/* of sockaddr_un */
+
+/* PROTO_DIR, of the group that may use the hypervisor: 0 or -errno. */
+int proto_make_dir(void);
 
 void proto_path(char path[PROTO_PATH], const char *name);
 

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * test_vm_sandbox.c -- what joist-vm's machine process can do once its
+ * sandbox is closed: in a child each, for it cannot be opened again.
+ */
+#define _GNU_SOURCE
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "guests/control/lib/proto.h"
+#undef PROTO_DIR
+#define PROTO_DIR	"/tmp/joist-test-sandbox"
+
+#include "guests/control/joist-vm/io.c"
+#undef ZEROS
+#include "guests/control/joist-vm/sandbox.c"
+
+#define GOOD	7		/* the child's status if all is well */
+
+static int setup(void **state)
+{
+	(void)state;
+	mkdir(PROTO_DIR, 0700);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	return rmdir(PROTO_DIR);
+}
+
+/* Not _exit(): before it, the address sanitizer makes calls of its own. */
+static void end(int status)
+{
+	syscall(SYS_exit_group, status);
+}
+
+/* How a child ends that does this: as of waitpid(). */
+static int child_ends(void (*what)(void))
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (!pid) {
+		what();
+		end(GOOD);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+static void forbidden(void (*what)(void))
+{
+	int status = child_ends(what);
+
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGSYS);
+}
+
+static void allowed(void (*what)(void))
+{
+	int status = child_ends(what);
+
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), GOOD);
+}
+
+/* ---- the list of calls ---- */
+
+static void filter(void)
+{
+	if (sandbox_filter())
+		end(1);
+}
+
+static void do_open(void)
+{
+	filter();
+	open("/dev/null", O_RDONLY);
+}
+
+static void do_socket(void)
+{
+	filter();
+	socket(AF_UNIX, SOCK_STREAM, 0);
+}
+
+static void do_exec(void)
+{
+	filter();
+	execl("/bin/true", "true", (char *)NULL);
+}
+
+static void do_kill(void)
+{
+	filter();
+	kill(getppid(), 0);
+}
+
+static void do_fork(void)
+{
+	filter();
+	syscall(SYS_fork);
+}
+
+static void do_ptrace(void)
+{
+	filter();
+	syscall(SYS_ptrace, 0, 0, 0, 0);
+}
+
+static void do_ring(void)
+{
+	filter();
+	syscall(SYS_io_uring_setup, 8, 0);
+}
+
+static void do_map_exec(void)
+{
+	filter();
+	syscall(SYS_mmap, 0, 4096, PROT_READ | PROT_EXEC,
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+static void do_map_file(void)
+{
+	filter();
+	syscall(SYS_mmap, 0, 4096, PROT_READ, MAP_PRIVATE, 0, 0);
+}
+
+static void do_make_exec(void)
+{
+	static u8 page[8192];
+
+	filter();
+	syscall(SYS_mprotect, (uintptr_t)(page + 4095) & ~4095ul, 4096,
+		PROT_READ | PROT_EXEC);
+}
+
+static void do_prctl(void)
+{
+	filter();
+	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+}
+
+/* TIOCSTI puts bytes into a terminal. */
+static void do_ioctl(void)
+{
+	filter();
+	ioctl(0, TIOCSTI, "x");
+}
+
+static void do_ioctl_high(void)
+{
+	filter();
+	syscall(SYS_ioctl, 0, 0xffffffff00000000ull | TIOCSTI, "x");
+}
+
+static void calls_forbidden(void **state)
+{
+	(void)state;
+	forbidden(do_open);
+	forbidden(do_socket);
+	forbidden(do_exec);
+	forbidden(do_kill);
+	forbidden(do_fork);
+	forbidden(do_ptrace);
+	forbidden(do_ring);
+	forbidden(do_map_exec);
+	forbidden(do_map_file);
+	forbidden(do_make_exec);
+	forbidden(do_prctl);
+	forbidden(do_ioctl);
+	forbidden(do_ioctl_high);
+}
+
+static void do_work(void)
+{
+	struct timespec t;
+	void *p;
+	u8 byte;
+
+	filter();
+	clock_gettime(CLOCK_REALTIME, &t);
+	syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &t);
+	p = (void *)syscall(SYS_mmap, 0, 8 * MiB, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED || ioctl(-1, JOIST_RUN, 0) != -1 || errno != EBADF ||
+	    ioctl(-1, VHOST_NET_SET_BACKEND, 0) != -1 || errno != EBADF ||
+	    read(-1, &byte, 1) != -1 || prctl(PR_SET_NAME, "x", 0, 0, 0))
+		end(1);
+	syscall(SYS_munmap, p, 8 * MiB);
+}
+
+static void calls_allowed(void **state)
+{
+	(void)state;
+	allowed(do_work);
+}
+
+/* A thread that was there before. */
+static int pipe_fd[2];
+
+static void *open_later(void *arg)
+{
+	char byte;
+
+	(void)arg;
+	if (read(pipe_fd[0], &byte, 1) == 1)
+		open("/dev/null", O_RDONLY);
+	return NULL;
+}
+
+static void do_thread(void)
+{
+	pthread_t t;
+
+	if (pipe(pipe_fd) || pthread_create(&t, NULL, open_later, NULL))
+		end(1);
+	filter();
+	if (write(pipe_fd[1], "x", 1) != 1)
+		end(1);
+	pthread_join(t, NULL);
+}
+
+static void threads_too(void **state)
+{
+	(void)state;
+	forbidden(do_thread);
+}
+
+/* ---- the ring ---- */
+
+static struct io_op op;
+static int result;
+
+static void done(struct io_op *o)
+{
+	result = o->error ? o->error : 1;
+}
+
+static int through_ring(enum io_kind kind, int fd)
+{
+	static u8 buf[512];
+	static struct iovec iov;
+
+	iov = (struct iovec){ buf, sizeof(buf) };
+	op = (struct io_op){ .kind = kind, .fd = fd, .len = sizeof(buf),
+			     .iov = &iov, .count = 1, .done = done };
+	if (kind == IO_SYNC)
+		op.len = 0;
+	result = 0;
+	io_submit(&op);
+	while (!result) {
+		io_flush();
+		io_reap();
+	}
+	return result;
+}
+
+static void do_ring_work(void)
+{
+	int fd = memfd_create("disk", 0);
+
+	if (io_init() < 0 || ftruncate(fd, 4096))
+		end(1);
+	filter();
+	if (through_ring(IO_WRITE, fd) != 1 || through_ring(IO_READ, fd) != 1 ||
+	    through_ring(IO_SYNC, fd) != 1 ||
+	    through_ring(IO_DISCARD, fd) != 1 ||
+	    through_ring(IO_ZERO, fd) != 1)
+		end(2);
+}
+
+static void do_ring_open(void)
+{
+	struct io_uring_cqe *cqe;
+	struct io_uring_sqe *sqe;
+
+	if (io_init() < 0)
+		end(1);
+	sqe = io_uring_get_sqe(&ring);
+	io_uring_prep_openat(sqe, AT_FDCWD, "/dev/null", O_RDONLY, 0);
+	io_uring_submit(&ring);
+	if (io_uring_wait_cqe(&ring, &cqe) || cqe->res != -EACCES)
+		end(2);
+}
+
+static void the_ring(void **state)
+{
+	struct io_uring probe;
+
+	(void)state;
+	if (io_uring_queue_init(4, &probe, 0) < 0)
+		skip();			/* a container may forbid it */
+	io_uring_queue_exit(&probe);
+	allowed(do_ring_work);
+	allowed(do_ring_open);
+}
+
+/* ---- descriptors, files, user ---- */
+
+static struct vm_config cfg;
+
+static bool is_open(int fd)
+{
+	return fcntl(fd, F_GETFD) >= 0;
+}
+
+static void do_close(void)
+{
+	struct machine_fds fds;
+	int fd[12], i;
+
+	for (i = 0; i < 12; i++)
+		fd[i] = dup2(0, 20 + 3 * i);
+	/* Out of order, and two side by side. */
+	fds = (struct machine_fds){ fd[9], fd[2], { dup2(0, 27), -1 } };
+	cfg = (struct vm_config){ .disks = 1, .nics = 1 };
+	cfg.kernel = (struct file){ "x", fd[0] };
+	cfg.disk[0].fd = fd[4];
+	cfg.nic[0].fd = fd[11];
+	if (sandbox_close(&cfg, &fds))
+		end(1);
+	for (i = 0; i < 12; i++)
+		if (is_open(fd[i]) != (i == 0 || i == 2 || i == 4 || i == 9 ||
+				       i == 11))
+			end(2);
+	if (!is_open(0) || !is_open(2) || !is_open(27) || is_open(28))
+		end(3);
+}
+
+static void descriptors(void **state)
+{
+	(void)state;
+	allowed(do_close);
+}
+
+static void do_enter(void)
+{
+	struct stat st;
+	uid_t uid = getuid();
+	int err;
+
+	cfg = (struct vm_config){ 0 };
+	err = sandbox_enter(&cfg);
+	if (err == -EPERM)
+		end(GOOD + 1);	/* a container may forbid namespaces */
+	if (err || (!uid && getuid() != SANDBOX_UID + (uid_t)getppid()) ||
+	    !setuid(0) || !stat("/dev", &st) || !stat("/proc", &st) ||
+	    !mkdir("/x", 0700) || errno != EROFS ||
+	    prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 ||
+	    !unshare(CLONE_NEWNS))
+		end(1);
+}
+
+static void empty_world(void **state)
+{
+	int status;
+
+	(void)state;
+	status = child_ends(do_enter);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == GOOD + 1)
+		skip();
+	assert_int_equal(WEXITSTATUS(status), GOOD);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(calls_forbidden),
+		cmocka_unit_test(calls_allowed),
+		cmocka_unit_test(threads_too),
+		cmocka_unit_test(the_ring),
+		cmocka_unit_test(descriptors),
+		cmocka_unit_test(empty_world),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
