@@ -651,9 +651,13 @@ static void settle(struct vcpu *v, struct cpu *c)
 	x->todo &= ~(u32)(VMX_TODO_FLUSH | VMX_TODO_FLUSH_EPT);
 }
 
-/* SDM, "Checks on Guest Page-Directory-Pointer-Table Entries": with EPT an
- * entry takes them from the VMCS, so after a change of CR0, CR3 or CR4 from
- * outside they must be put there. */
+/*
+ * With EPT an entry takes them from the VMCS, so after a change of CR0, CR3 or
+ * CR4 that the CPU has not made itself they must be put there.  Instructions of
+ * the guest were checked; for state from outside there is none that could
+ * fault: an entry with reserved bits maps nothing.  SDM, "Checks on Guest
+ * Page-Directory-Pointer-Table Entries".
+ */
 static void load_pdptes(struct vcpu *v)
 {
 	u64 cr0 = backend->reg_get(v, VREG_CR0), cr4 = backend->reg_get(v, VREG_CR4);
@@ -663,11 +667,11 @@ static void load_pdptes(struct vcpu *v)
 	v->vmx.todo &= ~(u32)VMX_TODO_PDPTES;
 	if (!(cr0 & CR0_PG) || !(cr4 & CR4_PAE) || (backend->reg_get(v, VREG_EFER) & EFER_LMA))
 		return;
-	/* Not in memory: nothing is mapped. */
-	if (guest_read(v, GPA(backend->reg_get(v, VREG_CR3) & 0xffffffe0), pdpte, sizeof(pdpte)))
+	if (guest_pdptes(v, backend->reg_get(v, VREG_CR3), pdpte) == -EIO)
 		memset(pdpte, 0, sizeof(pdpte));
 	for (i = 0; i < 4; i++)
-		vmcs_write((enum vmcs_field)(VMCS_GUEST_PDPTE0 + 2 * i), pdpte[i]);
+		vmcs_write((enum vmcs_field)(VMCS_GUEST_PDPTE0 + 2 * i),
+			   pdpte_bad(pdpte[i]) ? 0 : pdpte[i]);
 }
 
 /* What must agree with RFLAGS when these were changed from outside: SDM,
@@ -878,6 +882,8 @@ static void set_efer(struct vcpu *v, u64 val)
 
 static void vmx_reg_set(struct vcpu *v, enum vreg r, u64 val)
 {
+	bool paging = r == VREG_CR0 || r == VREG_CR3 || r == VREG_CR4;
+
 	switch (r) {
 	case VREG_STAR ... VREG_SFMASK:
 		v->vmx.syscall_msr[r - VREG_STAR] = val;
@@ -910,12 +916,14 @@ static void vmx_reg_set(struct vcpu *v, enum vreg r, u64 val)
 	else if (r == VREG_CR4) {
 		vmcs_write(VMCS_CR4_READ, val);
 		vmcs_write(VMCS_GUEST_CR4, val | CR4_VMXE);
-	} else if (r == VREG_EFER)
+	} else if (r == VREG_EFER) {
+		paging = (vmcs_read(VMCS_GUEST_EFER) ^ val) & EFER_LMA;
+		v->vmx.todo |= VMX_TODO_FLUSH;
 		set_efer(v, val);
-	else
+	} else
 		vmcs_write(field_of(r), val);
 	/* What bears on translation: nothing old may be used. */
-	if (r == VREG_CR0 || r == VREG_CR3 || r == VREG_CR4 || r == VREG_EFER)
+	if (paging)
 		v->vmx.todo |= VMX_TODO_FLUSH | VMX_TODO_PDPTES;
 }
 
