@@ -182,6 +182,7 @@ static_assert(VMCS_BASE(JOIST_TR) == VMCS_GUEST_TR_BASE, "segment order");
 #define PROC2_VPID		BIT(5)
 #define PROC2_WBINVD		BIT(6)
 #define PROC2_UNRESTRICTED	BIT(7)
+#define PROC2_APIC_REGS		BIT(8)
 #define PROC2_VID		BIT(9)
 #define PROC2_INVPCID		BIT(12)
 #define PROC2_XSAVES		BIT(20)

@@ -250,14 +250,30 @@ static void bitmap_set(u8 *map, const struct msr_range *r, bool exit)
 	}
 }
 
-/* SDM, "Virtualizing MSR-Based APIC Accesses": what the CPU does itself. */
+/*
+ * SDM, "Virtualizing MSR-Based APIC Accesses": what the CPU does itself.  With
+ * APIC-register virtualization it reads any register from the page, those that
+ * do not exist, too: only what vmx_vid.c puts there, or the CPU, is left to it.
+ */
 static u64 build_vid_bitmap(const u8 *guest, u8 eoi)
 {
+	const u8 read = vmx_caps.proc2 & PROC2_APIC_REGS ? MSR_R : 0;
+#define REGS(first, last, access) \
+	{ MSR_X2APIC_FIRST + VLAPIC_##first, MSR_X2APIC_FIRST + VLAPIC_##last, access }
 	const struct msr_range own[] = {
-		{ MSR_X2APIC_TPR, MSR_X2APIC_TPR, MSR_RW },
-		{ MSR_X2APIC_SELF_IPI, MSR_X2APIC_SELF_IPI, MSR_W },
-		{ MSR_X2APIC_EOI, MSR_X2APIC_EOI, eoi },
+		REGS(TPR, TPR, MSR_RW),
+		REGS(SELF_IPI, SELF_IPI, MSR_W),
+		REGS(EOI, EOI, eoi),
+		REGS(ID, VERSION, read),
+		REGS(PPR, PPR, read),
+		REGS(LDR, LDR, read),
+		REGS(SVR, SVR, read),
+		REGS(ISR, ISR + 7, read),
+		REGS(IRR, IRR + 7, read),
+		REGS(LVT, LVT + VLAPIC_LVTS - 1, read),
+		REGS(DCR, DCR, read),
 	};
+#undef REGS
 	hpa_t pa = early_alloc(PAGE_SIZE);
 	unsigned i;
 

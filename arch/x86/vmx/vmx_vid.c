@@ -8,8 +8,9 @@
  * EOI, TPR and self-IPI, without an exit.  vid_pull() takes them back before
  * anybody looks at the LAPIC: for anything but a plain entry, for exits of the
  * LAPIC's MSRs, and for calls that read or write it.  RUN may end meanwhile, and
- * another core go on.  In xAPIC mode, and for all other registers, nothing
- * changes.  While they are in struct vlapic the page's IRR and ISR are empty.
+ * another core go on.  In xAPIC mode, and for writes of all other registers,
+ * nothing changes; with APIC-register virtualization most are read from the page,
+ * too, without an exit.  While they are in struct vlapic the page's IRR and ISR are empty.
  *
  * A level-triggered vector's EOI must be seen.  While there is one, EOI exits.
  */
@@ -19,8 +20,11 @@
 #include "core/vm.h"
 
 #define PAGE_TPR	0x080		/* registers in the virtual-APIC page */
+#define PAGE_SVR	0x0f0
 #define PAGE_ISR	0x100
 #define PAGE_IRR	0x200
+#define PAGE_LVT	0x320
+#define PAGE_DCR	0x3e0
 #define PAGE_SELF_IPI	0x3f0
 #define REG_SELF_IPI	0x3f
 
@@ -65,6 +69,35 @@ static bool has_level(const struct vlapic *l)
 	return level;
 }
 
+/*
+ * What the guest reads without an exit, but for IRR, ISR and priorities.  What
+ * others may change, counts, or is not the same in struct vlapic, exits.
+ */
+static void put_registers(const struct vcpu *v)
+{
+	const struct vlapic *l = &v->lapic;
+	u32 i;
+
+	*reg(v, PAGE_SVR) = l->svr;
+	for (i = 0; i < VLAPIC_LVTS; i++)
+		*reg(v, PAGE_LVT + 16 * i) = l->lvt[i];
+	*reg(v, PAGE_DCR) = l->dcr;
+}
+
+/* Those that stay as long as the mode does. */
+static void put_constants(struct vcpu *v)
+{
+	static const u8 constant[] = { VLAPIC_ID, VLAPIC_VERSION, VLAPIC_LDR };
+	unsigned i;
+
+	for (i = 0; i < sizeof(constant); i++) {
+		u64 val = 0;
+
+		vlapic_read(&v->lapic, constant[i], true, 0, &val);
+		*reg(v, constant[i] * 16u) = (u32)val;
+	}
+}
+
 void vid_push(struct vcpu *v)
 {
 	struct vlapic *l = &v->lapic;
@@ -82,6 +115,7 @@ void vid_push(struct vcpu *v)
 	if (l->isr.sum)
 		put_set(v, PAGE_ISR, &l->isr);
 	*reg(v, PAGE_TPR) = l->tpr;
+	put_registers(v);
 	if (v->vmx.intr_status != status)
 		vmcs_write(VMCS_GUEST_INTR_STATUS, status);
 	if (v->vmx.bitmap != bitmap)
@@ -112,11 +146,12 @@ void vid_pull(struct vcpu *v)
 /* Into or out of x2APIC mode.  Out: the CPU knows of no vector any more. */
 void vid_switch(struct vcpu *v, bool on)
 {
-	u64 proc2 = vmcs_read(VMCS_PROC_CONTROLS2) & ~VID_CONTROLS;
+	u64 proc2 = vmcs_read(VMCS_PROC_CONTROLS2) & ~(VID_CONTROLS | PROC2_APIC_REGS);
 
 	v->vmx.vid = on;
 	if (on) {
-		proc2 |= VID_CONTROLS;
+		proc2 |= VID_CONTROLS | (vmx_caps.proc2 & PROC2_APIC_REGS);
+		put_constants(v);
 	} else {
 		vmcs_write(VMCS_GUEST_INTR_STATUS, v->vmx.intr_status = 0);
 		vmcs_write(VMCS_MSR_BITMAP, v->vmx.bitmap = bitmap_guest);
