@@ -38,12 +38,17 @@ static u32 *reg(const struct vcpu *v, u32 offset)
 	return (u32 *)(v->vmx.vapic + offset);
 }
 
-static __noinline void put_set(const struct vcpu *v, u32 offset, const struct vlapic_set *s)
+/* Into one that is empty. */
+static void put_set(const struct vcpu *v, u32 offset, const struct vlapic_set *s)
 {
-	u32 i;
+	u32 left;
 
-	for (i = 0; i < 8; i++)
-		*reg(v, offset + 16 * i) = (u32)(s->word[i / 2] >> 32 * (i & 1));
+	for (left = s->sum; left; left &= left - 1) {
+		u32 i = (u32)__builtin_ctz(left);
+
+		*reg(v, offset + 32 * i) = (u32)s->word[i];
+		*reg(v, offset + 32 * i + 16) = (u32)(s->word[i] >> 32);
+	}
 }
 
 static __noinline const u64 *take_set(const struct vcpu *v, u32 offset, u64 *word)
