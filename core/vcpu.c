@@ -209,6 +209,9 @@ static bool inject_first(struct vcpu *v)
 /* What goes into the control VM: its interrupts are its own. */
 static __noinline void control_deliver(struct vcpu *v)
 {
+	/* A fault while its #DF went in. */
+	if (v->dead)
+		control_shutdown(v);
 	if (!inject_first(v)) {
 		bool blocked = backend->shadow_get(v) & JOIST_NMI_BLOCKED;
 

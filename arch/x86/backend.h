@@ -28,6 +28,7 @@ struct svm_vcpu {
 	u32 asid_cpu;		/* 1 + that core */
 	bool nmi_blocked;	/* an NMI was injected, its IRET not yet seen */
 	bool offered;		/* an interrupt, at the last entry */
+	bool watch;		/* the next exit settles that, or iret_rip */
 	bool iret_step;		/* single-stepping over that IRET */
 	bool step_flags;	/* TF was the guest's own while stepping */
 	u64 iret_rip;

@@ -145,12 +145,12 @@ static bool fixup(struct trap_frame *f)
 static void take_nmi(struct cpu *c, struct trap_frame *f)
 {
 	/* Cleared before requests are looked at: who asks later sends another. */
-	u64 due = __atomic_exchange_n(&c->nmi_due, 0, __ATOMIC_SEQ_CST);
+	u32 due = __atomic_exchange_n(&c->nmi_due, 0, __ATOMIC_SEQ_CST);
 
 	if (__atomic_load_n(&c->request, __ATOMIC_RELAXED) & REQ_STOP)
 		for (;;)
 			hlt();
-	if (!due && !__atomic_exchange_n(&c->nmi_again, 0, __ATOMIC_SEQ_CST) && c->control) {
+	if (!due && c->control) {
 		c->control->nmi_pending = true;
 		__atomic_fetch_or(&c->request, REQ_NMI, __ATOMIC_SEQ_CST);
 	}

@@ -49,9 +49,8 @@ struct cpu {
 	 */
 	u32 request __aligned(64);	/* [a] REQ_* */
 	u32 in_guest;			/* [a] */
+	u32 nmi_due;			/* [a] an NMI that Joist sent has not come yet */
 	u32 online;			/* [a] */
-	u32 nmi_again;			/* [a] one was sent again, and may come twice */
-	u64 nmi_due;			/* [a] TSC | 1 when Joist sent an NMI that has not come yet */
 
 	void *args __aligned(64);	/* [p] 4 KiB: hypercall arguments */
 	void *stack_top;		/* [c] */

@@ -130,7 +130,7 @@ static enum verdict control_wbinvd(struct vcpu *v)
 }
 
 /* What a triple fault does to a machine. */
-static enum verdict control_shutdown(struct vcpu *v)
+enum verdict control_shutdown(struct vcpu *v)
 {
 	log_sinks_quiet(false);
 	log_error("the control VM shut down (triple fault) on core %u, rip %lx",

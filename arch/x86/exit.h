@@ -41,6 +41,7 @@ void io_complete(struct vcpu *v);
  * GPA, and one element to or from it.  False: a fault is queued. */
 bool string_gpa(struct vcpu *v, const struct insn *in, bool dest, gpa_t *gpa);
 bool string_move(struct vcpu *v, const struct insn *in, u8 *data, bool dest);
+enum verdict control_shutdown(struct vcpu *v);		/* exit.c; does not return */
 enum verdict exit_stage2(struct vcpu *v);		/* exit_stage2.c */
 enum verdict control_stage2(struct vcpu *v);
 enum verdict mmio_complete(struct vcpu *v);

@@ -15,7 +15,6 @@
 
 #define ONLINE_WAIT_US	1000000
 #define STEP_US		100
-#define RESEND_MS	100
 
 /* The words at the end of trampoline.asm. */
 struct trampoline_args {
@@ -75,37 +74,14 @@ void smp_start(const u32 *apic_ids, u32 count, u64 low_page)
 	memcpy(low, saved, PAGE_SIZE);
 }
 
-/*
- * One on its way does for all; a second would look like somebody else's.  But
- * an emulator may lose it (doc/vendors.md), and nobody is to wait for ever.
- */
-static void send_nmi(struct cpu *c, bool again)
-{
-	u64 due = __atomic_load_n(&c->nmi_due, __ATOMIC_SEQ_CST), now = rdtsc() | 1;
-
-	if (due ? (s64)(now - due) < (s64)tsc_khz * RESEND_MS : again)
-		return;
-	/* On failure it has just come, or another core sends one: either does. */
-	if (!__atomic_compare_exchange_n(&c->nmi_due, &due, now, false,
-					 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-		return;
-	if (due)
-		__atomic_store_n(&c->nmi_again, 1, __ATOMIC_SEQ_CST);
-	apic_send_nmi(c->apic_id);
-}
-
 void smp_ask(struct cpu *c, u32 request)
 {
 	__atomic_fetch_or(&c->request, request, __ATOMIC_SEQ_CST);
-	if (c != current_cpu() && __atomic_load_n(&c->in_guest, __ATOMIC_SEQ_CST))
-		send_nmi(c, false);
-}
-
-static bool awaited(struct cpu *c, u32 request)
-{
-	return c != current_cpu() &&
-	       (__atomic_load_n(&c->request, __ATOMIC_SEQ_CST) & request) &&
-	       __atomic_load_n(&c->in_guest, __ATOMIC_SEQ_CST);
+	if (c == current_cpu() || !__atomic_load_n(&c->in_guest, __ATOMIC_SEQ_CST))
+		return;
+	/* One on its way does for all; a second would look like somebody else's. */
+	if (!__atomic_exchange_n(&c->nmi_due, 1, __ATOMIC_SEQ_CST))
+		apic_send_nmi(c->apic_id);
 }
 
 void smp_ask_all_wait(u32 request)
@@ -115,10 +91,10 @@ void smp_ask_all_wait(u32 request)
 	for (i = 0; i < cpu_count; i++)
 		smp_ask(cpus[i], request);
 	for (i = 0; i < cpu_count; i++)
-		while (awaited(cpus[i], request)) {
-			send_nmi(cpus[i], true);
+		while (cpus[i] != current_cpu() &&
+		       (__atomic_load_n(&cpus[i]->request, __ATOMIC_SEQ_CST) & request) &&
+		       __atomic_load_n(&cpus[i]->in_guest, __ATOMIC_SEQ_CST))
 			pause();
-		}
 }
 
 void smp_stop_others(void)

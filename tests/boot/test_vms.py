@@ -192,9 +192,6 @@ def expected_sum(blocks, text):
     return hashlib.sha256((line * (size // len(line) + 1))[:size]).hexdigest()
 
 
-@pytest.mark.skipif(not os.environ.get("FOUR_GUESTS"), reason="loses "
-                    "interrupts in QEMU now and then, cause not settled: "
-                    "doc/testing.md; FOUR_GUESTS=1 runs it")
 def test_four_linux_guests(control):
     """At the same time; each computes, and the control VM answers."""
     names = ["one", "two", "three", "four"]

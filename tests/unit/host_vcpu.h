@@ -71,6 +71,11 @@ enum verdict exit_control(struct vcpu *v)
 	abort();
 }
 
+enum verdict control_shutdown(struct vcpu *v)
+{
+	abort();
+}
+
 enum verdict apic_act(struct vcpu *v, const struct vlapic_action *a, enum verdict done)
 {
 	return done;

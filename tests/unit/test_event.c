@@ -264,6 +264,54 @@ static void test_hc_intr(void **state)
 	assert_int_equal(vcpu->busy, 0);
 }
 
+/* What the next entry offers the CPU; -1: nothing. */
+static int offered(void)
+{
+	u64 ctl;
+
+	assert_true(prepare_events(vcpu, 0));
+	assert_int_equal(vcpu->svm.vmcb->event_inj & JOIST_EVENT_VALID, 0);
+	ctl = vcpu->svm.vmcb->int_ctl;
+	return ctl & VINTR_IRQ ? (int)field_get(VINTR_VECTOR, ctl) : -1;
+}
+
+/* A CPU that keeps an interrupt gets the one that is next, until it took it. */
+static void test_offer(void **state)
+{
+	struct vlapic_action a;
+
+	guest_features.offer = true;
+	assert_int_equal(offered(), -1);
+	vlapic_accept(&vcpu->lapic, 0x40, false);
+	assert_int_equal(offered(), 0x40);
+	assert_true(irr(vcpu, 0x40));
+	vlapic_accept(&vcpu->lapic, 0x80, false);
+	assert_int_equal(offered(), 0x80);
+	/* The 8259's goes before the LAPIC's. */
+	vcpu->extint = JOIST_EVENT_VALID | 8;
+	assert_int_equal(offered(), 8);
+	vcpu_intr_taken(vcpu);
+	assert_int_equal(vcpu->extint, 0);
+	assert_int_equal(offered(), 0x80);
+	vcpu_intr_taken(vcpu);
+	assert_false(irr(vcpu, 0x80));
+	/* The lower one waits for the end of the higher, or of TPR's veto. */
+	assert_int_equal(offered(), -1);
+	assert_int_equal(vlapic_write(&vcpu->lapic, VLAPIC_EOI, false, 0, 0, &a), 0);
+	assert_int_equal(offered(), 0x40);
+	assert_true(vcpu->svm.vmcb->intercept_cr_write & BIT(8));
+	vlapic_set_tpr(&vcpu->lapic, 4);
+	backend->tpr_set(vcpu, 4);
+	assert_int_equal(offered(), -1);
+	assert_true(vcpu->svm.vmcb->intercept_cr_write & BIT(8));
+	vlapic_set_tpr(&vcpu->lapic, 3);
+	backend->tpr_set(vcpu, 3);
+	assert_int_equal(offered(), 0x40);
+	vcpu_intr_taken(vcpu);
+	assert_int_equal(offered(), -1);
+	assert_false(vcpu->svm.vmcb->intercept_cr_write & BIT(8));
+}
+
 static void test_intr_msi(void **state)
 {
 	struct hc_context c = { .vm = &the_vm, .vcpu = vcpu };
@@ -384,6 +432,7 @@ int main(void)
 		cmocka_unit_test_setup(test_send_reaches_its_targets, start),
 		cmocka_unit_test_setup(test_double_faults, start),
 		cmocka_unit_test_setup(test_hc_intr, start),
+		cmocka_unit_test_setup(test_offer, start),
 		cmocka_unit_test_setup(test_intr_msi, start),
 		cmocka_unit_test_setup(test_vmparams, start),
 		cmocka_unit_test_setup(test_no_post_is_lost, start),

@@ -443,7 +443,15 @@ static void svm_offer(struct vcpu *v, u32 vector)
 	b->int_ctl = (b->int_ctl & ~VINTR_VECTOR) | (u64)vector << 32 |
 		     VINTR_IRQ | VINTR_IGN_TPR;
 	b->intercept_cr_write |= BIT(8);
-	v->svm.offered = true;
+	v->svm.offered = v->svm.watch = true;
+}
+
+/* It was taken: as after want_window() for nothing. */
+void svm_offer_end(struct vcpu *v)
+{
+	v->svm.vmcb->int_ctl &= ~(VINTR_IRQ | VINTR_IGN_TPR);
+	v->svm.vmcb->intercept_cr_write = CR_WRITES;
+	v->window = false;
 }
 
 /*

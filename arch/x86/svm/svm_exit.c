@@ -47,7 +47,7 @@ static void note_offered(struct vcpu *v, struct vmcb *b)
 	    (!(info & JOIST_EVENT_VALID) ||
 	     (info & JOIST_EVENT_VECTOR) != field_get(VINTR_VECTOR, b->int_ctl)))
 		return;
-	b->int_ctl &= ~(VINTR_IRQ | VINTR_IGN_TPR);
+	svm_offer_end(v);
 	vcpu_intr_taken(v);
 }
 
@@ -78,6 +78,7 @@ static void iret_seen(struct vcpu *v, struct vmcb *b)
 {
 	b->intercept3 &= ~(u32)INTERCEPT_IRET;
 	v->svm.iret_rip = v->rip;
+	v->svm.watch = true;
 	v->x.kind = JOIST_STAT_NMI_WINDOW;
 }
 
@@ -85,6 +86,18 @@ static void iret_done(struct vcpu *v)
 {
 	v->svm.iret_rip = 0;
 	v->svm.nmi_blocked = false;
+}
+
+/* What does not happen at most exits. */
+static __noinline void note_events(struct vcpu *v, struct vmcb *b)
+{
+	if (v->svm.offered)
+		note_offered(v, b);
+	if (b->exit_int_info & JOIST_EVENT_VALID)
+		note_vectoring(v, b);
+	if (v->svm.iret_rip && v->rip != v->svm.iret_rip && !v->svm.iret_step)
+		iret_done(v);
+	v->svm.watch = v->svm.iret_rip;
 }
 
 static void decode_io(struct vcpu *v, const struct vmcb *b)
@@ -156,12 +169,8 @@ void svm_exit_decode(struct vcpu *v)
 	struct vmcb *b = v->svm.vmcb;
 	u64 code = b->exit_code;
 
-	if (unlikely(v->svm.offered))
-		note_offered(v, b);
-	if (unlikely(b->exit_int_info & JOIST_EVENT_VALID))
-		note_vectoring(v, b);
-	if (unlikely(v->svm.iret_rip) && v->rip != v->svm.iret_rip && !v->svm.iret_step)
-		iret_done(v);
+	if (unlikely(b->exit_int_info & JOIST_EVENT_VALID) || unlikely(v->svm.watch))
+		note_events(v, b);
 
 	if (code == SVM_EXIT_IOIO) {
 		decode_io(v, b);

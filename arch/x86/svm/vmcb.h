@@ -195,6 +195,7 @@ static_assert(sizeof(struct vmcb) == 4096, "VMCB is a page");
 /* Exits, svm_exit.c: decodes what vmcb says into v->x. */
 struct vcpu;
 void svm_exit_decode(struct vcpu *v);
+void svm_offer_end(struct vcpu *v);
 void svm_exit_raw(struct vcpu *v);
 
 #endif
