@@ -436,6 +436,7 @@ int hc_resetcpu(struct hc_context *c, void *args)
 
 	if (!mask_ok(a))
 		return fail(-EINVAL);
+	vcpu_lapic_sync(v);
 	vlapic_reset(&fresh, v->id, v->id == 0);
 	fill_power_on(&fresh, a->mask, &a->regs);
 	if (a->mask && !regs_ok(v, a->mask | JOIST_REGS_WHOLE, &a->regs, &fresh))
@@ -452,6 +453,7 @@ int hc_readregs(struct hc_context *c, void *args)
 	if (!mask_ok(a))
 		return fail(-EINVAL);
 	memset(&a->regs, 0, sizeof(a->regs));
+	vcpu_lapic_sync(c->vcpu);
 	read_regs(c->vcpu, a->mask, &a->regs);
 	return 0;
 }
@@ -460,7 +462,10 @@ int hc_writeregs(struct hc_context *c, void *args)
 {
 	struct joist_regs_args *a = args;
 
-	if (!mask_ok(a) || !regs_ok(c->vcpu, a->mask, &a->regs, &c->vcpu->lapic))
+	if (!mask_ok(a))
+		return fail(-EINVAL);
+	vcpu_lapic_sync(c->vcpu);
+	if (!regs_ok(c->vcpu, a->mask, &a->regs, &c->vcpu->lapic))
 		return fail(-EINVAL);
 	write_regs(c->vcpu, a->mask, &a->regs);
 	return 0;

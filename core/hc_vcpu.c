@@ -184,6 +184,7 @@ int hc_readlapic(struct hc_context *c, void *args)
 {
 	struct joist_lapic *a = args;
 
+	vcpu_lapic_sync(c->vcpu);
 	event_absorb(c->vcpu);
 	vlapic_export(&c->vcpu->lapic, vcpu_tsc(c->vcpu), a);
 	return 0;
@@ -191,7 +192,9 @@ int hc_readlapic(struct hc_context *c, void *args)
 
 int hc_writelapic(struct hc_context *c, void *args)
 {
-	int err = vlapic_import(&c->vcpu->lapic, args);
+	int err;
 
+	vcpu_lapic_sync(c->vcpu);
+	err = vlapic_import(&c->vcpu->lapic, args);
 	return err ? fail(err) : 0;
 }

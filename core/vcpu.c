@@ -285,6 +285,9 @@ static bool prepare_events(struct vcpu *v, u32 flags)
 	int vector = vid ? -1 : vlapic_pending(&v->lapic);
 	int waiting = vid ? -1 : vlapic_waiting(&v->lapic);
 
+	/* It is given what has come, with all it has. */
+	if (vid)
+		vcpu_lapic_sync(v);
 	pic = (flags & JOIST_RUN_EXTINT) && vlapic_accepts_extint(&v->lapic);
 	if (likely(waiting < 0 && !(v->reinject.info | v->exception.info | v->extint) &&
 		   !v->nmi_pending && !pic)) {
@@ -393,8 +396,7 @@ static inline bool idle(const struct vcpu *v, u32 flags)
 /* Takes in what has happened.  False: RUN ends with v->forward. */
 static __noinline bool attend(struct cpu *c, struct vcpu *v)
 {
-	if (backend->lapic_sync)
-		backend->lapic_sync(v);
+	vcpu_lapic_sync(v);
 	do {
 		if (unlikely(__atomic_load_n(&v->vm->dying, __ATOMIC_RELAXED))) {
 			v->forward = JOIST_EXIT_TERM;

@@ -173,6 +173,12 @@ static inline void vcpu_disown(struct vcpu *v)
 		backend->release(v);
 	__atomic_store_n(&v->busy, 0, __ATOMIC_RELEASE);
 }
+/* The LAPIC may be with the CPU: before v->lapic is looked at, in RUN or outside. */
+static inline void vcpu_lapic_sync(struct vcpu *v)
+{
+	if (backend->lapic_sync)
+		backend->lapic_sync(v);
+}
 /* HC_RUN's inside: runs the vCPU, owned, until JOIST_EXIT_*. */
 u32 vcpu_run(struct vcpu *v);
 static inline u64 vcpu_tsc(const struct vcpu *v)

@@ -44,19 +44,18 @@ struct vmx_vcpu {
 	u32 pin, proc, threshold;	/* the same */
 	u64 timer;		/* written to it last */
 	u32 priority;		/* of the interrupt a window is wanted for */
-	u32 cpu;		/* 1 + core it ran on last */
-	u32 vpid_generation;	/* of that core */
+	u64 epoch;		/* struct vmx_cpu's, of the core it ran on last */
+	u32 todo;		/* VMX_TODO_*, before the next entry */
 	bool launched;
 	bool loaded;		/* between load and unload */
 	bool want_intr, want_nmi;
-	bool flush, flush_ept;	/* translations before the next entry */
-	bool pdptes_stale;
-	bool can_vid;		/* a guest, and the CPU has it */
 	bool vid;		/* the VMCS is set up for it */
 	bool vid_live;		/* the virtual-APIC page holds IRR, ISR, TPR */
 	u64 bitmap;		/* MSR bitmap in the VMCS */
+	u64 intr_status;	/* in the VMCS, while vid_live is not set */
 	bool nmi_blocked;	/* an NMI was injected, its IRET not yet seen */
-	u64 msr[VMX_SWAPPED];	/* while it is not loaded */
+	u64 syscall_msr[VMX_SYSCALL_MSRS];	/* writes of them exit */
+	u64 kernel_gs_base;	/* while it is not loaded */
 	u64 cr2, dr6;		/* the same */
 };
 
@@ -178,7 +177,7 @@ struct backend {
 	void (*shadow_end)(struct vcpu *v);
 	/* The CPU's idea of TPR (CR8), which may move without an exit. */
 	u32 (*tpr_get)(struct vcpu *v);
-	/* BACKEND_VID: v->lapic is about to be looked at between two entries. */
+	/* BACKEND_VID: v->lapic is about to be looked at, in RUN or outside. */
 	void (*lapic_sync)(struct vcpu *v);
 	void (*tpr_set)(struct vcpu *v, u32 cr8);
 	void (*tsc_offset_set)(struct vcpu *v, u64 offset);

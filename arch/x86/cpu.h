@@ -22,14 +22,14 @@ struct svm_cpu {
 	u32 flush;		/* TLB_CONTROL for the next VMRUN */
 };
 
-#define VMX_SWAPPED	5		/* MSRs that VMX does not switch */
+#define VMX_SYSCALL_MSRS 4		/* STAR, LSTAR, CSTAR, SFMASK */
 struct vmx_cpu {
 	hpa_t vmxon;
 	struct vcpu *current;		/* whose VMCS is current, NULL for none */
 	u32 vpid_next;
-	u32 vpid_generation;
-	u64 control_msr[VMX_SWAPPED];	/* the control VM's, while a guest is loaded */
-	u64 control_cr2, control_dr6;
+	u64 epoch;			/* 1 + id; above: times the VPIDs were used up */
+	/* The control VM's, while a guest is loaded. */
+	u64 control_kernel_gs_base, control_cr2, control_dr6;
 };
 
 /*

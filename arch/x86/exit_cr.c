@@ -38,6 +38,20 @@ static bool cr0_valid(struct vcpu *v, u64 val)
 	return (val & CR0_PG) || !(cr4 & CR4_PCIDE);
 }
 
+/*
+ * Whether an instruction that leaves these values behind may complete, as far
+ * as PAE's page-directory-pointer entries go: it loads them.  SDM, "PDPTE
+ * Registers".  The control VM's own CPU looks after it.
+ */
+static bool pdptes_ok(struct vcpu *v, u64 cr0, u64 cr3, u64 cr4, u64 efer)
+{
+	u64 pdpte[4];
+
+	if (v->control || !(cr0 & CR0_PG) || !(cr4 & CR4_PAE) || (efer & EFER_LMA))
+		return true;
+	return !guest_pdptes(v, cr3, pdpte);
+}
+
 static enum verdict write_cr0_guest(struct vcpu *v, u64 val)
 {
 	u64 efer = backend->reg_get(v, VREG_EFER), old = backend->reg_get(v, VREG_CR0);
@@ -48,8 +62,12 @@ static enum verdict write_cr0_guest(struct vcpu *v, u64 val)
 		efer &= ~EFER_LMA;
 		if ((val & CR0_PG) && (efer & EFER_LME))
 			efer |= EFER_LMA;
-		backend->reg_set(v, VREG_EFER, efer);
 	}
+	if (((val ^ old) & (CR0_PG | CR0_CD | CR0_NW)) &&
+	    !pdptes_ok(v, val, backend->reg_get(v, VREG_CR3), backend->reg_get(v, VREG_CR4), efer))
+		return exit_gp(v);
+	if ((val ^ old) & CR0_PG)
+		backend->reg_set(v, VREG_EFER, efer);
 	backend->reg_set(v, VREG_CR0, (val & CR0_ALL) | CR0_ET);
 	return DONE;
 }
@@ -61,6 +79,8 @@ static enum verdict write_cr3_guest(struct vcpu *v, u64 val)
 	if (cr4 & CR4_PCIDE)
 		val &= ~CR3_NO_FLUSH;
 	if ((backend->reg_get(v, VREG_EFER) & EFER_LMA) && (val >> guest_features.phys_bits))
+		return exit_gp(v);
+	if (!pdptes_ok(v, backend->reg_get(v, VREG_CR0), val, cr4, backend->reg_get(v, VREG_EFER)))
 		return exit_gp(v);
 	backend->reg_set(v, VREG_CR3, val);
 	return DONE;
@@ -78,6 +98,10 @@ static enum verdict write_cr4_guest(struct vcpu *v, u64 val)
 		return exit_gp(v);
 	if ((val & ~old & CR4_PCIDE) &&
 	    (!lma || (backend->reg_get(v, VREG_CR3) & CR3_PCID)))
+		return exit_gp(v);
+	if (((val ^ old) & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)) &&
+	    !pdptes_ok(v, backend->reg_get(v, VREG_CR0), backend->reg_get(v, VREG_CR3), val,
+		       backend->reg_get(v, VREG_EFER)))
 		return exit_gp(v);
 	backend->reg_set(v, VREG_CR4, val);
 	return DONE;

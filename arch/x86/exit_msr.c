@@ -218,9 +218,22 @@ void tsc_shift(struct vcpu *v, u64 delta)
 	pvclock_update(v);
 }
 
+/* Where their writes exit: SDM, "Fast System Calls in 64-Bit Mode". */
+static int syscall_msr_write(struct vcpu *v, u32 msr, u64 val)
+{
+	if ((msr == MSR_LSTAR || msr == MSR_CSTAR) && !canonical(val))
+		return -EINVAL;
+	if (msr == MSR_SFMASK && val >> 32)
+		return -EINVAL;
+	backend->reg_set(v, (enum vreg)(VREG_STAR + (msr - MSR_STAR)), val);
+	return 0;
+}
+
 static int guest_msr_write(struct vcpu *v, u32 msr, u64 val)
 {
 	switch (msr) {
+	case MSR_STAR ... MSR_SFMASK:
+		return syscall_msr_write(v, msr, val);
 	case MSR_TSC:
 		/* SDM, "Time-Stamp Counter Adjustment": both move by as much. */
 		val -= vcpu_tsc(v);
@@ -363,5 +376,10 @@ enum verdict control_wrmsr(struct vcpu *v)
 				return control_refuse(v, "write");
 			return DONE;
 		}
-	return wrmsr_safe(msr, val) ? DONE : exit_gp(v);
+	if (!wrmsr_safe(msr, val))
+		return exit_gp(v);
+	/* The backend may want to know what is in them. */
+	if (msr >= MSR_STAR && msr <= MSR_SFMASK)
+		backend->reg_set(v, (enum vreg)(VREG_STAR + (msr - MSR_STAR)), val);
+	return DONE;
 }

@@ -4,6 +4,7 @@
  *
  * The guest may change all of it at any time: every entry is read once.
  */
+#include "arch/x86/exit.h"
 #include "arch/x86/guest_mem.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/regs.h"
@@ -13,6 +14,7 @@
 
 #define ATTR_LONG	BIT(13)
 #define ATTR_DB		BIT(14)
+#define PAE_CR3_TABLE	BITS(31, 5)
 
 /* The control VM's memory is at its own address: the owner decides. */
 static void *control_ptr(u64 gpa, u64 *len)
@@ -108,7 +110,7 @@ static int translate_long(struct walk *w, u64 gva, u64 cr3, unsigned levels, boo
 	unsigned level;
 
 	if (levels == 3)
-		table = cr3 & 0xffffffe0;
+		table = cr3 & PAE_CR3_TABLE;
 	for (level = levels; level; level--) {
 		unsigned shift = 12 + 9 * (level - 1);
 		u64 index = levels == 3 && level == 3 ? (gva >> 30) & 3 : (gva >> shift) & 511;
@@ -150,6 +152,27 @@ static int translate_long(struct walk *w, u64 gva, u64 cr3, unsigned levels, boo
 		table = e & PTE_ADDR;
 	}
 	return fail(-EIO);
+}
+
+/* SDM, "PDPTE Registers"; APM, "Page-Translation-Table Entry Fields", says the
+ * same. */
+bool pdpte_bad(u64 pdpte)
+{
+	u64 reserved = BITS(2, 1) | BITS(8, 5) | ~(BIT(guest_features.phys_bits) - 1);
+
+	return (pdpte & PTE_P) && (pdpte & reserved);
+}
+
+int guest_pdptes(struct vcpu *v, u64 cr3, u64 pdpte[4])
+{
+	u32 i;
+
+	if (guest_read(v, GPA(cr3 & PAE_CR3_TABLE), pdpte, 4 * sizeof(*pdpte)))
+		return -EIO;
+	for (i = 0; i < 4; i++)
+		if (pdpte_bad(pdpte[i]))
+			return -EINVAL;
+	return 0;
 }
 
 static int translate_32(struct walk *w, u32 gva, u32 cr3, bool pse, u64 *gpa, u32 *error)

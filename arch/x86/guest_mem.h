@@ -23,6 +23,15 @@ int guest_write(struct vcpu *v, gpa_t gpa, const void *src, u64 len);
  */
 int guest_translate(struct vcpu *v, gva_t gva, u32 access, gpa_t *gpa, u32 *error);
 
+/*
+ * The four page-directory-pointer entries that a CPU loads when PAE paging
+ * begins, as they are in memory.  -EINVAL: one has reserved bits set, -EIO: they
+ * lie outside memory; both are #GP of the instruction that loads them.
+ */
+int guest_pdptes(struct vcpu *v, u64 cr3, u64 pdpte[4]);
+/* One that a CPU would not load. */
+bool pdpte_bad(u64 pdpte);
+
 /* Decodes the instruction at RIP.  -EINVAL, -EFAULT, -EIO. */
 int guest_insn(struct vcpu *v, struct insn *in);
 /*

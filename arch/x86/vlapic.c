@@ -182,10 +182,13 @@ void vlapic_take_back(struct vlapic *l, const u64 *irr, const u64 *isr, u32 tpr)
 {
 	u32 i;
 
-	l->isr.sum = 0;
-	for (i = 0; i < 4; i++) {
+	for (i = 0; irr && i < 4; i++) {
 		l->irr.word[i] |= irr[i];
 		l->irr.sum |= (u32)!!l->irr.word[i] << i;
+	}
+	if (isr || l->isr.sum)
+		l->isr = (struct vlapic_set){};
+	for (i = 0; isr && i < 4; i++) {
 		l->isr.word[i] = isr[i];
 		l->isr.sum |= (u32)!!isr[i] << i;
 	}

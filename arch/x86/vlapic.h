@@ -202,7 +202,8 @@ static inline int vlapic_waiting(const struct vlapic *l)
 
 /* Takes vlapic_pending() into service and returns it, or -1. */
 int vlapic_ack(struct vlapic *l);
-/* What the CPU has done to its copy of these; it may not have got all of IRR. */
+/* What the CPU has done to its copy of these, NULL if that is empty; it may not
+ * have got all of IRR. */
 void vlapic_take_back(struct vlapic *l, const u64 *irr, const u64 *isr, u32 tpr);
 /* Returns the vector if it was level-triggered, for report, else -1. */
 int vlapic_eoi(struct vlapic *l);

@@ -19,6 +19,7 @@
 #define HIGH_RAM	(6 * GiB)	/* beyond what 32 bits reach */
 #define GUEST_POOL	(64 * MiB)
 
+struct guest_features guest_features = { .phys_bits = 40 };
 static struct vm guest_vm;
 static struct vcpu guest;
 static u64 guest_regs[VREG_COUNT];

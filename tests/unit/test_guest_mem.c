@@ -251,6 +251,36 @@ static void test_read_write(void **state)
 	assert_int_equal(guest_read(&guest, GPA(GUEST_RAM), back, 0), 0);
 }
 
+/* SDM, "PDPTE Registers": bit by bit, and only of entries that are present. */
+static void test_pdptes(void **state)
+{
+	/* PWT, PCD, what is ignored, an address of 40 bits. */
+	const u64 allowed = BITS(4, 3) | BITS(11, 9) | BITS(39, 12);
+	const u64 base = 2 * MiB + 0x60;
+	u64 e[4] = { 0, 0x1001, 0, 0x2001 }, got[4];
+	u32 i, b;
+
+	(void)state;
+	for (i = 0; i < 4; i++) {
+		for (b = 1; b < 64; b++) {
+			u64 was = e[i];
+			bool bad = !(allowed & BIT(b));
+
+			e[i] |= BIT(b);
+			guest_write(&guest, GPA(base), e, sizeof(e));
+			assert_int_equal(guest_pdptes(&guest, base | 0x1f, got),
+					 bad && (was & 1) ? -EINVAL : 0);
+			assert_memory_equal(got, e, sizeof(e));
+			assert_int_equal(pdpte_bad(e[i] | 1), bad);
+			e[i] = was;
+		}
+	}
+	assert_int_equal(guest_pdptes(&guest, GUEST_RAM, got), -EIO);
+	/* CR3 has 32 bits of it. */
+	guest_write(&guest, GPA(base), e, sizeof(e));
+	assert_int_equal(guest_pdptes(&guest, base | BIT(32), got), 0);
+}
+
 /* The control VM's memory is its own frames only, page by page. */
 static void test_control_memory(void **state)
 {
@@ -404,6 +434,7 @@ int main(void)
 		cmocka_unit_test_setup(test_refused_write_is_not_dirty, start),
 		cmocka_unit_test_setup(test_tables_outside_memory, start),
 		cmocka_unit_test_setup(test_read_write, start),
+		cmocka_unit_test_setup(test_pdptes, start),
 		cmocka_unit_test_setup(test_control_memory, start),
 		cmocka_unit_test_setup(test_modes, start),
 		cmocka_unit_test_setup(test_fetch_cache_is_unseen, start),

@@ -964,7 +964,7 @@ static void test_take_back(void **state)
 	assert_int_equal(vlapic_pending(&la), -1);	/* TPR holds 0x33 back */
 	vlapic_take_back(&la, none, none, 0);
 	assert_int_equal(vlapic_ack(&la), 0x33);
-	vlapic_take_back(&la, none, none, 0);
+	vlapic_take_back(&la, NULL, NULL, 0);
 	assert_int_equal(rd(VLAPIC_PPR), 0);
 	assert_int_equal(vlapic_eoi(&la), -1);
 	assert_int_equal(la.irr.sum | la.isr.sum, 0);

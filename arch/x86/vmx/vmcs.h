@@ -182,6 +182,7 @@ static_assert(VMCS_BASE(JOIST_TR) == VMCS_GUEST_TR_BASE, "segment order");
 #define PROC2_VPID		BIT(5)
 #define PROC2_WBINVD		BIT(6)
 #define PROC2_UNRESTRICTED	BIT(7)
+#define PROC2_APIC_REGS		BIT(8)
 #define PROC2_VID		BIT(9)
 #define PROC2_INVPCID		BIT(12)
 #define PROC2_XSAVES		BIT(20)
@@ -322,6 +323,13 @@ static inline void vmx_use(struct vcpu *v)
 }
 /* vmx_exit.c: decodes the exit into v->x. */
 void vmx_exit_decode(struct vcpu *v, enum vmx_came_back how);
+/* What must be done before an entry: struct vmx_vcpu's todo. */
+#define VMX_TODO_FLUSH		BIT(0)	/* no old translation of linear addresses */
+#define VMX_TODO_FLUSH_EPT	BIT(1)	/* nor of guest-physical ones */
+#define VMX_TODO_PDPTES		BIT(2)	/* they are to be read from memory */
+#define VMX_TODO_VID		BIT(3)	/* struct vlapic holds IRR, ISR and TPR */
+#define VMX_TODO_WINDOW		BIT(4)	/* a window is wanted, or is open */
+
 /* vmx_vid.c */
 extern u64 bitmap_guest, vid_bitmap, vid_bitmap_level;
 void vid_push(struct vcpu *v);

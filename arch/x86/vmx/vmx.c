@@ -67,14 +67,21 @@ extern const char vmx_exited[];
 struct vmx_caps vmx_caps __ro_after_init;
 u64 bitmap_guest __ro_after_init, vid_bitmap __ro_after_init, vid_bitmap_level __ro_after_init;
 static u64 bitmap_control __ro_after_init;
+static u64 slice_ticks __ro_after_init;
 static bool use_vpid __ro_after_init, use_vid __ro_after_init;
 
 static_assert(offsetof(struct cpu, request) == 64, "CPU_REQUEST in vmx_entry.asm");
 
-/* Not switched by the CPU: real while the vCPU is loaded. */
-static const u32 swapped[VMX_SWAPPED] = {
-	MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK, MSR_KERNEL_GS_BASE,
-};
+#define VPID_EPOCH		BIT(32)
+
+/*
+ * Not switched by the CPU, like KERNEL_GS_BASE, and real while the vCPU is
+ * loaded.  They are written rarely, and the writes exit, guests' and the control
+ * VM's, so that what is in them is always known.
+ */
+static const struct msr_range syscall_msrs = { MSR_STAR, MSR_SFMASK, MSR_W };
+static_assert(MSR_SFMASK - MSR_STAR + 1 == VMX_SYSCALL_MSRS, "MSRs in a row");
+static_assert(VREG_SFMASK - VREG_STAR + 1 == VMX_SYSCALL_MSRS, "registers in a row");
 
 /* Controls that Joist cannot do without. */
 static const struct need {
@@ -175,6 +182,7 @@ static void read_caps(void)
 	c->exit_must = must(MSR_VMX_TRUE_EXIT);
 	c->entry_must = must(MSR_VMX_TRUE_ENTRY);
 	c->timer_shift = (u32)field_get(MISC_TIMER_SHIFT, rdmsr(MSR_VMX_MISC));
+	slice_ticks = (u64)tsc_khz * SLICE_MS >> c->timer_shift;
 	c->ept_1g = ept & EPT_CAP_1G;
 	c->invept_single = ept & EPT_CAP_INVEPT_SINGLE;
 	c->invvpid_all = ept & VPID_CAP_ALL;
@@ -242,14 +250,30 @@ static void bitmap_set(u8 *map, const struct msr_range *r, bool exit)
 	}
 }
 
-/* SDM, "Virtualizing MSR-Based APIC Accesses": what the CPU does itself. */
+/*
+ * SDM, "Virtualizing MSR-Based APIC Accesses": what the CPU does itself.  With
+ * APIC-register virtualization it reads any register from the page, those that
+ * do not exist, too: only what vmx_vid.c puts there, or the CPU, is left to it.
+ */
 static u64 build_vid_bitmap(const u8 *guest, u8 eoi)
 {
+	const u8 read = vmx_caps.proc2 & PROC2_APIC_REGS ? MSR_R : 0;
+#define REGS(first, last, access) \
+	{ MSR_X2APIC_FIRST + VLAPIC_##first, MSR_X2APIC_FIRST + VLAPIC_##last, access }
 	const struct msr_range own[] = {
-		{ MSR_X2APIC_TPR, MSR_X2APIC_TPR, MSR_RW },
-		{ MSR_X2APIC_SELF_IPI, MSR_X2APIC_SELF_IPI, MSR_W },
-		{ MSR_X2APIC_EOI, MSR_X2APIC_EOI, eoi },
+		REGS(TPR, TPR, MSR_RW),
+		REGS(SELF_IPI, SELF_IPI, MSR_W),
+		REGS(EOI, EOI, eoi),
+		REGS(ID, VERSION, read),
+		REGS(PPR, PPR, read),
+		REGS(LDR, LDR, read),
+		REGS(SVR, SVR, read),
+		REGS(ISR, ISR + 7, read),
+		REGS(IRR, IRR + 7, read),
+		REGS(LVT, LVT + VLAPIC_LVTS - 1, read),
+		REGS(DCR, DCR, read),
 	};
+#undef REGS
 	hpa_t pa = early_alloc(PAGE_SIZE);
 	unsigned i;
 
@@ -273,6 +297,8 @@ static void build_bitmaps(void)
 		bitmap_set(guest, r, false);
 	for (r = control_trapped_msrs; r->access; r++)
 		bitmap_set(control, r, true);
+	bitmap_set(guest, &syscall_msrs, true);
+	bitmap_set(control, &syscall_msrs, true);
 	if (use_vid) {
 		vid_bitmap = build_vid_bitmap(guest, MSR_W);
 		vid_bitmap_level = build_vid_bitmap(guest, 0);
@@ -299,7 +325,7 @@ static bool vmxon(u64 pa)
 static bool vmx_cpu_enable(struct cpu *c, const char **why)
 {
 	u64 feature;
-	unsigned i;
+	u32 msr;
 
 	if (!vmx_probe(why))
 		return false;
@@ -326,9 +352,11 @@ static bool vmx_cpu_enable(struct cpu *c, const char **why)
 	}
 	ept_flush_all();
 	c->vmx.vpid_next = VPID_COUNT;		/* none given out: flush first */
+	c->vmx.epoch = c->id + 1;
 	/* The control VM finds them as after power-on. */
-	for (i = 0; i < VMX_SWAPPED; i++)
-		wrmsr(swapped[i], 0);
+	for (msr = syscall_msrs.first; msr <= syscall_msrs.last; msr++)
+		wrmsr(msr, 0);
+	wrmsr(MSR_KERNEL_GS_BASE, 0);
 	return true;
 }
 
@@ -394,8 +422,8 @@ static void init_guest(struct vcpu *v)
 			    PROC_SECONDARY);
 	vmcs_write(VMCS_PROC_CONTROLS2, proc2 | vmx_caps.proc2_must);
 	vmcs_write(VMCS_MSR_BITMAP, v->vmx.bitmap = bitmap_guest);
-	v->vmx.can_vid = use_vid;
 	if (use_vid) {
+		v->vmx.todo = VMX_TODO_VID;
 		vmcs_write(VMCS_EOI_EXIT_0, 0);
 		vmcs_write(VMCS_EOI_EXIT_1, 0);
 		vmcs_write(VMCS_EOI_EXIT_2, 0);
@@ -514,17 +542,25 @@ static void vmx_vcpu_reset(struct vcpu *v)
 	vmcs_write(VMCS_GUEST_RFLAGS, v->vmx.rflags = v->rflags);
 }
 
-/* Guests' MSRs in, the control VM's kept; what is equal is not written. */
+/* What is equal is not written. */
+static inline void switch_syscall_msrs(const u64 *from, const u64 *to)
+{
+	u32 i;
+
+	for (i = 0; i < VMX_SYSCALL_MSRS; i++)
+		if (from[i] != to[i])
+			wrmsr(syscall_msrs.first + i, to[i]);
+}
+
+/* Guests' MSRs in, the control VM's kept. */
 static void vmx_load(struct vcpu *v)
 {
 	struct cpu *c = current_cpu();
-	unsigned i;
 
-	for (i = 0; i < VMX_SWAPPED; i++) {
-		c->vmx.control_msr[i] = rdmsr(swapped[i]);
-		if (c->vmx.control_msr[i] != v->vmx.msr[i])
-			wrmsr(swapped[i], v->vmx.msr[i]);
-	}
+	switch_syscall_msrs(c->control->vmx.syscall_msr, v->vmx.syscall_msr);
+	c->vmx.control_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
+	if (c->vmx.control_kernel_gs_base != v->vmx.kernel_gs_base)
+		wrmsr(MSR_KERNEL_GS_BASE, v->vmx.kernel_gs_base);
 	c->vmx.control_cr2 = read_cr2();
 	write_cr2(v->vmx.cr2);
 	if (v->dr_live) {
@@ -537,15 +573,13 @@ static void vmx_load(struct vcpu *v)
 static void vmx_unload(struct vcpu *v)
 {
 	struct cpu *c = current_cpu();
-	unsigned i;
 
-	vid_pull(v);
 	v->vmx.loaded = false;
-	for (i = 0; i < VMX_SWAPPED; i++) {
-		v->vmx.msr[i] = rdmsr(swapped[i]);
-		if (c->vmx.control_msr[i] != v->vmx.msr[i])
-			wrmsr(swapped[i], c->vmx.control_msr[i]);
-	}
+	switch_syscall_msrs(v->vmx.syscall_msr, c->control->vmx.syscall_msr);
+	/* SWAPGS writes it, too. */
+	v->vmx.kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
+	if (c->vmx.control_kernel_gs_base != v->vmx.kernel_gs_base)
+		wrmsr(MSR_KERNEL_GS_BASE, c->vmx.control_kernel_gs_base);
 	v->vmx.cr2 = read_cr2();
 	write_cr2(c->vmx.control_cr2);
 	if (v->dr_live) {
@@ -572,17 +606,15 @@ static void assign_vpid(struct vcpu *v, struct cpu *c)
 	if (!use_vpid)
 		return;			/* every entry and exit flushes */
 	if (v->control) {
-		v->vmx.vpid_generation = c->vmx.vpid_generation;
 		vmcs_write(VMCS_VPID, VPID_CONTROL);
 		invvpid(INVVPID_ALL, 0);
 		return;
 	}
 	if (c->vmx.vpid_next == VPID_COUNT) {
 		c->vmx.vpid_next = VPID_FIRST_GUEST;
-		c->vmx.vpid_generation++;
+		c->vmx.epoch += VPID_EPOCH;
 		invvpid(INVVPID_ALL, 0);
 	}
-	v->vmx.vpid_generation = c->vmx.vpid_generation;
 	vmcs_write(VMCS_VPID, c->vmx.vpid_next++);
 }
 
@@ -621,35 +653,41 @@ static void host_state(struct cpu *c)
 /* First entry on this core, or its translations may be stale. */
 static void settle(struct vcpu *v, struct cpu *c)
 {
-	if (v->vmx.cpu != c->id + 1) {
+	struct vmx_vcpu *x = &v->vmx;
+
+	if ((u32)x->epoch != (u32)c->vmx.epoch) {
 		host_state(c);
-		v->vmx.cpu = c->id + 1;
-		v->vmx.flush_ept = v->vmx.flush = true;
+		x->todo |= VMX_TODO_FLUSH_EPT;
 	}
-	if (v->vmx.flush_ept)
-		ept_flush(v->vmx.eptp);
-	if (v->vmx.flush || v->vmx.vpid_generation != c->vmx.vpid_generation)
+	if (x->todo & VMX_TODO_FLUSH_EPT)
+		ept_flush(x->eptp);
+	if ((x->todo & VMX_TODO_FLUSH) || x->epoch != c->vmx.epoch)
 		assign_vpid(v, c);
-	v->vmx.flush_ept = v->vmx.flush = false;
+	x->epoch = c->vmx.epoch;
+	x->todo &= ~(u32)(VMX_TODO_FLUSH | VMX_TODO_FLUSH_EPT);
 }
 
-/* SDM, "Checks on Guest Page-Directory-Pointer-Table Entries": with EPT an
- * entry takes them from the VMCS, so after a change of CR0, CR3 or CR4 from
- * outside they must be put there. */
+/*
+ * With EPT an entry takes them from the VMCS, so after a change of CR0, CR3 or
+ * CR4 that the CPU has not made itself they must be put there.  Instructions of
+ * the guest were checked; for state from outside there is none that could
+ * fault: an entry with reserved bits maps nothing.  SDM, "Checks on Guest
+ * Page-Directory-Pointer-Table Entries".
+ */
 static void load_pdptes(struct vcpu *v)
 {
 	u64 cr0 = backend->reg_get(v, VREG_CR0), cr4 = backend->reg_get(v, VREG_CR4);
 	u64 pdpte[4] = {};
 	unsigned i;
 
-	v->vmx.pdptes_stale = false;
+	v->vmx.todo &= ~(u32)VMX_TODO_PDPTES;
 	if (!(cr0 & CR0_PG) || !(cr4 & CR4_PAE) || (backend->reg_get(v, VREG_EFER) & EFER_LMA))
 		return;
-	/* Not in memory: nothing is mapped. */
-	if (guest_read(v, GPA(backend->reg_get(v, VREG_CR3) & 0xffffffe0), pdpte, sizeof(pdpte)))
+	if (guest_pdptes(v, backend->reg_get(v, VREG_CR3), pdpte) == -EIO)
 		memset(pdpte, 0, sizeof(pdpte));
 	for (i = 0; i < 4; i++)
-		vmcs_write((enum vmcs_field)(VMCS_GUEST_PDPTE0 + 2 * i), pdpte[i]);
+		vmcs_write((enum vmcs_field)(VMCS_GUEST_PDPTE0 + 2 * i),
+			   pdpte_bad(pdpte[i]) ? 0 : pdpte[i]);
 }
 
 /* What must agree with RFLAGS when these were changed from outside: SDM,
@@ -694,6 +732,29 @@ static void set_windows(struct vcpu *v)
 		vmcs_write(VMCS_PROC_CONTROLS, x->proc = proc);
 	if (threshold != x->threshold)
 		vmcs_write(VMCS_TPR_THRESHOLD, x->threshold = threshold);
+	if (!x->want_nmi && !x->want_intr)
+		x->todo &= ~(u32)VMX_TODO_WINDOW;
+}
+
+/* What most entries have no need of. */
+static __noinline void get_ready(struct vcpu *v, struct cpu *c)
+{
+	struct vmx_vcpu *x = &v->vmx;
+
+	if (x->epoch != c->vmx.epoch || (x->todo & (VMX_TODO_FLUSH | VMX_TODO_FLUSH_EPT)))
+		settle(v, c);
+	if (x->todo & VMX_TODO_PDPTES)
+		load_pdptes(v);
+	if (x->todo & VMX_TODO_VID) {
+		bool on = vlapic_x2_enabled(&v->lapic);
+
+		if (on != x->vid)
+			vid_switch(v, on);
+		if (on)
+			vid_push(v);
+	}
+	if (x->todo & VMX_TODO_WINDOW)
+		set_windows(v);
 }
 
 static void vmx_enter(struct vcpu *v)
@@ -703,20 +764,8 @@ static void vmx_enter(struct vcpu *v)
 	enum vmx_came_back how;
 
 	vmx_use(v);
-	if (unlikely(x->cpu != c->id + 1 || x->flush || x->flush_ept ||
-		     x->vpid_generation != c->vmx.vpid_generation))
-		settle(v, c);
-	if (unlikely(x->pdptes_stale))
-		load_pdptes(v);
-	if (x->can_vid) {
-		bool on = vlapic_x2_enabled(&v->lapic);
-
-		if (unlikely(on != x->vid))
-			vid_switch(v, on);
-		if (on && unlikely(!x->vid_live))
-			vid_push(v);
-	}
-	set_windows(v);
+	if (unlikely((x->epoch ^ c->vmx.epoch) | x->todo))
+		get_ready(v, c);
 	if (v->rip != x->rip)
 		vmcs_write(VMCS_GUEST_RIP, v->rip);
 	if (unlikely(v->gpr[JOIST_RSP] != x->rsp))
@@ -737,9 +786,16 @@ static void vmx_enter(struct vcpu *v)
 	vmx_exit_decode(v, how);
 }
 
-/* Read on the way out: the VMCS may not be current any more. */
 static void vmx_exit_raw(struct vcpu *v)
 {
+	/* Its own are noted: vmx_exit.c. */
+	if (v->x.kind == JOIST_STAT_ENTRY_FAIL)
+		return;
+	vmx_use(v);
+	v->x.raw[0] = vmcs_read(VMCS_EXIT_REASON);
+	v->x.raw[1] = vmcs_read(VMCS_QUALIFICATION);
+	v->x.raw[2] = vmcs_read(VMCS_GUEST_PHYSICAL);
+	v->x.raw[3] = vmcs_read(VMCS_VECTORING);
 }
 
 /* Registers that are one field. */
@@ -783,8 +839,10 @@ static u64 vmx_reg_get(struct vcpu *v, enum vreg r)
 	u64 mask;
 
 	switch (r) {
-	case VREG_STAR ... VREG_KERNEL_GS_BASE:
-		return v->vmx.loaded ? rdmsr(swapped[r - VREG_STAR]) : v->vmx.msr[r - VREG_STAR];
+	case VREG_STAR ... VREG_SFMASK:
+		return v->vmx.syscall_msr[r - VREG_STAR];
+	case VREG_KERNEL_GS_BASE:
+		return v->vmx.loaded ? rdmsr(MSR_KERNEL_GS_BASE) : v->vmx.kernel_gs_base;
 	case VREG_CR2:
 		return v->vmx.loaded ? read_cr2() : v->vmx.cr2;
 	case VREG_DR6:
@@ -840,11 +898,18 @@ static void set_efer(struct vcpu *v, u64 val)
 
 static void vmx_reg_set(struct vcpu *v, enum vreg r, u64 val)
 {
+	bool paging = r == VREG_CR0 || r == VREG_CR3 || r == VREG_CR4;
+
 	switch (r) {
-	case VREG_STAR ... VREG_KERNEL_GS_BASE:
-		v->vmx.msr[r - VREG_STAR] = val;
+	case VREG_STAR ... VREG_SFMASK:
+		v->vmx.syscall_msr[r - VREG_STAR] = val;
+		if (v->vmx.loaded || v->control)
+			wrmsr(syscall_msrs.first + (r - VREG_STAR), val);
+		return;
+	case VREG_KERNEL_GS_BASE:
+		v->vmx.kernel_gs_base = val;
 		if (v->vmx.loaded)
-			wrmsr(swapped[r - VREG_STAR], val);
+			wrmsr(MSR_KERNEL_GS_BASE, val);
 		return;
 	case VREG_CR2:
 		v->vmx.cr2 = val;
@@ -867,13 +932,15 @@ static void vmx_reg_set(struct vcpu *v, enum vreg r, u64 val)
 	else if (r == VREG_CR4) {
 		vmcs_write(VMCS_CR4_READ, val);
 		vmcs_write(VMCS_GUEST_CR4, val | CR4_VMXE);
-	} else if (r == VREG_EFER)
+	} else if (r == VREG_EFER) {
+		paging = (vmcs_read(VMCS_GUEST_EFER) ^ val) & EFER_LMA;
+		v->vmx.todo |= VMX_TODO_FLUSH;
 		set_efer(v, val);
-	else
+	} else
 		vmcs_write(field_of(r), val);
 	/* What bears on translation: nothing old may be used. */
-	if (r == VREG_CR0 || r == VREG_CR3 || r == VREG_CR4 || r == VREG_EFER)
-		v->vmx.flush = v->vmx.pdptes_stale = true;
+	if (paging)
+		v->vmx.todo |= VMX_TODO_FLUSH | VMX_TODO_PDPTES;
 }
 
 static void vmx_seg_get(struct vcpu *v, enum joist_seg s, struct joist_segment *seg)
@@ -959,6 +1026,7 @@ static void vmx_want_window(struct vcpu *v, bool intr, bool nmi, u32 priority)
 	v->vmx.want_intr = intr;
 	v->vmx.want_nmi = nmi;
 	v->vmx.priority = priority;
+	v->vmx.todo |= VMX_TODO_WINDOW;
 }
 
 static u32 vmx_shadow_get(struct vcpu *v)
@@ -998,10 +1066,10 @@ static void vmx_shadow_set(struct vcpu *v, u32 shadow)
 
 static void vmx_shadow_end(struct vcpu *v)
 {
-	u32 shadow = vmx_shadow_get(v);
-
-	if (unlikely(shadow & (JOIST_SHADOW_STI | JOIST_SHADOW_MOVSS)))
-		vmx_shadow_set(v, shadow & JOIST_NMI_BLOCKED);
+	vmx_use(v);
+	if (likely(!(vmcs_read(VMCS_GUEST_SHADOW) & (SHADOW_STI | SHADOW_MOVSS))))
+		return;
+	vmx_shadow_set(v, vmx_shadow_get(v) & JOIST_NMI_BLOCKED);
 }
 
 static u32 vmx_tpr_get(struct vcpu *v)
@@ -1048,10 +1116,11 @@ static void vmx_dr_intercept(struct vcpu *v, bool on)
  */
 static void vmx_timer_set(struct vcpu *v, u64 host_tsc)
 {
-	u64 now, slice = (u64)tsc_khz * SLICE_MS, ticks = slice >> vmx_caps.timer_shift;
+	u64 ticks = slice_ticks;
 
 	if (unlikely(host_tsc != JOIST_NO_DEADLINE)) {
-		now = rdtsc();
+		u64 now = rdtsc(), slice = (u64)tsc_khz * SLICE_MS;
+
 		/* Counts down when bit timer_shift of the TSC changes: round up. */
 		if (host_tsc <= now)
 			ticks = 0;
@@ -1071,7 +1140,7 @@ static void vmx_flush_control(struct cpu *c)
 
 static void vmx_flush(struct vcpu *v)
 {
-	v->vmx.flush_ept = true;
+	v->vmx.todo |= VMX_TODO_FLUSH_EPT;
 }
 
 const struct backend vmx_backend = {

@@ -73,7 +73,6 @@ static __noinline void decode_exception(struct vcpu *v, bool vectoring)
 {
 	u32 info = (u32)vmcs_read(VMCS_EXIT_EVENT);
 
-	v->x.raw[2] = info;
 	if (field_get(EVENT_TYPE, info) == EVENT_NMI) {
 		vmx_take_nmi();
 		v->x.kind = JOIST_STAT_NMI;
@@ -108,7 +107,6 @@ static void decode_ept(struct vcpu *v, bool vectoring)
 {
 	u64 qual = vmcs_read(VMCS_QUALIFICATION);
 
-	v->x.raw[1] = qual;
 	v->x.kind = JOIST_STAT_STAGE2;
 	v->x.s2.gpa = vmcs_read(VMCS_GUEST_PHYSICAL);
 	v->x.s2.write = qual & EPT_QUAL_WRITE;
@@ -133,11 +131,13 @@ static void not_entered(struct vcpu *v)
 	vmcs_write(VMCS_ENTRY_EVENT, 0);
 }
 
-static void entry_failed(struct vcpu *v, bool refused)
+static __noinline void entry_failed(struct vcpu *v, bool refused)
 {
 	static struct ratelimit limit;
 
 	v->x.kind = JOIST_STAT_ENTRY_FAIL;
+	v->x.raw[0] = refused ? ~0ull : vmcs_read(VMCS_EXIT_REASON);
+	v->x.raw[2] = v->x.raw[3] = 0;
 	v->x.raw[1] = refused ? vmcs_read(VMCS_INSN_ERROR) : vmcs_read(VMCS_QUALIFICATION);
 	vmcs_write(VMCS_ENTRY_EVENT, 0);
 	/* A guest's state comes from the control VM, and can be bad at will. */
@@ -149,53 +149,34 @@ static void entry_failed(struct vcpu *v, bool refused)
 		vmcs_explain_state(v);
 }
 
-void vmx_exit_decode(struct vcpu *v, enum vmx_came_back how)
+/* The handler looks at the LAPIC, changes its mode, or may find its timer due. */
+static bool is_lapic_msr(u32 msr)
 {
-	u32 reason, vectoring;
+	return msr - MSR_X2APIC_FIRST <= MSR_X2APIC_LAST - MSR_X2APIC_FIRST ||
+	       msr == MSR_TSC_DEADLINE || msr == MSR_APIC_BASE;
+}
+
+/* What is not the exit of an instruction: an event may have been on its way. */
+static __noinline void decode_other(struct vcpu *v, u32 reason)
+{
+	u32 vectoring;
 
 	v->x.insn_len = 0;
-	if (unlikely(how != VMX_EXITED)) {
-		v->x.raw[0] = ~0ull;
-		if (how == VMX_FAILED) {
-			entry_failed(v, true);
-			return;
-		}
-		v->x.kind = JOIST_STAT_NMI;
-		not_entered(v);
-		return;
-	}
-	v->vmx.launched = true;
-	reason = (u32)vmcs_read(VMCS_EXIT_REASON);
-	v->x.raw[0] = reason;
-	v->x.raw[1] = v->x.raw[2] = 0;
 	if (unlikely(reason & VMX_EXIT_ENTRY_FAILED)) {
 		v->vmx.launched = false;
-		v->x.raw[3] = 0;
 		entry_failed(v, false);
 		return;
 	}
-	if (unlikely(v->vmx.nmi_blocked))
-		v->vmx.nmi_blocked = vmcs_read(VMCS_GUEST_SHADOW) & SHADOW_NMI;
 	vectoring = (u32)vmcs_read(VMCS_VECTORING);
-	v->x.raw[3] = vectoring;
 	if (unlikely(vectoring & JOIST_EVENT_VALID))
 		note_vectoring(v, vectoring);
-
-	/* The handler looks at the LAPIC; or its mode is about to change. */
-	if ((reason == VMX_EXIT_RDMSR || reason == VMX_EXIT_WRMSR) && v->vmx.vid_live)
-		vid_pull(v);
-	if (likely(reason < sizeof(plain) && plain[reason])) {
-		v->x.kind = (plain[reason] & ~(u32)HAS_LEN) - 1;
-		if (plain[reason] & HAS_LEN)
-			v->x.insn_len = (u8)vmcs_read(VMCS_EXIT_INSN_LEN);
+	if (reason < sizeof(plain) && plain[reason]) {
+		v->x.kind = plain[reason] - 1u;
 		return;
 	}
 	switch (reason) {
 	case VMX_EXIT_EXCEPTION:
 		decode_exception(v, vectoring & JOIST_EVENT_VALID);
-		break;
-	case VMX_EXIT_IO:
-		decode_io(v);
 		break;
 	case VMX_EXIT_EPT_VIOLATION:
 		decode_ept(v, vectoring & JOIST_EVENT_VALID);
@@ -210,8 +191,49 @@ void vmx_exit_decode(struct vcpu *v, enum vmx_came_back how)
 		v->x.kind = v->rflags & RFLAGS_IF ? JOIST_STAT_TIMER : JOIST_STAT_INTR;
 		break;
 	default:
-		v->x.raw[1] = vmcs_read(VMCS_QUALIFICATION);
-		v->x.raw[2] = vmcs_read(VMCS_GUEST_PHYSICAL);
 		v->x.kind = JOIST_STAT_OTHER;
 	}
+}
+
+static __noinline void no_exit(struct vcpu *v, enum vmx_came_back how)
+{
+	v->x.insn_len = 0;
+	if (how == VMX_FAILED) {
+		entry_failed(v, true);
+		return;
+	}
+	v->x.kind = JOIST_STAT_NMI;
+	not_entered(v);
+}
+
+/*
+ * Exits of instructions come first and are nearly all: none is left in the
+ * middle of an event's delivery (SDM, "Information for VM Exits During Event
+ * Delivery"; a task switch is, and has no length here).
+ */
+void vmx_exit_decode(struct vcpu *v, enum vmx_came_back how)
+{
+	u32 reason;
+
+	if (unlikely(how != VMX_EXITED)) {
+		no_exit(v, how);
+		return;
+	}
+	v->vmx.launched = true;
+	reason = (u32)vmcs_read(VMCS_EXIT_REASON);
+	if (unlikely(v->vmx.nmi_blocked))
+		v->vmx.nmi_blocked = vmcs_read(VMCS_GUEST_SHADOW) & SHADOW_NMI;
+	if (reason == VMX_EXIT_IO) {
+		decode_io(v);
+		return;
+	}
+	if (unlikely(reason >= sizeof(plain) || !(plain[reason] & HAS_LEN))) {
+		decode_other(v, reason);
+		return;
+	}
+	v->x.kind = (plain[reason] & ~(u32)HAS_LEN) - 1;
+	v->x.insn_len = (u8)vmcs_read(VMCS_EXIT_INSN_LEN);
+	if (v->vmx.vid_live && (reason == VMX_EXIT_RDMSR || reason == VMX_EXIT_WRMSR) &&
+	    is_lapic_msr((u32)v->gpr[JOIST_RCX]))
+		vid_pull(v);
 }

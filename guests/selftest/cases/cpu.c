@@ -132,6 +132,26 @@ static void cpu_lme(void)
 	run_done(&vm, 0);
 }
 
+/* Page-directory-pointer entries that no CPU loads. */
+static void cpu_pdpte(void)
+{
+	extern const u8 blob_pdpte32[], blob_pdpte32_end[];
+	struct joist_regs r;
+
+	vm_new(&vm, "pdpte", 1, GUEST_RAM);
+	vm_blob(&vm, 0, 32, blob_pdpte32, blob_pdpte32_end);
+	want_sync(&vm, 0, 0);
+	want_sync(&vm, 0, 2);
+	want_sync(&vm, 0, 3);
+	want_sync(&vm, 0, 5);
+	/* The guest is in an IN now: registers are written while they are bad. */
+	CHECK(run_user(&vm, 0) == JOIST_EXIT_IO && vm.run[0]->io.in, "no IN");
+	regs_read(&vm, 0, JOIST_REGS_CR, &r);
+	regs_write(&vm, 0, JOIST_REGS_CR, &r);
+	want_sync(&vm, 0, 5);
+	run_done(&vm, 0);
+}
+
 static u32 port_seen, port_exits;
 
 static bool port_device(struct vm *v, u32 vcpu, u32 exit)
@@ -198,6 +218,7 @@ const struct tcase cases_cpu[] = {
 	{ "cpu/privileged", cpu_privileged, 0 },
 	{ "cpu/privileged-user", cpu_privileged_user, 0 },
 	{ "cpu/long-mode-order", cpu_lme, 0 },
+	{ "cpu/pdpte", cpu_pdpte, 0 },
 	{ "cpu/exceptions", cpu_exceptions, 0 },
 	{ "cpu/ports", cpu_ports, 0 },
 	{ "cpu/hypercall", cpu_hypercall, 0 },

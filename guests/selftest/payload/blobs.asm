@@ -231,6 +231,96 @@ END:
 .data:	db	"wxyz"
 	BLOB_END
 
+; PAE paging with page-directory-pointer entries that have reserved bits set:
+; EBX counts the #GPs that instructions get which would load them.
+	BLOB	pdpte32, 32
+	lgdt	[P(.gdtr)]
+	jmp	8:P(.cs)
+.cs:	mov	ax, 16
+	mov	ds, ax
+	mov	ss, ax
+	mov	dword [0x7000 + 13 * 8], P(.gp) + (8 << 16)
+	mov	dword [0x7000 + 13 * 8 + 4], 0x8e00
+	lidt	[P(.idtr)]
+	xor	ebx, ebx
+	; The first GiB is mapped, the other entries are not present.
+	mov	edi, 0x1000
+	mov	ecx, 4 * 2
+	xor	eax, eax
+	rep	stosd
+	mov	dword [0x1000], 0x2001
+	mov	eax, 0x83
+	mov	edi, 0x2000
+.pd:	mov	[edi], eax
+	mov	dword [edi + 4], 0
+	add	eax, 0x200000
+	add	edi, 8
+	cmp	edi, 0x3000
+	jb	.pd
+	mov	eax, cr4
+	or	eax, 0x20		; PAE
+	mov	cr4, eax
+	mov	eax, 0x1000
+	mov	cr3, eax
+	; Without P any bits will do.
+	mov	dword [0x1018], 0x2006
+	; A reserved bit: on with paging alone, with caches off at once.
+	mov	dword [0x1010], 0x2003
+	mov	eax, cr0
+	mov	edx, eax
+	or	eax, 0x80000000
+	mov	cr0, eax		; #GP
+	mov	eax, edx
+	or	eax, 0xc0000000
+	mov	cr0, eax		; #GP
+	mov	eax, cr0
+	xor	eax, edx
+	out	SYNC, eax		; 0: nothing has changed
+	mov	eax, ebx
+	out	SYNC, eax		; 2
+	; One above all of memory.
+	mov	dword [0x1010], 0x2001
+	mov	dword [0x1014], 0x80000000
+	mov	eax, edx
+	or	eax, 0xc0000000
+	mov	cr0, eax		; #GP
+	mov	dword [0x1014], 0
+	mov	cr0, eax
+	jmp	.on
+.on:	mov	eax, ebx
+	out	SYNC, eax		; 3
+	; Bad again: only what loads them minds.
+	mov	dword [0x1010], 0x2005
+	mov	eax, [0x1010]
+	mov	eax, cr0
+	xor	eax, 0x40000000		; CD
+	mov	cr0, eax		; #GP
+	mov	eax, cr4
+	xor	eax, 0x10		; PSE
+	mov	cr4, eax		; #GP
+	mov	eax, ebx
+	out	SYNC, eax		; 5
+	; Here the other side writes CR3 as it is.
+	mov	edx, 0x320
+	in	eax, dx
+	mov	eax, ebx
+	out	SYNC, eax		; 5
+	mov	al, 0
+	out	DONE, al
+.hang:	hlt
+	jmp	.hang
+.gp:	inc	ebx
+	add	esp, 4			; the error code
+	add	dword [esp], 3		; MOV to CRn
+	iret
+	align	8
+.gdt:	dq	0, 0x00cf9b000000ffff, 0x00cf93000000ffff
+.gdtr:	dw	.gdtr - .gdt - 1
+	dd	P(.gdt)
+.idtr:	dw	14 * 8 - 1
+	dd	0x7000
+	BLOB_END
+
 ; Into compatibility mode and back, EFER.LME set before CR4.PAE and left set
 ; behind it: legal, if not the order of the manuals.
 	BLOB	lme32, 32

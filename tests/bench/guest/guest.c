@@ -184,6 +184,21 @@ static u64 event_ipi(void)
 	return irq_tsc - t;
 }
 
+/* Sent with interrupts on: where the CPU delivers it, nobody leaves the guest. */
+static u64 event_self(void)
+{
+	u64 t;
+
+	irq_tsc = 0;
+	asm volatile("sti; nop");
+	t = tsc();
+	wrmsr(X2_SELF_IPI, VEC_IPI);
+	while (!irq_tsc)
+		pause();
+	asm volatile("cli");
+	return irq_tsc - t;
+}
+
 /* Due at once: all that a timer costs but Linux's sleep. */
 static u64 event_timer(void)
 {
@@ -223,8 +238,9 @@ static const struct {
 	{ "timer", event_timer, 1 },
 	{ "sleep", event_sleep, 5 },
 	{ "ipi", event_ipi, 1 },
-	/* What stays in the guest is not for tracing. */
+	/* What may stay in the guest is not for tracing. */
 	{ "touch", event_touch, 0 },
+	{ "self", event_self, 0 },
 };
 
 static u64 median(u64 *s, u32 n)
