@@ -72,7 +72,8 @@ $(BUILD)/guest.img: $(CTL_IMAGE)/mkinitrd.py $(wildcard $(CTL_IMAGE)/guest*)
 		--program /sbin/e2fsck:/sbin/fsck.ext4 \
 		--file $(CTL_IMAGE)/guest-init:/init \
 		--file $(CTL_IMAGE)/guest-shrc:/etc/shrc \
-		--program $(CTL_IMAGE)/guest-sum:/bin/sum4k
+		--program $(CTL_IMAGE)/guest-sum:/bin/sum4k \
+		--program $(CTL_IMAGE)/guest-durable:/bin/durable
 
 # The kernel unpacked, an ELF with a PVH note: spares emulators the unpacking.
 $(BUILD)/vmlinux: $(CTL_IMAGE)/vmlinux.py $(CTL_VMLINUZ)

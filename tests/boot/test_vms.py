@@ -43,8 +43,14 @@ def control(start_linux_module, tmp_path_factory):
                     "--program",
                     os.path.join(m.BUILD, "inject") + ":/bin/inject"],
                    check=True)
-    machine = start_linux_module("vms", more=[m.HELPERS, guests], cpus=4,
-                                 mem=2560)
+    # A disk that outlives the control VM, see test_durable().
+    disk = str(tmp / "disk.img")
+    subprocess.run(["/sbin/mke2fs", "-q", "-t", "ext4", disk, "256M"],
+                   check=True)
+    machine = start_linux_module(
+        "vms", more=[m.HELPERS, guests], cpus=4, mem=2560,
+        extra=["-drive", f"if=none,id=d,format=raw,file={disk}",
+               "-device", "nvme,drive=d,serial=1"])
     yield machine
     machine.check_logs()
 
@@ -683,3 +689,72 @@ def test_bad_start(control, args, names):
     assert code in (2, 64), text
     lines = text.splitlines()
     assert len(lines) == 1 and names in lines[0], text
+
+
+def acks(text, names):
+    """The last block in each directory whose flush had ended; -1: none."""
+    return {d: max([-1, *map(int, re.findall(rf"^ack {d} (\d+)$", text, re.M))])
+            for d in names}
+
+
+def durable_start(control):
+    control.output(
+        f"joistctl start dur {LINUX} -m {LINUX_MEM} -d /mnt/raw "
+        "-d /mnt/top.qcow2,format=qcow2 "
+        "-a 'console=ttyS0 quiet no_timer_check guest.name=dur'")
+    said(control, "dur", "guest: Linux .* on 1 CPU")
+
+
+DURABLE_MOUNT = ("mkdir -p /raw /qcow2 && mount -t ext4 /dev/vda /raw && "
+                 "mount -t ext4 /dev/vdb /qcow2")
+
+
+def durable_check(control, last):
+    """In a new guest: all of them are there, and the file systems good."""
+    assert guest_run(control, "dur", DURABLE_MOUNT) == 0
+    for name, n in last.items():
+        assert guest_run(control, "dur", f"durable check {name} {n}") == 0
+    for name, dev in (("/raw", "vda"), ("/qcow2", "vdb")):
+        assert guest_run(control, "dur", f"umount {name} && fsck.ext4 -fn "
+                         f"/dev/{dev}") == 0
+
+
+def test_durable(control):
+    """What a guest has flushed outlives joist-vm, and the machine: the last
+    test, as the control VM begins afresh."""
+    mount = "mount -t ext4 /dev/nvme0n1 /mnt"
+    control.output(f"{mount} && cp /guests/*.qcow2 /mnt && "
+                   "truncate -s 48M /mnt/raw && sync")
+    durable_start(control)
+    assert guest_run(control, "dur", "mkfs.ext4 -q /dev/vda && mkfs.ext4 -q "
+                     f"/dev/vdb && {DURABLE_MOUNT}") == 0
+    control.run("joistctl console dur < /dev/null > /tmp/acks &")
+    type_to(control, "dur", "durable write /raw & durable write /qcow2 &")
+    names = ["/raw", "/qcow2"]
+    for name in names:
+        assert wait(control, f"grep -q 'ack {name} 5' /tmp/acks")
+    control.output(f"kill -9 {vm(control, 'dur')['manager']}")
+    assert wait(control, "! pidof joist-vm qemu-storage-daemon > /dev/null")
+    last = acks(control.output("tr -d '\\r' < /tmp/acks"), names)
+    durable_start(control)
+    durable_check(control, last)
+    # The same, and the reset button of the whole machine.
+    more = ["/raw/more", "/qcow2/more"]
+    assert guest_run(control, "dur", f"{DURABLE_MOUNT} && mkdir "
+                     f"{' '.join(more)} && sync") == 0
+    type_to(control, "dur", "durable write /raw/more & "
+            "durable write /qcow2/more &")
+    start = control.agent.at
+    control.agent.send("joistctl console dur < /dev/null\n")
+    while min(acks(control.agent.text[start:], more).values()) < 5:
+        control.agent.expect(r"^ack \S+ \d+$")
+    control.qmp("system_reset")
+    # Perhaps in the middle of a line.
+    control.agent.expect(r"agent-ready$")
+    last.update(acks(control.agent.text[start:], more))
+    control.output(mount)
+    durable_start(control)
+    durable_check(control, last)
+    control.output("joistctl kill dur")
+    assert wait(control, "! pidof joist-vm qemu-storage-daemon > /dev/null")
+    control.output("umount /mnt")
