@@ -121,9 +121,8 @@ void cpu_init(struct cpu *c)
 	traps_ready = true;
 }
 
-/* Where #VMEXIT goes on: svm_entry.asm. */
-extern const u8 svm_exit[] __asm__("svm_vmrun.exit");
-extern const u8 svm_exit_shadow[] __asm__("svm_vmrun.exit_shadow");
+/* Where the hypervisor goes on after a guest, with no state of its own yet. */
+extern const u8 exit_point[], exit_point_shadow[];
 
 static bool fixup(struct trap_frame *f)
 {
@@ -173,7 +172,7 @@ static bool is_stray(const struct trap_frame *f)
 	if (f->vector == EXC_DB || (f->vector == EXC_GP && (f->error & ERROR_IDT)))
 		return true;
 	return f->vector != EXC_NMI &&
-	       (f->rip == (u64)svm_exit || f->rip == (u64)svm_exit_shadow);
+	       (f->rip == (u64)exit_point || f->rip == (u64)exit_point_shadow);
 }
 
 void trap_handle(struct trap_frame *f)

@@ -11,7 +11,11 @@ bits 64
 
 ; void svm_vmrun(u64 guest_vmcb /* rdi */, u64 *gpr /* rsi */,
 ;		 u64 host_vmcb /* rdx */, u64 shadow /* rcx */)
-global svm_vmrun, svm_vmrun.exit, svm_vmrun.exit_shadow
+global svm_vmrun
+; Where #VMEXIT goes on: for the trap handler (cpu.c).
+global exit_point, exit_point_shadow
+exit_point equ svm_vmrun.exit
+exit_point_shadow equ svm_vmrun.exit_shadow
 align 16
 svm_vmrun:
 	push rbx
