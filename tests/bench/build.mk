@@ -32,7 +32,7 @@ $(BENCH_OUT)/now $(BENCH_OUT)/e9: $(BENCH_OUT)/%: $(BENCH)/%.c
 	@echo "MAKE $@"
 	gcc -O2 -Wall -Wextra -Werror -static -o $@ $<
 
-$(BENCH_OUT)/bench-vm: $(BENCH)/vm.c $(TOOLS_LIB_SRC)
+$(BENCH_OUT)/bench-vm: $(BENCH)/vm.c $(TOOLS_DIR)/lib/hv.c $(TOOLS_DIR)/lib/err.c
 	@mkdir -p $(@D)
 	@echo "MAKE $@"
 	gcc -O2 -Wall -Wextra -Werror -static -I. -Iinclude -o $@ $^
