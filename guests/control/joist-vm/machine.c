@@ -528,9 +528,10 @@ void machine_main(const struct vm_config *cfg, const struct machine_fds *fds)
 	pthread_mutex_lock(&m->lock);
 	vcpu_start_all(m);
 	sandboxed(sandbox_filter());
-	pthread_mutex_unlock(&m->lock);
+	/* Before the guest can end: a machine that was never ready has failed. */
 	if (send(fds->channel, &ready, sizeof(ready), MSG_NOSIGNAL) < 0)
 		_exit(0);
+	pthread_mutex_unlock(&m->lock);
 	main_loop(m);
 	_exit(0);
 }
