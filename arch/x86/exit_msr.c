@@ -218,6 +218,12 @@ void tsc_shift(struct vcpu *v, u64 delta)
 	pvclock_update(v);
 }
 
+/* STAR, LSTAR, CSTAR and SFMASK: the same order in both. */
+static enum vreg syscall_vreg(u32 msr)
+{
+	return (enum vreg)(VREG_STAR + (msr - MSR_STAR));
+}
+
 /* Where their writes exit: SDM, "Fast System Calls in 64-Bit Mode". */
 static int syscall_msr_write(struct vcpu *v, u32 msr, u64 val)
 {
@@ -225,7 +231,7 @@ static int syscall_msr_write(struct vcpu *v, u32 msr, u64 val)
 		return -EINVAL;
 	if (msr == MSR_SFMASK && val >> 32)
 		return -EINVAL;
-	backend->reg_set(v, (enum vreg)(VREG_STAR + (msr - MSR_STAR)), val);
+	backend->reg_set(v, syscall_vreg(msr), val);
 	return 0;
 }
 
@@ -380,6 +386,6 @@ enum verdict control_wrmsr(struct vcpu *v)
 		return exit_gp(v);
 	/* The backend may want to know what is in them. */
 	if (msr >= MSR_STAR && msr <= MSR_SFMASK)
-		backend->reg_set(v, (enum vreg)(VREG_STAR + (msr - MSR_STAR)), val);
+		backend->reg_set(v, syscall_vreg(msr), val);
 	return DONE;
 }
