@@ -494,6 +494,17 @@ def test_sandbox(control):
     control.output("joistctl kill other")
 
 
+def guest_fetches(control, name, address, port, size):
+    """The guest gets so many zero bytes from the control VM: their digest."""
+    digest = hashlib.sha256(bytes(size)).hexdigest()
+    control.run(f"(head -c {size} /dev/zero | nc -l -p {port}) "
+                "> /dev/null 2>&1 &")
+    assert wait(control, f"netstat -ltn | grep -q :{port}")
+    assert guest_run(control, name, f"nc {address} {port} | sha256sum | "
+                     f"grep {digest}") == 0
+    return digest
+
+
 def test_net(control):
     """Two guests on a bridge with the control VM, and one that lies."""
     net = "192.168.77."
@@ -514,12 +525,7 @@ def test_net(control):
     assert guest_run(control, "one", f"ping -c 3 -w 60 {net}3") == 0
     # Much in both directions.
     size = 8 << 20
-    digest = hashlib.sha256(bytes(size)).hexdigest()
-    control.run(f"(head -c {size} /dev/zero | nc -l -p 5001) "
-                "> /dev/null 2>&1 &")
-    assert wait(control, "netstat -ltn | grep -q :5001")
-    assert guest_run(control, "one", f"nc {net}1 5001 | sha256sum | "
-                     f"grep {digest}") == 0
+    digest = guest_fetches(control, "one", f"{net}1", 5001, size)
     # Its input must not end before the other side has sent everything.
     control.run("mkfifo /tmp/never; (nc -l -p 5002 0<> /tmp/never | "
                 "sha256sum) > /tmp/sum &")
@@ -549,13 +555,7 @@ def test_net_user(control):
     said(control, "user", "guest: Linux .* on 1 CPU")
     assert guest_run(control, "user", "ping -c 2 -w 60 10.0.2.2") == 0
     # Out: 10.0.2.2 is the control VM's own address to itself.
-    size = 1 << 20
-    digest = hashlib.sha256(bytes(size)).hexdigest()
-    control.run(f"(head -c {size} /dev/zero | nc -l -p 5003) "
-                "> /dev/null 2>&1 &")
-    assert wait(control, "netstat -ltn | grep -q :5003")
-    assert guest_run(control, "user", f"nc 10.0.2.2 5003 | sha256sum | "
-                     f"grep {digest}") == 0
+    guest_fetches(control, "user", "10.0.2.2", 5003, 1 << 20)
     # In, by the forwarded port; somebody else cannot have that, too.
     type_to(control, "user", "echo from-inside | nc -l -p 80 &")
     assert wait(control, "nc 127.0.0.1 8022 < /dev/null | grep from-inside")
