@@ -119,6 +119,36 @@ $(BUILD)/bochs.img: $(wildcard $(CTL_IMAGE)/*) $(CTL_KO) $(CTL_TOOLS) \
 		--file $(BUILD)/vmlinux:/usr/share/joist/guest/vmlinux \
 		--file $(BUILD)/guest.img:/usr/share/joist/guest/initrd
 
+# A disk image with Debian, its own GRUB, and disk and network tools, for a
+# guest.  Root gets in by a key, and on the console by a password; those made
+# here are this build's own.  A file of the user's own takes their place.
+GUEST_DISK	:= $(BUILD)/debian/disk.img
+GUEST_KEY	?= $(BUILD)/debian/key.pub
+GUEST_PASSWORD	?= $(BUILD)/debian/password
+
+$(BUILD)/debian/key.pub:
+	@mkdir -p $(@D)
+	rm -f $(@:.pub=)
+	ssh-keygen -q -t ed25519 -N '' -C debian -f $(@:.pub=)
+
+$(BUILD)/debian/password:
+	@mkdir -p $(@D)
+	(umask 077; head -c 9 /dev/urandom | base64 > $@)
+
+$(GUEST_DISK): $(wildcard guests/debian/*) $(GUEST_KEY) $(GUEST_PASSWORD) \
+		$(shell find guests/debian/root -type f)
+	@mkdir -p $(@D)
+	@echo "MAKE $@"
+	guests/debian/mkdisk $@ --key $(GUEST_KEY) \
+		--password $(GUEST_PASSWORD) > $(@:.img=.log) 2>&1 || \
+		{ tail -n 20 $(@:.img=.log); exit 1; }
+
+.PHONY: guest-disk
+guest-disk: deps
+	@$(MAKE) --no-print-directory $(GUEST_DISK)
+	@echo "$(GUEST_DISK): ssh key $(GUEST_KEY:.pub=)," \
+		"console password in $(GUEST_PASSWORD)"
+
 # To be appended to the live image: what opens disks that are not raw, and
 # networks that are not taps; with shared libraries.
 $(BUILD)/helpers.img: $(CTL_IMAGE)/mkinitrd.py $(BUILD)/tools/joist-net
