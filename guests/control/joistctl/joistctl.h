@@ -73,5 +73,6 @@ int cmd_info(int argc, char **argv);
 int cmd_stats(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 int cmd_dmesg(int argc, char **argv);
+int cmd_version(int argc, char **argv);
 
 #endif
