@@ -92,6 +92,7 @@ ctl_live	= --file $(CTL_IMAGE)/init:/init \
 			mdev.conf profile passwd group hostname) \
 		--file $(CTL_IMAGE)/joist.conf:/etc/joist/joist.conf \
 		--program $(CTL_IMAGE)/guest-sum:/bin/sum4k \
+		--file $(CTL_IMAGE)/net-bridge:/usr/sbin/net-bridge \
 		$(foreach t,$(CTL_TOOLS),--program $(t):/usr/bin/$(notdir $(t)))
 
 $(BUILD)/initrd.img: $(wildcard $(CTL_IMAGE)/*) $(CTL_KO) $(CTL_TOOLS) \
@@ -201,6 +202,7 @@ FIRMWARE	?= bios
 CPUS		?= 2
 MEM		?= 2048
 DISK		?=
+FORWARD		?=
 
 .PHONY: run
 ifeq ($(VENDOR),intel)
@@ -221,15 +223,18 @@ run: deps
 	@$(MAKE) --no-print-directory $(BUILD)/joist.iso
 	@tests/boot/run-qemu --iso $(BUILD)/joist.iso --machine $(MACHINE) \
 		--firmware $(FIRMWARE) --cpus $(CPUS) --mem $(MEM) \
-		--scratch $(BUILD) $(if $(DISK),--disk $(DISK))
+		--scratch $(BUILD) $(if $(DISK),--disk $(DISK)) \
+		$(FORWARD:%=--forward %)
 endif
 
 # The same unattended, with something to see.  The unpacked kernel saves time
 # where the processor is emulated.
 .PHONY: demo
 demo: deps
-	@$(MAKE) --no-print-directory $(ELF) $(BUILD)/initrd.img $(BUILD)/vmlinux
-	@tests/boot/demo --elf $(ELF) --control $(BUILD)/vmlinux \
+	@$(MAKE) --no-print-directory $(ELF) $(BUILD)/initrd.img $(BUILD)/vmlinux \
+		$(GUEST_DISK)
+	@tests/boot/demo --disk $(GUEST_DISK) --key $(GUEST_KEY:.pub=) \
+		--elf $(ELF) --control $(BUILD)/vmlinux \
 		--control-args '$(CONTROL_ARGS)' --tunables '$(TUNABLES)' \
 		--initrd $(BUILD)/initrd.img -- --machine $(MACHINE) \
 		--firmware $(FIRMWARE) --cpus $(CPUS) --mem $(MEM)
