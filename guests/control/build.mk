@@ -85,7 +85,9 @@ $(BUILD)/vmlinux: $(CTL_IMAGE)/vmlinux.py $(CTL_VMLINUZ)
 # The live image.
 CTL_TOOLS	:= $(if $(wildcard $(CTL)/tools.mk),$(BUILD)/tools/joistctl \
 			$(BUILD)/tools/joist-vm)
-CTL_FIRMWARE	:= /usr/share/seabios/bios-256k.bin
+CTL_FIRMWARE	:= /usr/share/seabios/bios-256k.bin \
+			/usr/share/OVMF/OVMF_CODE_4M.fd \
+			/usr/share/OVMF/OVMF_VARS_4M.fd
 ctl_etc		= $(foreach f,$(2),--file $(CTL_IMAGE)/$(f):$(1)/$(f))
 ctl_live	= --file $(CTL_IMAGE)/init:/init \
 		$(call ctl_etc,/etc,rc net-up autorun down udhcpc.script \
