@@ -72,6 +72,7 @@ $(BUILD)/guest.img: $(CTL_IMAGE)/mkinitrd.py $(wildcard $(CTL_IMAGE)/guest*)
 		--program /sbin/e2fsck:/sbin/fsck.ext4 \
 		--file $(CTL_IMAGE)/guest-init:/init \
 		--file $(CTL_IMAGE)/guest-shrc:/etc/shrc \
+		--program $(CTL_IMAGE)/guest-power:/etc/acpi/PWRF/00000080 \
 		--program $(CTL_IMAGE)/guest-sum:/bin/sum4k \
 		--program $(CTL_IMAGE)/guest-durable:/bin/durable
 

@@ -191,6 +191,13 @@ def test_net_user(control):
     assert wait(control, "nc 127.0.0.1 8022 < /dev/null | grep from-inside")
     code, text = control.run(f"{start.replace('user', 'two', 1)} 2>&1")
     assert code == 2 and "8022" in text and "in use" in text, text
+    # When it dies, the guest knows, and goes on.
+    assert guest_run(control, "user", "grep 1 /sys/class/net/eth0/carrier") == 0
+    control.output("kill -9 $(pidof joist-net)")
+    assert wait(control, "logread | grep -q 'user: network card 0: joist-net "
+                "died of signal 9'")
+    assert guest_run(control, "user", "while grep 1 /sys/class/net/eth0/carrier"
+                     "; do sleep 1; done") == 0
     control.output("joistctl kill user")
     assert wait(control, "! pidof joist-net > /dev/null")
 

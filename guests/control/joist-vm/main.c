@@ -11,6 +11,7 @@
 #include <getopt.h>
 #include <jansson.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -493,6 +494,29 @@ static void check_capabilities(struct args *a)
 }
 
 /*
+ * Does the VM come to run?  Much memory, all of which is zeroed first, takes
+ * its time: who waits at a terminal is told.
+ */
+static bool started(int fd, const struct vm_config *c)
+{
+	struct pollfd p = { fd, POLLIN, 0 };
+	bool told = false;
+	unsigned s;
+	char byte;
+
+	for (s = 1; poll(&p, 1, 1000) == 0; s++) {
+		if (s == 1 || !isatty(STDERR_FILENO))
+			continue;
+		fprintf(stderr, "\r%s: starting, with %llu MiB of memory: %u s",
+			c->name, (unsigned long long)(c->memory / MiB), s);
+		told = true;
+	}
+	if (told)
+		fputc('\n', stderr);
+	return read(fd, &byte, 1) == 1;
+}
+
+/*
  * Go into the background.  The process started waits until the VM runs, or
  * gives its exit code if it does not come to that.
  */
@@ -500,7 +524,6 @@ static void daemonize(struct args *a)
 {
 	int p[2], status;
 	pid_t pid;
-	char byte;
 
 	if (pipe2(p, O_CLOEXEC) < 0)
 		die("pipe: %s", strerror(errno));
@@ -509,7 +532,7 @@ static void daemonize(struct args *a)
 		die("fork: %s", strerror(errno));
 	if (pid > 0) {
 		close(p[1]);
-		if (read(p[0], &byte, 1) == 1)
+		if (started(p[0], &a->cfg))
 			_exit(EXIT_OK);
 		if (waitpid(pid, &status, 0) == pid && WIFEXITED(status))
 			_exit(WEXITSTATUS(status) ? WEXITSTATUS(status) :

@@ -116,6 +116,8 @@ void virtq_signal(struct virtio *v, unsigned queue);
 /* Ask for a doorbell; true: there is something already. */
 bool virtq_wait(struct virtio *v, unsigned queue);
 void virtio_break(struct virtio *v);
+/* The device has changed v->config. */
+void virtio_config_changed(struct virtio *v);
 
 /* For queues that others serve: interrupt, and the message that would be. */
 void virtq_interrupt(struct virtio *v, unsigned queue);

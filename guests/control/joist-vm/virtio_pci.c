@@ -99,6 +99,14 @@ void virtio_break(struct virtio *v)
 		interrupt(v, v->config_vector, ISR_CONFIG);
 }
 
+/* "Notification of Device Configuration Changes". */
+void virtio_config_changed(struct virtio *v)
+{
+	v->generation++;
+	if (v->status & S_DRIVER_OK)
+		interrupt(v, v->config_vector, ISR_CONFIG);
+}
+
 /* ---- queues ---- */
 
 bool virtio_runs(const struct virtio *v)
