@@ -22,6 +22,7 @@
 #include "uart.h"
 #include "vhost.h"
 #include "virtio_rng.h"
+#include "virtio_scsi.h"
 #include "vm.h"
 
 #define SERIAL_OUT	(64 * KiB)
@@ -63,6 +64,7 @@ struct machine {
 	unsigned parked;			/* [l] vCPUs that wait */
 
 	struct blk *blk[VM_DISKS];		/* [c], what it points to [l] */
+	struct cd *cd[VM_DISKS];		/* [c], likewise */
 	struct net *net[VM_NICS];		/* [c], likewise */
 	struct vhost vhost[VM_NICS];		/* [l] */
 	struct rng *rng;			/* [c], likewise */
