@@ -26,6 +26,7 @@
 #include "config.h"
 #include "firmware.h"
 #include "serial.h"
+#include "uefi.h"
 
 #define MEMORY_MIN	(4 * MiB)
 #define CMDLINE_MAX	65535
@@ -140,6 +141,15 @@ static enum policy parse_policy(const char *what, const char *s)
 	die_usage("%s '%s': it is 'destroy', 'restart' or 'preserve'", what, s);
 }
 
+static void firmware_parse(struct vm_config *c, char *text)
+{
+	c->uefi = !strncmp(text, "uefi", 4) && (!text[4] || text[4] == ',');
+	if (c->uefi)
+		uefi_parse(c, text + 4);
+	else
+		c->firmware.path = strcmp(text, "bios") ? text : FIRMWARE_BIOS;
+}
+
 /* The text is cut into pieces and stays in use. */
 static void apply(struct args *a, const struct setting *s, char *arg)
 {
@@ -153,7 +163,7 @@ static void apply(struct args *a, const struct setting *s, char *arg)
 		c->initrd.path = arg;
 		break;
 	case 'f':
-		c->firmware.path = strcmp(arg, "bios") ? arg : FIRMWARE_BIOS;
+		firmware_parse(c, arg);
 		break;
 	case 'a':
 		c->cmdline = arg;
@@ -286,6 +296,7 @@ static void resolve_boot(struct args *a, bool kernel, bool firmware)
 	if (kernel && !firmware) {
 		forget(a, "firmware");
 		c->firmware.path = NULL;
+		c->uefi = false;
 	} else if (firmware && !kernel) {
 		forget(a, "kernel");
 		forget(a, "initrd");
@@ -423,6 +434,7 @@ static void open_firmware(struct vm_config *c)
 		die("firmware %s: %lld bytes: it must be 64 KiB to 16 MiB, in "
 		    "whole pages", c->firmware.path, (long long)st.st_size);
 	c->firmware_size = (u64)st.st_size;
+	uefi_open(c);
 }
 
 static void check(struct args *a)

@@ -44,9 +44,9 @@ static const struct command {
 	  "check " CONF_PATH ", forget what was loaded, and autostart" },
 	{ "create", cmd_create, "PATH -s SIZE [-F FORMAT] [-b BACKING]",
 	  "make a disk image (create --help)" },
-	{ "console", cmd_console, "NAME [-p PORT] [-w]",
+	{ "console", cmd_console, "NAME [-p PORT] [-d]",
 	  "this terminal on its serial port COM1 (2: COM2); ~. leaves it;\n"
-	  "\twith -w only watch" },
+	  "\twith -d (or -w) only watch" },
 	{ "log", cmd_log, "NAME [-p PORT]",
 	  "what that serial port has said so far" },
 	{ "wait", cmd_wait, "NAME [--json]",
@@ -143,21 +143,24 @@ void parse_options(struct options *o, int argc, char **argv,
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
+	const char *p;
 	int c;
 
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "jfwat:d:n:p:h", longs, NULL)) >= 0) {
-		if (c == 'h')
+	while ((c = getopt_long(argc, argv, flags, longs, NULL)) >= 0) {
+		if (c == 'h' || (c == '?' && optopt == 'h'))
 			exit(help_one(argv[0]));
-		if (c == '?' || !strchr(flags, c))
+		p = strchr(flags, c);
+		/* A long one is taken only as the short one is. */
+		if (c == '?' || !p || (p[1] == ':') != !!optarg)
 			die_usage("%s: option '%s': not known here, or "
 				  "without its value", argv[0],
-				  argv[optind - 1]);
+				  argv[optind - 1 - (optarg == argv[optind - 1])]);
 		o->json |= c == 'j';
 		o->force |= c == 'f';
-		o->follow |= c == 'w';
+		o->follow |= c == 'w' || (c == 'd' && !optarg);
 		o->all |= c == 'a';
-		if (c == 't' || c == 'd')
+		if (c == 't' || (c == 'd' && optarg))
 			o->seconds = number(c == 't' ? "t" : "d", optarg);
 		if (c == 'p')
 			o->port = number("p", optarg);
