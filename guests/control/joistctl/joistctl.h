@@ -24,7 +24,7 @@ struct options {
 /*
  * The command line of a command: `flags` are the letters it takes out of
  * "j" json, "f" force, "w" follow, "a" all, "t" and "d" seconds, "n" count,
- * "p" serial port.
+ * "p" port.
  */
 enum name_rule { NAME_NONE, NAME_MAYBE, NAME_MUST };
 void parse_options(struct options *o, int argc, char **argv,

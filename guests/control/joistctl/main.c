@@ -45,10 +45,10 @@ static const struct command {
 	{ "create", cmd_create, "PATH -s SIZE [-F FORMAT] [-b BACKING]",
 	  "make a disk image (create --help)" },
 	{ "console", cmd_console, "NAME [-p PORT] [-w]",
-	  "this terminal on its serial port COM1 (2: COM2); ~. leaves it;\n"
-	  "\twith -w only watch" },
+	  "this terminal on its serial port COM1 (2: COM2, hvc: the virtio\n"
+	  "\tconsole); ~. leaves it; with -w only watch" },
 	{ "log", cmd_log, "NAME [-p PORT]",
-	  "what that serial port has said so far" },
+	  "what that port has said so far" },
 	{ "wait", cmd_wait, "NAME [--json]",
 	  "wait for a VM's end; its exit code is ours" },
 	{ "stats", cmd_stats, "[NAME] [--json]",
@@ -127,7 +127,8 @@ void parse_options(struct options *o, int argc, char **argv,
 		if (c == 't' || c == 'd')
 			o->seconds = number(c == 't' ? "t" : "d", optarg);
 		if (c == 'p')
-			o->port = number("p", optarg);
+			o->port = strcmp(optarg, "hvc") ? number("p", optarg) :
+				  PROTO_PORT_HVC;
 		if (c == 'n')
 			o->count = number("n", optarg);
 	}
