@@ -304,6 +304,7 @@ def test_hostile_driver(control):
         code, text = control.run(
             "joistctl run h -m 16M --debug-exit 0xf4 -k /guests/hostile-virtio "
             "-d /tmp/disk -n bridge=br0 -d /bin/busybox,ro "
+            "-d /bin/busybox,cd "
             f"-n bridge=br0,queues=2{allow} --vsock 9 --console console 2>&1")
         # It may have written to the disk, but could read it in the end.
         assert code in (3, 5) and "a good one" in text, (code, text)
