@@ -18,14 +18,16 @@
 
 #define VIRTIO_ID_NET	1
 #define VIRTIO_ID_BLOCK	2
+#define VIRTIO_ID_CONSOLE	3
 #define VIRTIO_ID_RNG	4
 #define VIRTIO_ID_SCSI	8
+#define VIRTIO_ID_VSOCK	19
 
 #define VIRTIO_INDIRECT_DESC	BIT(28)
 #define VIRTIO_EVENT_IDX	BIT(29)
 #define VIRTIO_VERSION_1	BIT(32)
 
-#define VIRTIO_QUEUES	16
+#define VIRTIO_QUEUES	17	/* a card with eight pairs and a control queue */
 #define VIRTQ_SIZE	256	/* the most entries a queue can have */
 #define VIRTQ_CHAIN	256	/* and a chain of descriptors */
 #define VIRTIO_CONFIG	64	/* bytes of device configuration */

@@ -469,7 +469,7 @@ static bool cd_start(struct cd_request *r)
 	return true;
 }
 
-static void serve_requests(struct cd *cd, unsigned queue)
+static void cd_serve_requests(struct cd *cd, unsigned queue)
 {
 	struct virtio *v = &cd->virtio;
 	struct cd_request *r;
@@ -536,7 +536,7 @@ static bool cd_control(const struct cd *cd, struct virtq_chain *c, u32 *written)
 	return iov_give(&in, &ins, answer, len);
 }
 
-static void serve_control(struct cd *cd)
+static void cd_serve_control(struct cd *cd)
 {
 	static struct virtq_chain c;	/* the main thread's */
 	struct virtio *v = &cd->virtio;
@@ -568,9 +568,9 @@ static void cd_serve(struct virtio *v, unsigned queue)
 	struct cd *cd = (struct cd *)v;
 
 	if (queue == Q_CONTROL)
-		serve_control(cd);
+		cd_serve_control(cd);
 	else if (queue == Q_REQUEST)
-		serve_requests(cd, queue);
+		cd_serve_requests(cd, queue);
 	/* Event buffers are kept: nothing ever happens. */
 }
 
