@@ -138,11 +138,16 @@ $(BUILD)/ko_test: tests/boot/ko/ko_test.c $(CTL)/joist_ioctl.h include/joist.h
 	gcc -O2 -Wall -Wextra -Werror -static -pthread -Iinclude -I$(CTL) \
 		-o $@ $<
 
-# Makes another process do a system call: for the test of joist-vm's sandbox.
-$(BUILD)/inject: tests/boot/inject/inject.c
+# Small programs of the boot tests: one makes another process do a system call,
+# one speaks through a vsock.
+CTL_TEST_TOOLS	:= $(BUILD)/inject $(BUILD)/vsock
+
+$(CTL_TEST_TOOLS): $(BUILD)/%: tests/boot/%
 	@mkdir -p $(@D)
 	@echo "MAKE $@"
-	gcc -O2 -Wall -Wextra -Werror -static -o $@ $<
+	gcc -O2 -Wall -Wextra -Werror -static -o $@ $</$*.c
+$(BUILD)/inject: tests/boot/inject/inject.c
+$(BUILD)/vsock: tests/boot/vsock/vsock.c
 
 $(BUILD)/ko_test.img: $(BUILD)/ko_test $(CTL_IMAGE)/mkinitrd.py \
 		tests/boot/ko/autorun

@@ -180,6 +180,7 @@ static void do_work(void)
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED || ioctl(-1, JOIST_RUN, 0) != -1 || errno != EBADF ||
 	    ioctl(-1, VHOST_NET_SET_BACKEND, 0) != -1 || errno != EBADF ||
+	    ioctl(-1, VHOST_VSOCK_SET_RUNNING, 0) != -1 || errno != EBADF ||
 	    read(-1, &byte, 1) != -1 || prctl(PR_SET_NAME, "x", 0, 0, 0))
 		end(1);
 	syscall(SYS_munmap, p, 8 * MiB);
@@ -310,12 +311,14 @@ static void do_close(void)
 	cfg = (struct vm_config){ .disks = 1, .nics = 1 };
 	cfg.kernel = (struct file){ "x", fd[0] };
 	cfg.disk[0].fd = fd[4];
-	cfg.nic[0].fd = fd[11];
+	cfg.nic[0].pairs = 2;
+	cfg.nic[0].fd[0] = fd[11];
+	cfg.nic[0].fd[1] = fd[6];
 	if (sandbox_close(&cfg, &fds))
 		end(1);
 	for (i = 0; i < 12; i++)
-		if (is_open(fd[i]) != (i == 0 || i == 2 || i == 4 || i == 9 ||
-				       i == 11))
+		if (is_open(fd[i]) != (i == 0 || i == 2 || i == 4 || i == 6 ||
+				       i == 9 || i == 11))
 			end(2);
 	if (!is_open(0) || !is_open(2) || !is_open(27) || is_open(28))
 		end(3);

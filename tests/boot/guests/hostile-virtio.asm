@@ -1,7 +1,7 @@
 ; SPDX-License-Identifier: BSD-2-Clause
 ;
 ; A driver that does anything: writes to configuration space, registers,
-; doorbells, MSI-X tables and rings at random, onto devices in slots 2 to 5.
+; doorbells, MSI-X tables and rings at random, onto devices in slots 2 to 9.
 ; Then it behaves, and reads the first sector of the disk in slot 2.  Ends
 ; with status 3 if that sector begins with "JOIST", with 5 if not.
 ;
@@ -9,7 +9,7 @@
 ; at all: this program is not to be hit.
 %include "elf.inc"
 
-ROUNDS		equ 4000
+ROUNDS		equ 6000
 SLOT		equ 2
 BARS		equ 0xd0000000	; that slot's; 32 KiB a slot
 QUEUES		equ 0x200000	; 64 KiB a slot, 4 KiB a queue
@@ -29,11 +29,11 @@ MSIX		equ 0x4000
 round:
 	call random
 	mov ebx, eax
-	and ebx, 3		; slot - SLOT
+	and ebx, 7		; slot - SLOT
 	mov ebp, ebx
 	shl ebp, 15
 	add ebp, BARS		; its registers, unless they were moved
-	shr eax, 2
+	shr eax, 3
 	and eax, 15
 	call [jumps + eax * 4]
 	dec edi
@@ -166,7 +166,7 @@ any_message:
 ; EAX: a queue's memory.
 queue:
 	call random
-	and eax, 1
+	and eax, 7
 	shl eax, 12
 	mov ecx, ebx
 	shl ecx, 16
@@ -239,7 +239,7 @@ publish:
 	mov [esi + AVAIL + 4 + ecx * 2], ax
 	inc word [esi + AVAIL + 2]
 	shr esi, 12
-	and esi, 1
+	and esi, 7
 	mov [ebp + NOTIFY + esi * 4], si
 	ret
 
@@ -292,7 +292,7 @@ behave:
 	mov word [ebp + 28], 1
 	add eax, 0x1000
 	inc ecx
-	cmp ecx, 2
+	cmp ecx, 5		; of a card with two pairs; others have fewer
 	jb .queue
 	mov byte [ebp + COMMON_STATUS], 15
 	ret
