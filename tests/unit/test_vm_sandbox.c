@@ -58,9 +58,11 @@ static void allowed(void (*what)(void))
 
 /* ---- the list of calls ---- */
 
+static struct vm_config cfg;
+
 static void filter(void)
 {
-	if (sandbox_filter())
+	if (sandbox_filter(&cfg))
 		end(1);
 }
 
@@ -291,8 +293,6 @@ static void the_ring(void **state)
 }
 
 /* ---- descriptors, files, user ---- */
-
-static struct vm_config cfg;
 
 static bool is_open(int fd)
 {

@@ -10,6 +10,7 @@
 #include "board.h"
 #include "bus.h"
 #include "firmware.h"
+#include "flash.h"
 #include "ioapic.h"
 #include "guests/control/joist_ioctl.h"
 #include "kbd.h"
@@ -39,6 +40,7 @@ struct devices {
 	struct uart com[VM_SERIALS];
 	struct pci pci;
 	struct fwcfg fwcfg;
+	struct flash flash;
 };
 
 /* Between a UART, or the virtio console, and the manager. */
@@ -53,7 +55,7 @@ struct machine {
 	const struct vm_config *cfg;		/* [c] */
 	struct machine_fds fds;			/* [c] */
 	struct guest_mem mem;			/* [c] */
-	u8 *flash;				/* [c] SEG_FLASH, or NULL */
+	u8 *flash, *vars;			/* [c] SEG_FLASH, SEG_VARS, or NULL */
 	struct joist_run *run[JOIST_MAX_VCPUS];	/* [c], pages shared */
 	struct bus ports, mmio;			/* [l] */
 	struct devices dev;			/* [l] */

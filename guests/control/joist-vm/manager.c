@@ -840,6 +840,20 @@ static void alloc_memory(struct manager *m, u32 seg, u64 gpa, u64 size)
 		    strerror(-err));
 }
 
+/* Memory that the guest only reads. */
+static void alloc_rom(struct manager *m, u32 seg, u64 gpa, u64 size)
+{
+	struct joist_memseg a = { .seg = seg, .flags = JOIST_SEG_READ };
+	int err;
+
+	if (!size)
+		return;
+	alloc_memory(m, seg, gpa, size);
+	err = hv_call(m->vm, JOIST_MEMSEG_PROTECT, &a);
+	if (err < 0)
+		die("%s: firmware memory: %s", m->cfg->name, strerror(-err));
+}
+
 static char socket_path[PROTO_PATH];
 
 static void socket_remove(void)
@@ -919,8 +933,10 @@ int manager_main(const struct manager_args *args)
 	create_vm(m);
 	alloc_memory(m, SEG_LOW, 0, vm_low_size(cfg));
 	alloc_memory(m, SEG_HIGH, MEM_HIGH_BASE, vm_high_size(cfg));
-	alloc_memory(m, SEG_FLASH, FIRMWARE_END - cfg->firmware_size,
-		     cfg->firmware_size);
+	alloc_rom(m, SEG_FLASH, FIRMWARE_END - cfg->firmware_size,
+		  cfg->firmware_size);
+	alloc_rom(m, SEG_VARS, FIRMWARE_END - cfg->firmware_size -
+		  cfg->vars_size, cfg->vars_size);
 	open_socket(m);
 	serials_start(m);
 	if (!storage_open(cfg, error, sizeof(error)) ||

@@ -606,7 +606,8 @@ int virtio_init(struct virtio *v, const struct virtio_model *model,
 {
 	const struct pci_ids ids = {
 		.vendor = VENDOR, .device = (u16)(DEVICE_BASE + model->id),
-		.subsystem = model->id, .revision = 1, .class = model->class,
+		/* "PCI Device Discovery": 0x40 or more; OVMF drives no others. */
+		.subsystem = 0x40 + model->id, .revision = 1, .class = model->class,
 	};
 	const struct pci_bar bar = {
 		.size = REGS_SIZE, .dev = v, .read = regs_read,

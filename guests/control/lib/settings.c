@@ -14,9 +14,10 @@ const struct setting settings[] = {
 	  "Linux bzImage, or ELF with a PVH note or a Multiboot header" },
 	{ "initrd", 'r', "FILE", .path = true, .help =
 	  "initial RAM disk, or the one Multiboot module" },
-	{ "firmware", 'f', "bios|FILE", .help =
+	{ "firmware", 'f', "bios|uefi[,vars=FILE]|FILE", .help =
 	  "in place of a kernel: firmware, which boots from a disk.  SeaBIOS\n"
-	  "(as with a disk and no kernel), or an image of your own" },
+	  "(as with a disk and no kernel); UEFI, whose variables are kept in\n"
+	  "FILE (default /var/lib/joist/NAME.vars); or an image of your own" },
 	{ "append", 'a', "TEXT", .help = "kernel command line" },
 	{ "memory", 'm', "SIZE", .value = "512M", .help =
 	  "guest memory, as 512M or 4G; a bare number is MiB (default 512M)" },
