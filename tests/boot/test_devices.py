@@ -250,8 +250,13 @@ def test_vsock(control):
 
 def test_console(control):
     """The virtio console: out of the guest, into it, and who has none."""
-    start_linux_guest(control, "con", more="--console file:/tmp/hvc")
+    start_linux_guest(control, "con", more="--console file:/tmp/hvc "
+                      "-s console -s pty")
     said(control, "con", "guest: Linux .* on 1 CPU")
+    # Both serial ports are in its tables.
+    for port in ("0x3f8", "0x2f8"):
+        assert guest_run(control, "con", f"grep {port} "
+                         "/sys/bus/pnp/devices/*/resources") == 0
     assert guest_run(control, "con", "modprobe -a virtio_pci "
                      "virtio_console") == 0
     for boot in (1, 2):
