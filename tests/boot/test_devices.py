@@ -44,7 +44,8 @@ def test_disk(control):
     control.output(f"kill -9 {vm(control, 'disk')['manager']}")
     assert wait(control, "! pidof joist-vm > /dev/null")
     control.output("head -c 1048576 /dev/urandom > /tmp/disk2")
-    start_linux_guest(control, "disk", more=start + " -d /tmp/disk2,ro")
+    start_linux_guest(control, "disk", more=start + " -d /tmp/disk2,ro"
+                      " -d /tmp/disk2,cd")
     said(control, "disk", "guest: Linux .* on 1 CPU")
     assert guest_run(control, "disk", mount) == 0
     assert guest_run(control, "disk",
@@ -59,6 +60,9 @@ def test_disk(control):
     digest = control.output("sha256sum < /tmp/disk2").split()[0]
     assert guest_run(control, "disk",
                      f"sha256sum /dev/vdb | grep {digest}") == 0
+    # And in a CD drive.
+    assert guest_run(control, "disk", "modprobe -a virtio_scsi sr_mod && "
+                     f"sha256sum /dev/sr0 | grep {digest}") == 0
     control.output("joistctl kill disk; rm /tmp/disk /tmp/disk2")
 
 
@@ -305,8 +309,9 @@ def test_hostile_driver(control):
                    "ip link add br0 type bridge; ip link set br0 up")
     for allow in ("", ",allow"):
         code, text = control.run(
-            "joistctl run h -m 16M -c 2 --debug-exit 0xf4 -k /guests/hostile-virtio "
-            "-d /tmp/disk -n bridge=br0 -d /tmp/disk2,ro "
+            "joistctl run h -m 16M -c 2 --debug-exit 0xf4 "
+            "-k /guests/hostile-virtio -d /tmp/disk -n bridge=br0 "
+            "-d /tmp/disk2,ro -d /tmp/disk2,cd "
             f"-n bridge=br0,queues=2{allow} --vsock 9 --console console 2>&1")
         # It may have written to the disk, but could read it in the end.
         assert code in (3, 5) and "a good one" in text, (code, text)

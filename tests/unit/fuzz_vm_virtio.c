@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fuzz_vm_virtio.c -- a hostile guest against joist-vm's PCI bus, virtio
- * registers, disk, network card, random numbers, console and vsock.
+ * registers, disk, network card, random numbers, console, vsock and CD drive.
  *
  * The input is a program: each step writes configuration space, a register,
  * or memory, lets the devices work, or lets the outside do something.  One
@@ -109,14 +109,28 @@ static void publish(struct input *in, struct virtio *v)
 static void header(struct input *in)
 {
 	static const u8 types[] = { 0, 1, 4, 8, 11, 13, 0, 99 };
+	static const u8 commands[] = {
+		TEST_UNIT_READY, REQUEST_SENSE, INQUIRY, MODE_SENSE_6,
+		START_STOP, READ_CAPACITY, READ_10, READ_TOC, READ_10,
+		GET_CONFIGURATION, GET_EVENT, MODE_SENSE_10, REPORT_LUNS,
+		READ_12, 0xff,
+	};
 	u8 *h = mem.low + (take(in, 2) << 4) % (LOW - 64);
-	unsigned t = (unsigned)take(in, 1);
+	unsigned t = (unsigned)take(in, 1), i;
 
 	put32(h, types[t & 7]);
 	put64(h + 8, take(in, t & 8 ? 8 : 1));
 	put64(h + 16, take(in, t & 16 ? 8 : 1));
 	put32(h + 24, (u32)take(in, t & 32 ? 4 : 1));
 	put32(h + 28, t >> 6);
+	/* Or a command for the CD drive. */
+	if (t & 0x40) {
+		memset(h, 0, R_LEN);
+		h[0] = 1;
+		h[R_CDB] = commands[(u8)take(in, 1) % sizeof(commands)];
+		for (i = 1; i < 10; i++)
+			h[R_CDB + i] = (u8)(take(in, 1) & take(in, 1));
+	}
 	/* Or what the card's control queue takes. */
 	if (t & 0x80) {
 		h[0] = (u8)(t & 0x40 ? 4 : t);
@@ -284,6 +298,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check(&console.virtio, 1);
 		check(&vsock.virtio, 0);
 		check_windows();
+		check(&cd.virtio, CD_REQUESTS);
 	}
 	/* Whatever it did, a driver that behaves finds working devices. */
 	io_finish();

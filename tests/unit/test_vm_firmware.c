@@ -195,6 +195,8 @@ static void run_command(const u8 *c)
 		break;
 	case CMD_CHECKSUM:
 		at = get32(c + 4 + FWCFG_NAME);
+		/* SeaBIOS subtracts the sum from it, OVMF does not. */
+		assert_int_equal(file[at], 0);
 		file[at] = (u8)(file[at] +
 				checksum(file + get32(c + 8 + FWCFG_NAME),
 					 get32(c + 12 + FWCFG_NAME)));

@@ -162,7 +162,8 @@ static void test_capabilities(void **state)
 
 	(void)state;
 	for (i = 0; i < DEVICES; i++) {
-		static const u16 ids[] = { 0x1042, 0x1041, 0x1044, 0x1043, 0x1053 };
+		static const u16 ids[] = { 0x1042, 0x1041, 0x1044, 0x1043, 0x1053,
+					   0x1048 };
 		unsigned slot = devices[i]->slot;
 		u32 cap = config_get(slot, 0x34) & 0xff;
 

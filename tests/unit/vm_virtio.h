@@ -3,7 +3,7 @@
  * vm_virtio.h -- a small machine for virtio devices under test: guest memory
  * in heap blocks of its exact size, a PCI bus, a disk whose requests wait
  * until they are told to finish, a socket pair as a tap, and random numbers,
- * a console and a vsock.
+ * a console, a vsock and a CD drive.
  */
 #ifndef TEST_VM_VIRTIO_H
 #define TEST_VM_VIRTIO_H
@@ -27,6 +27,8 @@
 #include "guests/control/joist-vm/virtio_console.c"
 #undef CLASS_OTHER
 #include "guests/control/joist-vm/virtio_vsock.c"
+#undef S_OK
+#include "guests/control/joist-vm/virtio_scsi.c"
 
 #define LOW	(256 * KiB)
 #define HIGH	(64 * KiB)
@@ -40,10 +42,12 @@ static struct net net;
 static struct rng rng;
 static struct console console;
 static struct vsock vsock;
+static struct cd cd;
 
-#define DEVICES	5
+#define DEVICES	6
 static struct virtio *const devices[DEVICES] = {
 	&blk.virtio, &net.virtio, &rng.virtio, &console.virtio, &vsock.virtio,
+	&cd.virtio,
 };
 static struct disk disk = { .path = "test", .serial = "serial-number-of-20" };
 #define PAIRS	2
@@ -53,7 +57,7 @@ static int wires[PAIRS] = { -1, -1 };	/* the tap's other sides */
 
 /* ---- io.c's place ---- */
 
-#define OPS_MAX	(2 * BLK_REQUESTS)
+#define OPS_MAX	(2 * BLK_REQUESTS + CD_REQUESTS)
 static struct io_op *ops[OPS_MAX];
 static unsigned ops_count;
 static bool io_fails;
@@ -140,6 +144,7 @@ static inline void virtio_machine(bool read_only)
 	assert_int_equal(rng_init(&rng, &pci, &mem), 0);
 	assert_int_equal(console_init(&console, 2, &pci, &mem), 0);
 	assert_int_equal(vsock_init(&vsock, 5, &pci, &mem), 0);
+	assert_int_equal(cd_init(&cd, &disk, &pci, &mem), 0);
 }
 
 /* What the main thread does after board_kick(). */

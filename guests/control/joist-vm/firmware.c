@@ -85,11 +85,15 @@ static int add_acpi(struct fwcfg *f, unsigned vcpus, u32 window,
 	static struct script s;
 	static u8 area[ACPI_SIZE];
 	struct acpi_links links;
+	u32 i;
 
 	memset(&s, 0, sizeof(s));
 	if (acpi_build(area, 0, vcpus, window, coms, &links))
 		return -1;
 	build_script(&s, &links);
+	/* OVMF sums up the byte it is about to write, too. */
+	for (i = 0; i < links.sums; i++)
+		area[links.sum[i].at] = 0;
 	return fwcfg_add(f, FILE_RSDP, area, ACPI_RSDP_LEN) ||
 	       fwcfg_add(f, FILE_TABLES, area, links.used) ||
 	       fwcfg_add(f, "etc/table-loader", s.data,

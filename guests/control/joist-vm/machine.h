@@ -23,6 +23,7 @@
 #include "vhost.h"
 #include "virtio_console.h"
 #include "virtio_rng.h"
+#include "virtio_scsi.h"
 #include "virtio_vsock.h"
 #include "vm.h"
 
@@ -66,6 +67,7 @@ struct machine {
 	unsigned parked;			/* [l] vCPUs that wait */
 
 	struct blk *blk[VM_DISKS];		/* [c], what it points to [l] */
+	struct cd *cd[VM_DISKS];		/* [c], likewise */
 	struct net *net[VM_NICS];		/* [c], likewise */
 	struct console *console;		/* [c], likewise, or NULL */
 	struct vsock *vsock;			/* [c], likewise */

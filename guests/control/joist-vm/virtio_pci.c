@@ -660,25 +660,64 @@ u64 iov_len(const struct iovec *iov, unsigned count)
 	return len;
 }
 
+/* Of the first buffer, at most len bytes: how many; it is shorter then. */
+static size_t first_part(struct iovec **iov, unsigned *count, size_t len,
+			 u8 **part)
+{
+	size_t n = MIN(len, (*iov)->iov_len);
+
+	*part = (*iov)->iov_base;
+	(*iov)->iov_base = *part + n;
+	(*iov)->iov_len -= n;
+	if (!(*iov)->iov_len) {
+		(*iov)++;
+		(*count)--;
+	}
+	return n;
+}
+
 bool iov_take(struct iovec **iov, unsigned *count, void *to, size_t len)
 {
-	u8 *p = to;
+	u8 *p = to, *part;
 	size_t n;
 
 	while (len && *count) {
-		n = MIN(len, (*iov)->iov_len);
-		memcpy(p, (*iov)->iov_base, n);
+		n = first_part(iov, count, len, &part);
+		memcpy(p, part, n);
 		p += n;
 		len -= n;
-		(*iov)->iov_base = (u8 *)(*iov)->iov_base + n;
-		(*iov)->iov_len -= n;
-		if (!(*iov)->iov_len) {
-			(*iov)++;
-			(*count)--;
-		}
 	}
 	/* Read once: what was copied is not looked up there again. */
 	__asm__ volatile("" ::: "memory");
+	return !len;
+}
+
+bool iov_give(struct iovec **iov, unsigned *count, const void *from,
+	      size_t len)
+{
+	const u8 *p = from;
+	u8 *part;
+	size_t n;
+
+	while (len && *count) {
+		n = first_part(iov, count, len, &part);
+		memcpy(part, p, n);
+		p += n;
+		len -= n;
+	}
+	return !len;
+}
+
+bool iov_split(struct iovec **iov, unsigned *count, struct iovec *to,
+	       unsigned *to_count, size_t len)
+{
+	u8 *part;
+	size_t n;
+
+	for (*to_count = 0; len && *count; len -= n) {
+		n = first_part(iov, count, len, &part);
+		to[(*to_count)++] = (struct iovec){ part, n };
+	}
 	return !len;
 }
 

@@ -46,7 +46,7 @@ static const struct command {
 	  "make a disk image (create --help)" },
 	{ "console", cmd_console, "NAME [-p PORT] [-d]",
 	  "this terminal on its serial port COM1 (2: COM2, hvc: the virtio\n"
-	  "\tconsole); ~. leaves it; with -d (or -w) only watch" },
+	  "\tconsole); ~. leaves it; with -d only watch" },
 	{ "log", cmd_log, "NAME [-p PORT]",
 	  "what that port has said so far" },
 	{ "wait", cmd_wait, "NAME [--json]",
