@@ -268,7 +268,6 @@ static void set_active(struct net *n, unsigned count)
 		n->pair[i].held = 0;
 		ioctl(n->nic->fd[i], TUNSETQUEUE, &off);
 	}
-	board_kick(n->virtio.slot);
 }
 
 static u8 control_command(struct net *n)
@@ -287,6 +286,8 @@ static u8 control_command(struct net *n)
 	if (!pairs || pairs > n->nic->pairs)
 		return CTRL_ERR;
 	set_active(n, pairs);
+	/* Buffers may be there already. */
+	board_kick(n->virtio.slot);
 	return CTRL_OK;
 }
 
