@@ -291,6 +291,20 @@ bool virtq_wait(struct virtio *v, unsigned queue)
 	return avail_idx(v, q) != q->taken;
 }
 
+bool virtq_next(struct virtio *v, unsigned queue, struct virtq_chain *c,
+		unsigned *n)
+{
+	/* A driver on another core could keep us here for ever. */
+	if (++*n > VIRTQ_SIZE) {
+		board_kick(v->slot);
+		return false;
+	}
+	while (!virtq_get(v, queue, c))
+		if (!virtq_wait(v, queue))
+			return false;
+	return true;
+}
+
 void virtio_serve(struct virtio *v)
 {
 	unsigned i;
