@@ -513,7 +513,7 @@ static void test_underfoot(void **state)
 	assert_true(good && bad);
 }
 
-/* The same for each other device, in both of the queues that have a ring here. */
+/* The same for each other device, in both queues that have a ring here. */
 static void *vandal_all(void *arg)
 {
 	static const u64 places[] = { DATA, LOW - 8, ~0ull, MEM_HIGH_BASE };

@@ -13,7 +13,7 @@
 
 #define RX		0	/* queues */
 #define TX		1
-#define CONFIG_LEN	12	/* nothing in it means anything without features */
+#define CONFIG_LEN	12	/* all of it belongs to features we lack */
 #define CLASS_OTHER	0x078000
 
 /* ---- to the driver ---- */

@@ -543,7 +543,9 @@ u64 virtio_doorbell(const struct virtio *v, unsigned queue)
 {
 	u32 at = pci_dev(v)->bar[BAR_REGS].at;
 
-	return at && (v->status & S_DRIVER_OK) && !v->resetting ? at + NOTIFY + (u64)queue * NOTIFY_STEP : 0;
+	if (!at || !(v->status & S_DRIVER_OK) || v->resetting)
+		return 0;
+	return at + NOTIFY + (u64)queue * NOTIFY_STEP;
 }
 
 /*
