@@ -254,17 +254,23 @@ def test_vsock(control):
 
 def test_console(control):
     """The virtio console: out of the guest, into it, and who has none."""
-    start_linux_guest(control, "con", more="--console file:/tmp/hvc")
+    start_linux_guest(control, "con", more="--console file:/tmp/hvc "
+                      "-s console -s pty")
     said(control, "con", "guest: Linux .* on 1 CPU")
+    # Both serial ports are in its tables.
+    for port in ("0x3f8", "0x2f8"):
+        assert guest_run(control, "con", f"grep {port} "
+                         "/sys/bus/pnp/devices/*/resources") == 0
     assert guest_run(control, "con", "modprobe -a virtio_pci "
                      "virtio_console") == 0
+    digest = control.output("seq -s , 20000 | sha256sum")
     for boot in (1, 2):
         # More than there is room for on the way.
-        assert guest_run(control, "con", "head -c 200000 /dev/zero | "
-                         "tr '\\0' x > /dev/hvc0; "
+        assert guest_run(control, "con", "seq -s , 20000 > /dev/hvc0; "
                          f"echo over-{boot} > /dev/hvc0") == 0
         assert wait(control, f"joistctl log con -p hvc | grep -q over-{boot}")
-        assert control.output("tr -cd x < /tmp/hvc | wc -c") == "200000"
+        assert control.output("tr -d '\\r' < /tmp/hvc | head -n 1 | "
+                              "sha256sum") == digest
         assert guest_run(control, "con", "exec 3< /dev/hvc0") == 0
         control.run("echo by-console | timeout 2 joistctl console con -p hvc "
                     "> /tmp/out")
@@ -272,7 +278,7 @@ def test_console(control):
                          "[ $x = by-console ]") == 0
         if boot == 1:
             # A driver that leaves, and one that comes.
-            control.output("echo > /tmp/hvc")
+            control.output(": > /tmp/hvc")
             type_to(control, "con", "reboot")
             said(control, "con", "guest: Linux .* on 1 CPU", 2)
             assert guest_run(control, "con", "modprobe -a virtio_pci "
@@ -299,16 +305,17 @@ def test_hostile(control):
 def test_hostile_driver(control):
     """virtio devices under a driver that does anything, then behaves."""
     control.output("(echo JOIST; head -c 99994 /dev/zero) > /tmp/disk; "
+                   "yes | head -c 99994 > /tmp/disk2; "
                    "ip link add br0 type bridge; ip link set br0 up")
     for allow in ("", ",allow"):
         code, text = control.run(
-            "joistctl run h -m 16M --debug-exit 0xf4 -k /guests/hostile-virtio "
-            "-d /tmp/disk -n bridge=br0 -d /bin/busybox,ro "
-            "-d /bin/busybox,cd "
+            "joistctl run h -m 16M -c 2 --debug-exit 0xf4 "
+            "-k /guests/hostile-virtio -d /tmp/disk -n bridge=br0 "
+            "-d /tmp/disk2,ro -d /tmp/disk2,cd "
             f"-n bridge=br0,queues=2{allow} --vsock 9 --console console 2>&1")
         # It may have written to the disk, but could read it in the end.
         assert code in (3, 5) and "a good one" in text, (code, text)
-    control.output("ip link del br0; rm /tmp/disk")
+    control.output("ip link del br0; rm /tmp/disk /tmp/disk2")
 
 
 def acks(text, names):

@@ -2,8 +2,8 @@
 /*
  * fuzz_vm_devices.c -- any accesses to what every machine has, where it has
  * it: interrupt controllers, timers, clock, keyboard controller, serial
- * ports, power management, fw_cfg, flash memory and PCI's ports, on the buses that
- * devices.c makes.  Meanwhile time passes and the outside does things.
+ * ports, power management, fw_cfg, flash memory and PCI's ports, on the buses
+ * that devices.c makes.  Meanwhile time passes and the outside does things.
  *
  * Beside what sanitizers see: an interrupt line's and a timer's number exist,
  * and no timer that has been served is due again at once.
@@ -21,6 +21,9 @@
 #include "guests/control/joist-vm/pci.c"
 #include "guests/control/joist-vm/pic.c"
 /* Some static functions have the same names. */
+#define command	flash_command
+#include "guests/control/joist-vm/flash.c"
+#undef command
 #define update	kbd_update
 #include "guests/control/joist-vm/kbd.c"
 #undef update
@@ -32,31 +35,10 @@
 #include "guests/control/joist-vm/rtc.c"
 #define arm	pit_arm
 #include "guests/control/joist-vm/pit.c"
-#define command	flash_command
-#include "guests/control/joist-vm/flash.c"
 
 #define RAM	(64 * KiB)
 
-#define VARS	(2 * FLASH_BLOCK)
-#define VARS_AT	(FIRMWARE_END - VARS)
-
 struct machine machine;
-
-void board_flash_show(bool memory)
-{
-	(void)memory;
-}
-
-bool board_flash_store(u32 at, u32 len)
-{
-	if (at >= VARS || len > VARS - at)
-		abort();
-	return at % 7;
-}
-
-void board_flash_sync(void)
-{
-}
 
 /* Where something answers, and where it does not. */
 static const u16 ports[] = {
@@ -67,9 +49,27 @@ static const u16 ports[] = {
 	FWCFG_BASE + 1, FWCFG_BASE + 4, FWCFG_BASE + 8, 0xf4, 0x80,
 };
 
-#define MMIO_AT	(IOAPIC_BASE - 0x10)
-#define MMIO_LEN	(IOAPIC_LEN + 0x20)
+/* Around the I/O APIC, and around the flash memory below the firmware. */
+#define CODE		(64 * KiB)
+#define FLASH		(2 * FLASH_BLOCK)
+#define FLASH_AT	(FIRMWARE_END - CODE - FLASH)
 #define STEPS	100
+
+void board_flash_show(bool memory)
+{
+	(void)memory;
+}
+
+bool board_flash_store(u32 at, u32 len)
+{
+	if (at >= FLASH || len > FLASH - at)
+		abort();
+	return at & 1;		/* or the file is full */
+}
+
+void board_flash_sync(void)
+{
+}
 
 struct input {
 	const u8 *p, *end;
@@ -94,9 +94,10 @@ static u64 take(struct input *in, unsigned bytes)
 static void setup(void)
 {
 	static struct vm_config cfg = {
-		.vcpus = 2, .debug_exit = 0xf4, .vars_size = VARS,
+		.vcpus = 2, .debug_exit = 0xf4, .firmware_size = CODE,
+		.vars_size = FLASH,
 	};
-	static u8 flash[1], vars[VARS];
+	static u8 flash[1], vars[FLASH];
 	struct machine *m = &machine;
 	u8 *low = m->mem.low ? m->mem.low : malloc(RAM);
 
@@ -169,11 +170,18 @@ static void outside(struct input *in)
 	}
 }
 
+static u64 memory(struct input *in)
+{
+	u64 at = take(in, 2);
+
+	return at & 0x8000 ? FLASH_AT - 16 + at % (FLASH + 32) :
+	       IOAPIC_BASE - 16 + at % (IOAPIC_LEN + 32);
+}
+
 static void step(struct input *in)
 {
 	u8 op = (u8)take(in, 1);
 	unsigned size = 1u << (op >> 4 & 3), port;
-	u64 at;
 
 	port = op & 0x40 ? (unsigned)take(in, 2) :
 	       ports[take(in, 1) % ARRAY_SIZE(ports)];
@@ -187,13 +195,10 @@ static void step(struct input *in)
 		bus_read(&machine.ports, port, MIN(size, 4u));
 		break;
 	case 4:
-		at = op & 8 ? VARS_AT + take(in, 2) % (VARS + 16) :
-		     MMIO_AT + take(in, 2) % MMIO_LEN;
-		bus_write(&machine.mmio, at, size, take(in, 8));
-		bus_read(&machine.mmio, at, size);
+		bus_write(&machine.mmio, memory(in), size, take(in, 8));
 		break;
 	case 5:
-		bus_read(&machine.mmio, MMIO_AT + take(in, 2) % MMIO_LEN, size);
+		bus_read(&machine.mmio, memory(in), size);
 		/* What fw_cfg's DMA may be pointed at. */
 		machine.mem.low[take(in, 2)] = (u8)take(in, 1);
 		break;

@@ -154,6 +154,22 @@ static void frame(struct input *in)
 	}
 }
 
+/* A BAR onto another's, or onto what is no place for one. */
+static void move_window(struct input *in, const struct virtio *v)
+{
+	static const u32 bad[] = {
+		0, LOW - 0x1000, PCI_MMIO_MIN - 0x4000, PCI_MMIO_END - 0x1000,
+		PCI_MMIO_END, 0xfee00000, 0xffffc000,
+	};
+	unsigned n = (unsigned)take(in, 1), other = n >> 4 & 7;
+	u32 to = other < DEVICES ? get32(pci.dev[devices[other]->slot].config +
+					 0x10 + 4 * (n & 1)) :
+		 bad[(n & 15) % ARRAY_SIZE(bad)];
+
+	pci_write(&pci, 0, 4, 0x80000010 | v->slot << 11 | (n & 2) << 1);
+	pci_write(&pci, 4, 4, to + (n & 4 ? 0x1000 : 0));
+}
+
 /* The console's other side: bytes for it, and room for its own. */
 static void typed(struct input *in)
 {
@@ -183,6 +199,10 @@ static void step(struct input *in)
 			  (u32)take(in, 4));
 		break;
 	case 1:
+		if (who & 0x40) {
+			move_window(in, v);
+			break;
+		}
 		pci_write(&pci, 0, 4, 0x80000000 | v->slot << 11 |
 			  (u32)take(in, 1));
 		pci_write(&pci, 4, 4, (u32)take(in, 4));
@@ -243,6 +263,25 @@ static void check(const struct virtio *v, unsigned most)
 		abort();
 }
 
+/* No window where it must not be; that two overlap the bus refuses. */
+static void check_windows(void)
+{
+	const struct pci_bar *b;
+	unsigned i, n;
+
+	for (i = 0; i < DEVICES; i++)
+		for (n = 0; n < PCI_BARS; n++) {
+			b = &pci.dev[devices[i]->slot].bar[n];
+			if (b->at && (b->at < PCI_MMIO_MIN ||
+				      b->size > PCI_MMIO_END - b->at))
+				abort();
+		}
+	for (i = 1; i < mmio.count; i++)
+		if (mmio.windows[i - 1].base + mmio.windows[i - 1].len >
+		    mmio.windows[i].base)
+			abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input in = { data, data + size, 88172645463325252ull };
@@ -258,6 +297,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check(&rng.virtio, 0);
 		check(&console.virtio, 1);
 		check(&vsock.virtio, 0);
+		check_windows();
 		check(&cd.virtio, CD_REQUESTS);
 	}
 	/* Whatever it did, a driver that behaves finds working devices. */

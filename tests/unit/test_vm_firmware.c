@@ -225,7 +225,7 @@ static void test_script(void **state)
 	u16 key;
 
 	(void)state;
-	assert_int_equal(firmware_files(&f, &mem, &about), 0);
+	assert_int_equal(firmware_files(&f, &mem, &about, 1), 0);
 	key = find("etc/table-loader", &size);
 	assert_int_equal(size % CMD_SIZE, 0);
 	script = malloc(size);
@@ -256,7 +256,7 @@ static void test_smbios(void **state)
 	u32 size, i;
 
 	(void)state;
-	assert_int_equal(firmware_files(&f, &mem, &about), 0);
+	assert_int_equal(firmware_files(&f, &mem, &about, 1), 0);
 	pick(find("etc/smbios/smbios-anchor", &size));
 	assert_int_equal(size, SMBIOS_ENTRY_LEN);
 	for (i = 0; i < size; i++)
@@ -273,7 +273,7 @@ static void test_map(void **state)
 
 	(void)state;
 	mem.high_size = GiB;
-	assert_int_equal(firmware_files(&f, &mem, &about), 0);
+	assert_int_equal(firmware_files(&f, &mem, &about, 1), 0);
 	mem.high_size = 0;
 	pick(find("etc/e820", &size));
 	assert_int_equal(size, 40);

@@ -167,6 +167,51 @@ static void calls_forbidden(void **state)
 	forbidden(do_ioctl_high);
 }
 
+/* The flash memory's file may be written, and synced, and no other. */
+static void with_vars(void)
+{
+	cfg.vars_size = 4096;
+	cfg.vars.fd = open("/dev/null", O_RDWR);
+	if (cfg.vars.fd < 0)
+		end(1);
+	filter();
+}
+
+static void do_write_vars(void)
+{
+	with_vars();
+	if (pwrite(cfg.vars.fd, "x", 1, 0) != 1 ||
+	    fdatasync(cfg.vars.fd) != -1 || errno != EINVAL)
+		end(1);
+}
+
+static void do_write_other(void)
+{
+	with_vars();
+	pwrite(cfg.vars.fd + 1, "x", 1, 0);
+}
+
+static void do_sync_other(void)
+{
+	with_vars();
+	fdatasync(cfg.vars.fd + 1);
+}
+
+static void do_write_none(void)
+{
+	filter();
+	pwrite(0, "x", 1, 0);
+}
+
+static void variables(void **state)
+{
+	(void)state;
+	allowed(do_write_vars);
+	forbidden(do_write_other);
+	forbidden(do_sync_other);
+	forbidden(do_write_none);
+}
+
 static void do_work(void)
 {
 	struct timespec t;
@@ -365,6 +410,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(calls_forbidden),
 		cmocka_unit_test(calls_allowed),
+		cmocka_unit_test(variables),
 		cmocka_unit_test(threads_too),
 		cmocka_unit_test(the_ring),
 		cmocka_unit_test(descriptors),

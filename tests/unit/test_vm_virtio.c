@@ -513,6 +513,64 @@ static void test_underfoot(void **state)
 	assert_true(good && bad);
 }
 
+/* The same for each other device, in both queues that have a ring here. */
+static void *vandal_all(void *arg)
+{
+	static const u64 places[] = { DATA, LOW - 8, ~0ull, MEM_HIGH_BASE };
+	u64 x = 1;
+
+	(void)arg;
+	while (!__atomic_load_n(&vandal_stop, __ATOMIC_RELAXED)) {
+		u8 *d;
+
+		x = x * 6364136223846793005ull + 1442695040888963407ull;
+		d = at(Q_DESC(x >> 59 & 1)) + 16 * (x >> 60 & 3);
+		put64(d, places[x >> 40 & 3]);
+		put32(d + 8, x >> 20 & 1 ? (u32)(x >> 33) & 0x1ffff : 64);
+		put16(d + 12, x >> 45 & 3);
+		put16(d + 14, x >> 48 & 3);
+	}
+	return NULL;
+}
+
+static void test_underfoot_all(void **state)
+{
+	static const u8 typed[100];
+	unsigned i, k, bad = 0, good = 0;
+	u8 frame[512] = { 0 };
+	pthread_t t;
+
+	(void)state;
+	vandal_stop = false;
+	assert_int_equal(pthread_create(&t, NULL, vandal_all, NULL), 0);
+	for (k = 0; k < 30000 || ((!good || !bad) && k < 1000000); k++) {
+		i = 1 + k % (DEVICES - 1);
+		bad += !!broke(i);
+		good += used(0) || used(1);
+		driver_start(i, VIRTIO_INDIRECT_DESC);
+		memset(at(Q_AVAIL(0)), 0, 0x2000);
+		memset(at(Q_AVAIL(1)), 0, 0x2000);
+		memset(avail, 0, sizeof(avail));
+		push(i, 0, 0);
+		push(i, 1, 0);
+		if (i == 1) {
+			send(wire, frame, sizeof(frame), MSG_DONTWAIT);
+			net_receive(&net, 0);
+			while (recv(wire, frame, sizeof(frame),
+				    MSG_DONTWAIT) > 0)
+				;
+		} else if (i == 3) {
+			if (console_rx_room(&console))
+				console_rx(&console, typed, sizeof(typed));
+			board.serial_room = 100;
+			console_tx_room(&console);
+		}
+	}
+	__atomic_store_n(&vandal_stop, true, __ATOMIC_RELAXED);
+	pthread_join(t, NULL);
+	assert_true(good && bad);
+}
+
 /* ---- the disk ---- */
 
 static void test_read_write(void **state)
@@ -1148,6 +1206,7 @@ int main(void)
 		cmocka_unit_test_setup(test_event_idx, setup),
 		cmocka_unit_test_setup(test_bus_master, setup),
 		cmocka_unit_test_setup(test_underfoot, setup),
+		cmocka_unit_test_setup(test_underfoot_all, setup),
 		cmocka_unit_test_setup(test_read_write, setup),
 		cmocka_unit_test_setup(test_bounds, setup),
 		cmocka_unit_test_setup(test_flush, setup),

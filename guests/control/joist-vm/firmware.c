@@ -79,7 +79,8 @@ static void build_script(struct script *s, const struct acpi_links *l)
 	}
 }
 
-static int add_acpi(struct fwcfg *f, unsigned vcpus, u32 window)
+static int add_acpi(struct fwcfg *f, unsigned vcpus, u32 window,
+		    unsigned coms)
 {
 	static struct script s;
 	static u8 area[ACPI_SIZE];
@@ -87,7 +88,7 @@ static int add_acpi(struct fwcfg *f, unsigned vcpus, u32 window)
 	u32 i;
 
 	memset(&s, 0, sizeof(s));
-	if (acpi_build(area, 0, vcpus, window, &links))
+	if (acpi_build(area, 0, vcpus, window, coms, &links))
 		return -1;
 	build_script(&s, &links);
 	/* OVMF sums up the byte it is about to write, too. */
@@ -129,13 +130,13 @@ static int add_smbios(struct fwcfg *f, const struct smbios_vm *vm)
 }
 
 int firmware_files(struct fwcfg *f, const struct guest_mem *mem,
-		   const struct smbios_vm *vm)
+		   const struct smbios_vm *vm, unsigned coms)
 {
 	/* SeaBIOS: the screen of BIOS programs is COM1. */
 	static const u8 console[] = { 0xf8, 0x03 };
 
 	return add_map(f, mem) || add_smbios(f, vm) ||
-	       add_acpi(f, vm->cpus, pci_window(mem->low_size)) ||
+	       add_acpi(f, vm->cpus, pci_window(mem->low_size), coms) ||
 	       fwcfg_add(f, "etc/sercon-port", console, sizeof(console)) ?
 	       -1 : 0;
 }

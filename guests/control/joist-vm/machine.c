@@ -358,6 +358,17 @@ static void vars_load(struct machine *m)
 	free((void *)(uintptr_t)im.data);
 }
 
+/* Which of the serial ports are there, bit by bit. */
+static unsigned coms(const struct machine *m)
+{
+	unsigned set = 0, i;
+
+	for (i = 0; i < VM_SERIALS; i++)
+		if (m->fds.serial[i] >= 0)
+			set |= 1u << i;
+	return set;
+}
+
 /* The firmware, and what it reads; the vCPUs start where power-on left them. */
 static void firmware_start(struct machine *m, struct load *l)
 {
@@ -367,7 +378,7 @@ static void firmware_start(struct machine *m, struct load *l)
 	if (firmware_load(l, m->flash, m->cfg->firmware_size))
 		machine_end(END_REFUSED, 0, "%s", l->error);
 	fwcfg_init(&m->dev.fwcfg, m->cfg->vcpus, m->cfg->memory);
-	if (firmware_files(&m->dev.fwcfg, &m->mem, &vm))
+	if (firmware_files(&m->dev.fwcfg, &m->mem, &vm, coms(m)))
 		machine_end(END_REFUSED, 0, "no room for the firmware's tables");
 	free((void *)(uintptr_t)l->kernel.data);
 	if (m->vars)
@@ -397,7 +408,7 @@ void machine_load(struct machine *m, struct joist_regs *regs)
 		machine_end(END_REFUSED, 0, "%s", l.error);
 	*regs = l.regs;
 	if (acpi_build(m->mem.low + ACPI_BASE, ACPI_BASE, m->cfg->vcpus,
-		       pci_window(m->mem.low_size), &links) ||
+		       pci_window(m->mem.low_size), coms(m), &links) ||
 	    smbios_build(m->mem.low + SMBIOS_BASE, SMBIOS_BASE, &vm) < 0)
 		machine_end(END_REFUSED, 0, "no room for the guest's tables");
 	free((void *)(uintptr_t)l.kernel.data);

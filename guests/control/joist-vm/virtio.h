@@ -110,6 +110,12 @@ static inline bool virtio_has(const struct virtio *v, u64 feature)
 
 /* The next chain; false: none, or the device broke.  Each must be put back. */
 bool virtq_get(struct virtio *v, unsigned queue, struct virtq_chain *c);
+/*
+ * For a loop over a queue's chains, with *n 0 before it.  False: there is no
+ * more now; the device is served again when there is.
+ */
+bool virtq_next(struct virtio *v, unsigned queue, struct virtq_chain *c,
+		unsigned *n);
 /* len: bytes written to it.  The driver learns of it by virtq_signal(). */
 void virtq_put(struct virtio *v, unsigned queue, u16 head, u32 len);
 /* Undo the last virtq_get(). */

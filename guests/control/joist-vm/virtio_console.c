@@ -13,7 +13,7 @@
 
 #define RX		0	/* queues */
 #define TX		1
-#define CONFIG_LEN	12	/* nothing in it means anything without features */
+#define CONFIG_LEN	12	/* all of it belongs to features we lack */
 #define CLASS_OTHER	0x078000
 
 /* ---- to the driver ---- */
@@ -99,28 +99,18 @@ static bool send_out(struct console *c)
 static void take_out(struct console *c)
 {
 	struct virtio *v = &c->virtio;
-	unsigned n;
+	unsigned n = 0;
 
 	if (!virtio_runs(v))
 		return;
-	for (n = 0; n < VIRTQ_SIZE; n++) {
-		if (!c->sending) {
-			if (!virtq_get(v, TX, &c->chain)) {
-				if (!virtq_wait(v, TX))
-					break;
-				continue;
-			}
-			c->sending = true;
+	while (c->sending || virtq_next(v, TX, &c->chain, &n)) {
+		if (!c->sending)
 			c->out_at = 0;
-		}
-		if (!send_out(c))
+		c->sending = !send_out(c);
+		if (c->sending)
 			break;
-		c->sending = false;
 		virtq_put(v, TX, c->chain.head, 0);
 	}
-	/* A driver on another core could keep us here for ever. */
-	if (n == VIRTQ_SIZE)
-		board_kick(v->slot);
 	virtq_signal(v, TX);
 }
 

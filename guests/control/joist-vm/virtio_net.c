@@ -268,7 +268,6 @@ static void set_active(struct net *n, unsigned count)
 		n->pair[i].held = 0;
 		ioctl(n->nic->fd[i], TUNSETQUEUE, &off);
 	}
-	board_kick(n->virtio.slot);
 }
 
 static u8 control_command(struct net *n)
@@ -287,6 +286,8 @@ static u8 control_command(struct net *n)
 	if (!pairs || pairs > n->nic->pairs)
 		return CTRL_ERR;
 	set_active(n, pairs);
+	/* Buffers may be there already. */
+	board_kick(n->virtio.slot);
 	return CTRL_OK;
 }
 
@@ -294,15 +295,10 @@ static void serve_control(struct net *n, unsigned queue)
 {
 	struct virtio *v = &n->virtio;
 	struct virtq_chain *c = &n->chain;
-	unsigned i;
+	unsigned taken = 0;
 	u16 head;
 
-	for (i = 0; i < VIRTQ_SIZE; i++) {
-		if (!virtq_get(v, queue, c)) {
-			if (!virtq_wait(v, queue))
-				break;
-			continue;
-		}
+	while (virtq_next(v, queue, c, &taken)) {
 		head = c->head;
 		if (c->in) {
 			u8 *ack = c->iov[c->out].iov_base;
@@ -313,8 +309,6 @@ static void serve_control(struct net *n, unsigned queue)
 		}
 		virtq_put(v, queue, head, 1);
 	}
-	if (i == VIRTQ_SIZE)
-		board_kick(v->slot);
 	virtq_signal(v, queue);
 }
 

@@ -473,19 +473,9 @@ static void cd_serve_requests(struct cd *cd, unsigned queue)
 {
 	struct virtio *v = &cd->virtio;
 	struct cd_request *r;
-	unsigned n;
+	unsigned n = 0;
 
-	for (n = 0; (r = cd->free); n++) {
-		/* A driver on another core could keep us here for ever. */
-		if (n == VIRTQ_SIZE) {
-			board_kick(v->slot);
-			break;
-		}
-		if (!virtq_get(v, queue, &r->chain)) {
-			if (!virtq_wait(v, queue))
-				break;
-			continue;
-		}
+	while ((r = cd->free) && virtq_next(v, queue, &r->chain, &n)) {
 		cd->free = r->next;
 		r->queue = (u16)queue;
 		r->written = 0;
@@ -540,19 +530,10 @@ static void cd_serve_control(struct cd *cd)
 {
 	static struct virtq_chain c;	/* the main thread's */
 	struct virtio *v = &cd->virtio;
-	unsigned n;
+	unsigned n = 0;
 	u32 len;
 
-	for (n = 0; ; n++) {
-		if (n == VIRTQ_SIZE) {
-			board_kick(v->slot);
-			break;
-		}
-		if (!virtq_get(v, Q_CONTROL, &c)) {
-			if (!virtq_wait(v, Q_CONTROL))
-				break;
-			continue;
-		}
+	while (virtq_next(v, Q_CONTROL, &c, &n)) {
 		len = 0;
 		if (!cd_control(cd, &c, &len)) {
 			virtio_break(v);

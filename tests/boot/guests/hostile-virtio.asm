@@ -2,6 +2,7 @@
 ;
 ; A driver that does anything: writes to configuration space, registers,
 ; doorbells, MSI-X tables and rings at random, onto devices in slots 2 to 9.
+; Meanwhile a second processor changes what lies in rings and descriptors.
 ; Then it behaves, and reads the first sector of the disk in slot 2.  Ends
 ; with status 3 if that sector begins with "JOIST", with 5 if not.
 ;
@@ -17,12 +18,33 @@ AVAIL		equ 0x400
 USED		equ 0x800
 BUFFERS		equ 0x280000
 
+BARS_STEP	equ 15		; log2 of what a slot's take
+IOAPIC		equ 0xfec00000
+ICR		equ 0xfee00300	; of the local APIC
+SVR		equ 0xfee000f0
+TRAMPOLINE	equ 0x8000
+
 COMMON_FEATURES	equ 12
 COMMON_STATUS	equ 20
 NOTIFY		equ 0x3000
 MSIX		equ 0x4000
 
 	cld
+	mov esi, ap16
+	mov edi, TRAMPOLINE
+	mov ecx, ap16_end - ap16
+	rep movsb
+	mov dword [SVR], 0x1ff
+	mov dword [ICR + 0x10], 1 << 24
+	mov dword [ICR], 0x4500			; INIT, then start-up
+.start:
+	mov dword [ICR], 0x4600 | TRAMPOLINE >> 12
+	mov ecx, 100000
+.alive:
+	pause
+	cmp byte [vandal], RUNS
+	loopne .alive
+	jne .start
 	call say
 	db "virtio", 10, 0
 	mov edi, ROUNDS
@@ -31,7 +53,7 @@ round:
 	mov ebx, eax
 	and ebx, 7		; slot - SLOT
 	mov ebp, ebx
-	shl ebp, 15
+	shl ebp, BARS_STEP
 	add ebp, BARS		; its registers, unless they were moved
 	shr eax, 3
 	and eax, 15
@@ -39,6 +61,11 @@ round:
 	dec edi
 	jnz round
 
+	mov byte [vandal], STOP
+.stopped:
+	pause
+	cmp byte [vandal], STOPPED
+	jne .stopped
 	call say
 	db "a good one", 10, 0
 	xor ebx, ebx		; the first slot's windows win
@@ -82,6 +109,70 @@ round:
 	out dx, al
 	jmp $
 
+; What the other processor does; [vandal] says which of these holds.
+RUNS		equ 1
+STOP		equ 2
+STOPPED		equ 3
+
+bits 16
+ap16:
+	cli
+	o32 lgdt [cs:ap_gdtr - ap16]
+	mov eax, cr0
+	or al, 1
+	mov cr0, eax
+	jmp dword 8:ap32
+ap_gdtr:
+	dw 23
+	dd gdt
+ap16_end:
+bits 32
+ap32:
+	mov eax, 16
+	mov ds, eax
+	mov ebx, 0x2545f491
+	mov byte [vandal], RUNS
+.next:
+	mov eax, ebx
+	shl eax, 13
+	xor ebx, eax
+	mov eax, ebx
+	shr eax, 17
+	xor ebx, eax
+	mov eax, ebx
+	shl eax, 5
+	xor ebx, eax
+	; Into the first KiB and a half of some queue, and nothing that would
+	; have a device write where this program is.
+	mov ecx, ebx
+	and ecx, 0x775fc
+	and ebx, ebx
+	js .half
+	mov eax, ebx
+	and eax, 0xfffff
+	or eax, QUEUES
+	mov [QUEUES + ecx], eax
+	jmp .end
+.half:
+	mov eax, ebx
+	shr eax, 16
+	and eax, 0x1f		; an index, flags, a length
+	mov [QUEUES + 8 + ecx], ax
+.end:
+	pause
+	cmp byte [vandal], STOP
+	jne .next
+	mov byte [vandal], STOPPED
+	cli
+	hlt
+	jmp $ - 1
+
+align 8
+gdt:
+	dq 0, 0x00cf9b000000ffff, 0x00cf93000000ffff
+vandal:
+	dd 0
+
 ; xorshift; only EAX and EDX change.
 random:
 	mov eax, [seed]
@@ -124,6 +215,27 @@ any_config:
 	mov ecx, eax
 	and ecx, 0xfc
 	call random
+	jmp config
+
+; A window onto another's, onto memory, or onto the I/O APIC.
+any_bar:
+	call random
+	mov esi, eax
+	mov cl, 0x10
+	test esi, 8
+	jz .which
+	mov cl, 0x14
+.which:
+	call random
+	and eax, 7
+	shl eax, BARS_STEP
+	add eax, BARS
+	test esi, 0x30
+	jnz config
+	mov eax, IOAPIC
+	test esi, 0x40
+	jnz config
+	mov eax, QUEUES
 	jmp config
 
 any_dword:
@@ -304,6 +416,6 @@ patience:
 	dd 100
 jumps:
 	dd any_config, any_dword, any_word, any_byte, any_message, any_memory
-	dd descriptor, descriptor, descriptor, header, header
+	dd descriptor, descriptor, descriptor, header, any_bar
 	dd publish, publish, publish, publish, behave
 image_end:
