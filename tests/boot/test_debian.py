@@ -44,7 +44,8 @@ class Guest:
         for option in ("StrictHostKeyChecking=no", "BatchMode=yes",
                        "UserKnownHostsFile=/dev/null", "LogLevel=ERROR",
                        "IdentitiesOnly=yes", "ConnectTimeout=60",
-                       "ServerAliveInterval=60", "ControlMaster=auto", "ControlPersist=yes",
+                       "ServerAliveInterval=60", "ControlMaster=auto",
+                       "ControlPersist=yes",
                        f"ControlPath={self.control.tmp}/ssh"):
             args += ["-o", option]
         # Not by a pipe: the connection's own process would keep it open.
