@@ -29,12 +29,13 @@ COMMAND = {
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-HJKf]|\x1bc|\x1b\[\?7l|[\r\0]")
 
 
-def make_iso(path, files, entry=0, control_args=""):
+def make_iso(path, files, entry=0, control_args="", tunables=""):
     """files: elf, control and initrd; entry: which of the boot menu."""
     command = [os.path.join(BOOT, "mkiso"), path, "--bios-only",
                "--default", str(entry), "--elf", files.elf,
                "--control", files.control, "--control-args",
-               f"{CONTROL_ARGS[files.vendor]} {control_args}"]
+               f"{CONTROL_ARGS[files.vendor]} {control_args}",
+               "--tunables", tunables]
     for initrd in files.initrd:
         command += ["--initrd", initrd]
     subprocess.run(command, check=True)
@@ -42,6 +43,16 @@ def make_iso(path, files, entry=0, control_args=""):
 
 def start(vendor, iso, extra=()):
     return subprocess.Popen([*COMMAND[vendor], iso, *extra],
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+
+
+def start_kernel(kernel, initrd, words, memory):
+    """QEMU without an ISO: it loads the kernel itself."""
+    command = COMMAND["amd"]
+    at = command.index("-cdrom")
+    return subprocess.Popen([*command[:at], "-m", str(memory),
+                             "-kernel", kernel, "-initrd", initrd,
+                             "-append", words],
                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
 
 
