@@ -82,6 +82,8 @@ help:
 #H make bench-trace     where the instructions go [EVENT="port mmio"]
 #H make bench-peers     KVM's figures again, with the same guest
 #H                      all three on VMX, in Bochs: VENDOR=intel
+#H make install         on this Debian: hypervisor, joist.ko, tools, an entry in GRUB
+#H make uninstall       all of that away again [both: DESTDIR=]
 #H make selftest module tools initrd    parts: build/selftest.elf and so on
 #H make lines           how many lines of code the hypervisor is
 #H make clean           remove build/
@@ -93,5 +95,6 @@ help:
 #H CONTROL_ARGS='...'   the control VM's, see doc/control-vm.md
 
 -include $(OBJS:.o=.d)
--include $(wildcard drivers/build.mk guests/control/build.mk guests/control/tools.mk guests/selftest/build.mk \
+-include $(wildcard drivers/build.mk guests/control/build.mk guests/control/tools.mk \
+	   guests/control/install.mk guests/selftest/build.mk \
 	   tests/unit/build.mk tests/boot/build.mk tests/bench/build.mk)

@@ -37,6 +37,15 @@ int hc_memseg_unmap(struct hc_context *c, void *args)
 	return only_seg(a) ? memseg_unmap(c->vm, a->seg) : fail(-EINVAL);
 }
 
+int hc_memseg_protect(struct hc_context *c, void *args)
+{
+	struct joist_memseg *a = args;
+
+	if (a->gpa || a->size || a->offset || a->hpa || a->len)
+		return fail(-EINVAL);
+	return memseg_protect(c->vm, a->seg, a->flags);
+}
+
 int hc_memseg_query(struct hc_context *c, void *args)
 {
 	struct joist_memseg *a = args;

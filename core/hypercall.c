@@ -33,6 +33,7 @@ static const struct hypercall calls[HC_COUNT] = {
 	HC(HC_MEMSEG_FREE,   hc_memseg_free,   joist_memseg,       LOCK_ALL_VCPUS | XLOCK_MEMSEGS),
 	HC(HC_MEMSEG_MAP,    hc_memseg_map,    joist_memseg,       LOCK_ALL_VCPUS | XLOCK_MEMSEGS),
 	HC(HC_MEMSEG_UNMAP,  hc_memseg_unmap,  joist_memseg,       LOCK_ALL_VCPUS | XLOCK_MEMSEGS),
+	HC(HC_MEMSEG_PROTECT, hc_memseg_protect, joist_memseg,     LOCK_ALL_VCPUS | XLOCK_MEMSEGS),
 	HC(HC_MEMSEG_QUERY,  hc_memseg_query,  joist_memseg,       SLOCK_MEMSEGS),
 	HC(HC_STATS,         hc_stats,         joist_stats,        0),
 	HC(HC_LOG,           hc_log,           joist_log,          0),

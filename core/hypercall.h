@@ -60,6 +60,7 @@ int hc_memseg_alloc(struct hc_context *c, void *args);	/* hc_memseg.c */
 int hc_memseg_free(struct hc_context *c, void *args);
 int hc_memseg_map(struct hc_context *c, void *args);
 int hc_memseg_unmap(struct hc_context *c, void *args);
+int hc_memseg_protect(struct hc_context *c, void *args);
 int hc_memseg_query(struct hc_context *c, void *args);
 
 /* Debug builds: every mapping agrees with the owner of what it maps. */

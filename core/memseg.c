@@ -120,7 +120,7 @@ static int free_range(struct vm *vm, u64 gpa, u64 len)
 	while (len) {
 		u64 hpa, n;
 
-		if (!stage2_walk(&vm->s2, gpa, &hpa, &n)) {
+		if (!stage2_find(&vm->s2, gpa, &hpa, &n)) {
 			n = PAGE_SIZE;
 		} else {
 			unsigned order = ORDER_1G;
@@ -217,7 +217,7 @@ static int free_step(struct vm *vm, struct memseg *s)
 	if (s->done > FREE_STEP) {
 		begin = ALIGN_UP(end - FREE_STEP, PAGE_SIZE_2M);
 		page = ALIGN_DOWN(begin, PAGE_SIZE_1G);
-		if (stage2_walk(&vm->s2, page, &hpa, &len) && len == PAGE_SIZE_1G)
+		if (stage2_find(&vm->s2, page, &hpa, &len) && len == PAGE_SIZE_1G)
 			begin = begin > page && page + len < end ? page + len : page;
 	}
 	err = free_range(vm, begin, end - begin);
@@ -254,7 +254,7 @@ static int for_extents(struct vm *vm, const struct memseg *s,
 	while (off < s->size) {
 		u64 hpa, len;
 
-		if (!stage2_walk(&vm->s2, s->gpa + off, &hpa, &len))
+		if (!stage2_find(&vm->s2, s->gpa + off, &hpa, &len))
 			panic("VM %s: a hole in a memory segment", vm->name);
 		len = MIN(len, s->size - off);
 		err = f(vm, hpa, len);
@@ -347,6 +347,26 @@ int memseg_unmap(struct vm *vm, u32 seg)
 	return 0;
 }
 
+int memseg_protect(struct vm *vm, u32 seg, u32 access)
+{
+	struct memseg *s = complete_seg(vm, seg);
+	u32 prot = access & JOIST_SEG_READ ? STAGE2_READ | STAGE2_EXEC : 0;
+	int err;
+
+	/* No CPU has memory that can be written and not read (SDM, "EPT Misconfigurations"). */
+	if (access & ~(u32)JOIST_SEG_RW || access == JOIST_SEG_WRITE)
+		return fail(-EINVAL);
+	if (!s)
+		return fail(-ENOENT);
+	if (access & JOIST_SEG_WRITE)
+		prot |= STAGE2_WRITE;
+	err = stage2_protect(&vm->s2, s->gpa, s->size, prot);
+	/* Pages never reach beyond their segment: no split, no memory needed. */
+	assert(!err);
+	flush_vcpus(vm);
+	return 0;
+}
+
 int memseg_query(struct vm *vm, struct joist_memseg *a)
 {
 	struct memseg *s;
@@ -372,10 +392,10 @@ int memseg_query(struct vm *vm, struct joist_memseg *a)
 	a->flags = s->mapped;
 	a->gpa = s->gpa;
 	a->size = s->size;
-	stage2_walk(&vm->s2, s->gpa + a->offset, &a->hpa, &a->len);
+	stage2_find(&vm->s2, s->gpa + a->offset, &a->hpa, &a->len);
 	/* Neighbouring blocks that lie side by side count as one. */
 	while (a->len < s->size - a->offset &&
-	       stage2_walk(&vm->s2, s->gpa + a->offset + a->len, &hpa, &len) &&
+	       stage2_find(&vm->s2, s->gpa + a->offset + a->len, &hpa, &len) &&
 	       hpa == a->hpa + a->len) {
 		next = a->len + len;
 		a->len = next;

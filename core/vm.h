@@ -193,6 +193,8 @@ int memseg_alloc(struct vm *vm, struct joist_memseg *a);
 int memseg_free(struct vm *vm, u32 seg);
 int memseg_map(struct vm *vm, u32 seg);
 int memseg_unmap(struct vm *vm, u32 seg);
+/* What the guest may do with a segment from now on: JOIST_SEG_*. */
+int memseg_protect(struct vm *vm, u32 seg, u32 access);
 int memseg_query(struct vm *vm, struct joist_memseg *a);
 /* Everything of a VM nobody uses any more; -EAGAIN: call again. */
 int memseg_free_all(struct vm *vm);

@@ -74,6 +74,7 @@ enum joist_hc {
 	HC_READLAPIC		= 22,
 	HC_WRITELAPIC		= 23,
 	HC_VERIFY		= 24,	/* debug builds; -ENOSYS otherwise */
+	HC_MEMSEG_PROTECT	= 25,
 	HC_COUNT
 };
 
@@ -178,7 +179,7 @@ enum joist_exit {
 	JOIST_EXIT_WAKE		= 4,	/* only `wake` asks for something */
 	/* For user space. */
 	JOIST_EXIT_IO		= 5,	/* port access, run->io */
-	JOIST_EXIT_MMIO		= 6,	/* access to unmapped GPA, run->mmio */
+	JOIST_EXIT_MMIO		= 6,	/* access to GPA without memory for it, run->mmio */
 	JOIST_EXIT_EOI		= 7,	/* EOI of a level-triggered vector, run->eoi */
 	JOIST_EXIT_EXTINT	= 8,	/* the vCPU can take an 8259 interrupt now */
 	JOIST_EXIT_SHUTDOWN	= 9,	/* triple fault */
@@ -422,14 +423,21 @@ struct joist_vmparam_args {
  * MEMSEG_MAP shows the segment to the control VM, at GPA == HPA; UNMAP takes
  * it away again, on return no core has a stale translation.  FREE wants it
  * unmapped (-EBUSY).  All of them want every vCPU outside RUN (-EBUSY).
+ * PROTECT says what the guest may do with a segment from now on, JOIST_SEG_*
+ * in `flags`: what it may not do ends RUN with JOIST_EXIT_MMIO, as if there were
+ * no memory, and the memory stays as it is.  What may be read may be executed.
  * QUERY tells where bytes `offset`.. of a segment lie.
  */
 #define JOIST_SEG_RUN		0xffffffffu	/* QUERY: run pages, offset = vcpu * 4096 */
 
+#define JOIST_SEG_READ		(1u << 0)
+#define JOIST_SEG_WRITE		(1u << 1)	/* only with READ */
+#define JOIST_SEG_RW		(JOIST_SEG_READ | JOIST_SEG_WRITE)
+
 struct joist_memseg {
 	struct joist_head head;
 	uint32_t seg;			/* (in) 0..JOIST_MAX_MEMSEGS - 1 */
-	uint32_t flags;			/* (in) 0; QUERY: (out) 1 if mapped for the control VM */
+	uint32_t flags;			/* (in) 0, PROTECT: JOIST_SEG_*; QUERY: (out) 1 if mapped for the control VM */
 	uint64_t gpa;			/* ALLOC: (in); QUERY: (out) of offset 0 */
 	uint64_t size;			/* ALLOC: (in); QUERY: (out) bytes of the segment */
 	uint64_t offset;		/* QUERY: (in); ALLOC: (in/out) bytes done, 0 at first */

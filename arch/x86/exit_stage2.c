@@ -179,6 +179,16 @@ static enum verdict mmio_read(struct vcpu *v, const struct insn *in, u64 gpa)
 	return FORWARD;
 }
 
+/* What changes memory that may only be read: reading needs no device. */
+static enum verdict read_only_modify(struct vcpu *v, const struct insn *in, u64 gpa)
+{
+	u64 data = 0, out;
+
+	if (guest_read(v, GPA(gpa), &data, in->size))
+		return mmio_read(v, in, gpa);
+	return loaded(v, in, data, &out) ? mmio_write(v, in, gpa, out) : RETRY;
+}
+
 /* MOVS with a device at one end: the CPU has checked both addresses. */
 static enum verdict movs(struct vcpu *v, const struct insn *in, u64 gpa)
 {
@@ -187,7 +197,7 @@ static enum verdict movs(struct vcpu *v, const struct insn *in, u64 gpa)
 
 	if (!string_gpa(v, in, true, &to))
 		return RETRY;
-	if (to.v != gpa || guest_ptr(v, to, &n))
+	if (to.v != gpa || guest_ptr_write(v, to, &n))
 		return mmio_read(v, in, gpa);
 	if (!string_move(v, in, (u8 *)&data, false))
 		return RETRY;
@@ -213,7 +223,9 @@ enum verdict exit_stage2(struct vcpu *v)
 		return movs(v, &in, gpa);
 	if (gpa - VLAPIC_BASE_ADDR < PAGE_SIZE)
 		return lapic_access(v, &in, gpa);
-	return only_writes(&in) ? mmio_write(v, &in, gpa, source(v, &in)) : mmio_read(v, &in, gpa);
+	if (only_writes(&in))
+		return mmio_write(v, &in, gpa, source(v, &in));
+	return read_only_modify(v, &in, gpa);
 }
 
 /* What user space answered to a read. */
@@ -228,7 +240,7 @@ enum verdict mmio_complete(struct vcpu *v)
 		u64 n;
 
 		/* From one device to another: the second half is a write. */
-		if (string_gpa(v, &in, true, &to) && !guest_ptr(v, to, &n))
+		if (string_gpa(v, &in, true, &to) && !guest_ptr_write(v, to, &n))
 			return mmio_write(v, &in, to.v, data);
 		if (!string_move(v, &in, (u8 *)&data, true))
 			return RETRY;

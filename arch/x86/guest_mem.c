@@ -25,13 +25,23 @@ static void *control_ptr(u64 gpa, u64 *len)
 	return hpa_ptr(HPA(gpa));
 }
 
-void *guest_ptr(struct vcpu *v, gpa_t gpa, u64 *len)
+static void *ptr_for(struct vcpu *v, gpa_t gpa, u32 access, u64 *len)
 {
 	u64 hpa;
 
 	if (v->control)
 		return control_ptr(gpa.v, len);
-	return stage2_walk(&v->vm->s2, gpa.v, &hpa, len) ? hpa_ptr(HPA(hpa)) : NULL;
+	return stage2_walk(&v->vm->s2, gpa.v, &hpa, len) & access ? hpa_ptr(HPA(hpa)) : NULL;
+}
+
+void *guest_ptr(struct vcpu *v, gpa_t gpa, u64 *len)
+{
+	return ptr_for(v, gpa, STAGE2_READ, len);
+}
+
+void *guest_ptr_write(struct vcpu *v, gpa_t gpa, u64 *len)
+{
+	return ptr_for(v, gpa, STAGE2_WRITE, len);
 }
 
 int guest_read(struct vcpu *v, gpa_t gpa, void *dst, u64 len)
@@ -55,7 +65,7 @@ int guest_write(struct vcpu *v, gpa_t gpa, const void *src, u64 len)
 {
 	while (len) {
 		u64 n;
-		void *p = guest_ptr(v, gpa, &n);
+		void *p = guest_ptr_write(v, gpa, &n);
 
 		if (!p)
 			return fail(-EFAULT);
@@ -103,6 +113,14 @@ static void *entry_ptr(struct vcpu *v, u64 gpa)
 	return guest_ptr(v, GPA(gpa), &len);
 }
 
+/* Whether the accessed and dirty bits of the entry there can be set. */
+static bool entry_writable(struct vcpu *v, u64 gpa)
+{
+	u64 len;
+
+	return guest_ptr_write(v, GPA(gpa), &len);
+}
+
 static int translate_long(struct walk *w, u64 gva, u64 cr3, unsigned levels, bool nx,
 			  u64 *gpa, u32 *error)
 {
@@ -114,7 +132,7 @@ static int translate_long(struct walk *w, u64 gva, u64 cr3, unsigned levels, boo
 	for (level = levels; level; level--) {
 		unsigned shift = 12 + 9 * (level - 1);
 		u64 index = levels == 3 && level == 3 ? (gva >> 30) & 3 : (gva >> shift) & 511;
-		u64 *p = entry_ptr(w->v, table + index * 8), e;
+		u64 at = table + index * 8, *p = entry_ptr(w->v, at), e;
 		bool pdpte = levels == 3 && level == 3, leaf;
 		u64 bits;
 
@@ -140,8 +158,11 @@ static int translate_long(struct walk *w, u64 gva, u64 cr3, unsigned levels, boo
 				return -EFAULT;
 			}
 			bits = PTE_A | (leaf && (w->access & PF_WRITE) ? PTE_D : 0);
-			if ((e & bits) != bits && !(w->access & PF_FETCH))
+			if ((e & bits) != bits && !(w->access & PF_FETCH)) {
+				if (!entry_writable(w->v, at))
+					return fail(-EIO);
 				__atomic_fetch_or(p, bits, __ATOMIC_RELAXED);
+			}
 		}
 		if (leaf) {
 			u64 mask = BIT(shift) - 1;
@@ -182,7 +203,7 @@ static int translate_32(struct walk *w, u32 gva, u32 cr3, bool pse, u64 *gpa, u3
 
 	for (level = 2; level; level--) {
 		u32 shift = level == 2 ? 22 : 12, e, bits = (u32)PTE_A;
-		u32 *p = entry_ptr(w->v, table + ((gva >> shift) & 1023) * 4);
+		u32 at = table + ((gva >> shift) & 1023) * 4, *p = entry_ptr(w->v, at);
 		bool leaf;
 
 		if (!p)
@@ -201,8 +222,11 @@ static int translate_32(struct walk *w, u32 gva, u32 cr3, bool pse, u64 *gpa, u3
 		}
 		if (leaf && (w->access & PF_WRITE))
 			bits |= (u32)PTE_D;
-		if ((e & bits) != bits && !(w->access & PF_FETCH))
+		if ((e & bits) != bits && !(w->access & PF_FETCH)) {
+			if (!entry_writable(w->v, at))
+				return fail(-EIO);
 			__atomic_fetch_or(p, bits, __ATOMIC_RELAXED);
+		}
 		if (leaf && level == 2) {
 			/* PSE-36: bits 39:32 of the address in bits 20:13. */
 			*gpa = (e & 0xffc00000) | (u64)(e >> 13 & 0xff) << 32 |

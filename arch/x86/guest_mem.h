@@ -13,13 +13,15 @@ struct vcpu;
 /* The frame behind gpa, if it is the VM's RAM, and *len bytes to its end;
  * NULL otherwise. */
 void *guest_ptr(struct vcpu *v, gpa_t gpa, u64 *len);
+/* The same, but NULL also where the VM may not write. */
+void *guest_ptr_write(struct vcpu *v, gpa_t gpa, u64 *len);
 int guest_read(struct vcpu *v, gpa_t gpa, void *dst, u64 len);
 int guest_write(struct vcpu *v, gpa_t gpa, const void *src, u64 len);
 
 /*
  * Translates as the CPU would for an access with these PF_* bits (WRITE,
  * USER, FETCH).  -EFAULT: page fault, *error is its code; -EIO: a table lies
- * outside memory.
+ * outside memory, or is to be marked accessed in memory that cannot be written.
  */
 int guest_translate(struct vcpu *v, gva_t gva, u32 access, gpa_t *gpa, u32 *error);
 

@@ -4,6 +4,9 @@
  *
  * Invariant: no table but the root is empty, so that mapping and unmapping
  * the same range leaves the count of tables as it was.
+ *
+ * A leaf that allows nothing is parked: not present to the CPU, which ignores
+ * all other bits of it then, but it still says what memory belongs there.
  */
 #include "arch/x86/paging.h"
 #include "arch/x86/stage2.h"
@@ -13,6 +16,7 @@
 
 #define ENTRY_ADDR	BITS(51, 12)
 #define ENTRY_LARGE	BIT(7)
+#define ENTRY_PARKED	BIT(9)		/* of an entry that is not present */
 
 static u64 level_size(unsigned level)
 {
@@ -29,6 +33,12 @@ static bool present(const struct stage2 *s, u64 entry)
 	return entry & s->fmt->present;
 }
 
+/* Present or parked: something belongs there. */
+static bool used(const struct stage2 *s, u64 entry)
+{
+	return entry & (s->fmt->present | ENTRY_PARKED);
+}
+
 static bool is_leaf(u64 entry, unsigned level)
 {
 	return level == 1 || (entry & ENTRY_LARGE);
@@ -42,6 +52,18 @@ static u64 *table_of(u64 entry)
 static u64 leaf_addr(u64 entry, unsigned level)
 {
 	return entry & ENTRY_ADDR & ~(level_size(level) - 1);
+}
+
+static u64 leaf_entry(const struct stage2 *s, u64 hpa, unsigned level, u32 prot)
+{
+	if (prot)
+		return s->fmt->leaf(hpa, level, prot);
+	return hpa | ENTRY_PARKED | (level > 1 ? ENTRY_LARGE : 0);
+}
+
+static u32 leaf_prot(const struct stage2 *s, u64 entry)
+{
+	return present(s, entry) ? s->fmt->prot(entry) : 0;
 }
 
 static u64 *table_new(struct stage2 *s)
@@ -73,7 +95,7 @@ static void free_below(struct stage2 *s, u64 *t, unsigned level)
 	unsigned i;
 
 	for (i = 0; i < 512 && level > 1; i++)
-		if (present(s, t[i]) && !is_leaf(t[i], level))
+		if (used(s, t[i]) && !is_leaf(t[i], level))
 			free_below(s, table_of(t[i]), level - 1);
 	table_free(s, t);
 }
@@ -101,7 +123,7 @@ static bool table_empty(const struct stage2 *s, const u64 *t)
 	unsigned i;
 
 	for (i = 0; i < 512; i++)
-		if (present(s, t[i]))
+		if (used(s, t[i]))
 			return false;
 	return true;
 }
@@ -111,7 +133,7 @@ static void prune(struct stage2 *s, u64 *t, u64 gpa, unsigned level)
 {
 	u64 *e = &t[level_index(gpa, level)];
 
-	if (level == 1 || !present(s, *e) || is_leaf(*e, level))
+	if (level == 1 || !used(s, *e) || is_leaf(*e, level))
 		return;
 	prune(s, table_of(*e), gpa, level - 1);
 	if (table_empty(s, table_of(*e))) {
@@ -127,7 +149,7 @@ static int map_leaf(struct stage2 *s, u64 gpa, u64 hpa, unsigned level, u32 prot
 
 	for (l = STAGE2_LEVELS; l > level; l--) {
 		e = &t[level_index(gpa, l)];
-		if (!present(s, *e)) {
+		if (!used(s, *e)) {
 			u64 *new = table_new(s);
 
 			if (!new) {
@@ -141,9 +163,9 @@ static int map_leaf(struct stage2 *s, u64 gpa, u64 hpa, unsigned level, u32 prot
 		t = table_of(*e);
 	}
 	e = &t[level_index(gpa, level)];
-	if (present(s, *e))
+	if (used(s, *e))
 		return fail(-EEXIST);
-	__atomic_store_n(e, s->fmt->leaf(hpa, level, prot), __ATOMIC_RELEASE);
+	__atomic_store_n(e, leaf_entry(s, hpa, level, prot), __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -166,14 +188,14 @@ int stage2_map(struct stage2 *s, u64 gpa, u64 hpa, u64 len, u32 prot, unsigned m
 static int split(struct stage2 *s, u64 *e, unsigned level)
 {
 	u64 hpa = leaf_addr(*e, level), size = level_size(level - 1);
-	u32 prot = s->fmt->prot(*e);
+	u32 prot = leaf_prot(s, *e);
 	u64 *t = table_new(s);
 	unsigned i;
 
 	if (!t)
 		return fail(-ENOMEM);
 	for (i = 0; i < 512; i++)
-		t[i] = s->fmt->leaf(hpa + i * size, level - 1, prot);
+		t[i] = leaf_entry(s, hpa + i * size, level - 1, prot);
 	__atomic_store_n(e, s->fmt->table(ptr_hpa(t).v), __ATOMIC_RELEASE);
 	return 0;
 }
@@ -186,7 +208,7 @@ static int unmap_in(struct stage2 *s, u64 *t, unsigned level, u64 gpa, u64 end)
 		bool whole = next - gpa == level_size(level);
 		int err;
 
-		if (!present(s, *e)) {
+		if (!used(s, *e)) {
 			gpa = next;
 			continue;
 		}
@@ -221,6 +243,35 @@ int stage2_unmap(struct stage2 *s, u64 gpa, u64 len)
 	return unmap_in(s, s->root, STAGE2_LEVELS, gpa, gpa + len);
 }
 
+static int protect_in(struct stage2 *s, u64 *t, unsigned level, u64 gpa, u64 end, u32 prot)
+{
+	while (gpa < end) {
+		u64 *e = &t[level_index(gpa, level)];
+		u64 next = MIN(ALIGN_DOWN(gpa, level_size(level)) + level_size(level), end);
+		bool whole = next - gpa == level_size(level);
+		int err = 0;
+
+		if (used(s, *e) && is_leaf(*e, level) && whole) {
+			__atomic_store_n(e, leaf_entry(s, leaf_addr(*e, level), level, prot),
+					 __ATOMIC_RELEASE);
+		} else if (used(s, *e)) {
+			if (is_leaf(*e, level))
+				err = split(s, e, level);
+			if (!err)
+				err = protect_in(s, table_of(*e), level - 1, gpa, next, prot);
+		}
+		if (err)
+			return err;
+		gpa = next;
+	}
+	return 0;
+}
+
+int stage2_protect(struct stage2 *s, u64 gpa, u64 len, u32 prot)
+{
+	return protect_in(s, s->root, STAGE2_LEVELS, gpa, gpa + len, prot);
+}
+
 void stage2_collect(struct stage2 *s)
 {
 	while (s->garbage) {
@@ -231,7 +282,8 @@ void stage2_collect(struct stage2 *s)
 	}
 }
 
-u32 stage2_walk(const struct stage2 *s, u64 gpa, u64 *hpa, u64 *len)
+/* The leaf at gpa, present or parked; 0 if there is none. */
+static inline u64 lookup(const struct stage2 *s, u64 gpa, u64 *hpa, u64 *len)
 {
 	const u64 *t = s->root;
 	unsigned l;
@@ -242,16 +294,26 @@ u32 stage2_walk(const struct stage2 *s, u64 gpa, u64 *hpa, u64 *len)
 		u64 e = __atomic_load_n(&t[level_index(gpa, l)], __ATOMIC_ACQUIRE);
 		u64 offset = gpa & (level_size(l) - 1);
 
-		if (!present(s, e))
+		if (!used(s, e))
 			return 0;
 		if (is_leaf(e, l)) {
 			*hpa = leaf_addr(e, l) + offset;
 			*len = level_size(l) - offset;
-			return s->fmt->prot(e);
+			return e;
 		}
 		t = table_of(e);
 	}
 	return 0;
+}
+
+u32 stage2_walk(const struct stage2 *s, u64 gpa, u64 *hpa, u64 *len)
+{
+	return leaf_prot(s, lookup(s, gpa, hpa, len));
+}
+
+bool stage2_find(const struct stage2 *s, u64 gpa, u64 *hpa, u64 *len)
+{
+	return lookup(s, gpa, hpa, len);
 }
 
 static bool each_in(const struct stage2 *s, const u64 *t, unsigned level, u64 gpa,
@@ -260,11 +322,11 @@ static bool each_in(const struct stage2 *s, const u64 *t, unsigned level, u64 gp
 	unsigned i;
 
 	for (i = 0; i < 512; i++, gpa += level_size(level)) {
-		if (!present(s, t[i]))
+		if (!used(s, t[i]))
 			continue;
 		if (is_leaf(t[i], level)) {
 			if (!f(ctx, gpa, leaf_addr(t[i], level), level_size(level),
-			       s->fmt->prot(t[i])))
+			       leaf_prot(s, t[i])))
 				return false;
 		} else if (!each_in(s, table_of(t[i]), level - 1, gpa, f, ctx)) {
 			return false;

@@ -55,9 +55,18 @@ int stage2_map(struct stage2 *s, u64 gpa, u64 hpa, u64 len, u32 prot, unsigned m
  */
 int stage2_unmap(struct stage2 *s, u64 gpa, u64 len);
 void stage2_collect(struct stage2 *s);
-/* Looks gpa up: protection (0: nothing) and *hpa; *len: bytes to the page's end. */
+/*
+ * What is mapped in [gpa, gpa + len) may be used so from now on; holes are
+ * fine.  0: not at all, but it stays known what belongs there.  -ENOMEM when a
+ * large page must be split and cannot be: what lies before it is changed.  The
+ * caller flushes all TLBs.
+ */
+int stage2_protect(struct stage2 *s, u64 gpa, u64 len, u32 prot);
+/* Looks gpa up: protection (0: no access) and *hpa; *len: bytes to the page's end. */
 u32 stage2_walk(const struct stage2 *s, u64 gpa, u64 *hpa, u64 *len);
-/* For checks: calls f for every leaf, until it returns false. */
+/* The same for memory with any protection; false: there is none. */
+bool stage2_find(const struct stage2 *s, u64 gpa, u64 *hpa, u64 *len);
+/* For checks: calls f for every leaf, with any protection, until it returns false. */
 bool stage2_each(const struct stage2 *s, bool (*f)(void *ctx, u64 gpa, u64 hpa, u64 len, u32 prot),
 		 void *ctx);
 

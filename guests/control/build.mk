@@ -72,6 +72,7 @@ $(BUILD)/guest.img: $(CTL_IMAGE)/mkinitrd.py $(wildcard $(CTL_IMAGE)/guest*)
 		--program /sbin/e2fsck:/sbin/fsck.ext4 \
 		--file $(CTL_IMAGE)/guest-init:/init \
 		--file $(CTL_IMAGE)/guest-shrc:/etc/shrc \
+		--program $(CTL_IMAGE)/guest-power:/etc/acpi/PWRF/00000080 \
 		--program $(CTL_IMAGE)/guest-sum:/bin/sum4k \
 		--program $(CTL_IMAGE)/guest-durable:/bin/durable
 
@@ -85,7 +86,9 @@ $(BUILD)/vmlinux: $(CTL_IMAGE)/vmlinux.py $(CTL_VMLINUZ)
 # The live image.
 CTL_TOOLS	:= $(if $(wildcard $(CTL)/tools.mk),$(BUILD)/tools/joistctl \
 			$(BUILD)/tools/joist-vm)
-CTL_FIRMWARE	:= /usr/share/seabios/bios-256k.bin
+CTL_FIRMWARE	:= /usr/share/seabios/bios-256k.bin \
+			/usr/share/OVMF/OVMF_CODE_4M.fd \
+			/usr/share/OVMF/OVMF_VARS_4M.fd
 ctl_etc		= $(foreach f,$(2),--file $(CTL_IMAGE)/$(f):$(1)/$(f))
 ctl_live	= --file $(CTL_IMAGE)/init:/init \
 		$(call ctl_etc,/etc,rc net-up autorun down udhcpc.script \

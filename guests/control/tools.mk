@@ -9,7 +9,7 @@ TOOLS_OUT := build/tools
 TOOLS_CC ?= $(CC)
 TOOLS_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -MMD -MP \
 	-fstack-protector-strong -D_FORTIFY_SOURCE=2 \
-	-I. -Iinclude
+	-I. -Iinclude -DTOOLS_VERSION='"$(VERSION)"'
 
 TOOLS_LIB_SRC := $(wildcard $(TOOLS_DIR)/lib/*.c)
 JOIST_VM_SRC := $(wildcard $(TOOLS_DIR)/joist-vm/*.c) $(TOOLS_LIB_SRC)

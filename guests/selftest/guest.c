@@ -72,6 +72,15 @@ s64 seg_call(u32 nr, u32 id, u32 seg)
 	return ret;
 }
 
+s64 seg_protect(u32 id, u32 seg, u32 access)
+{
+	struct joist_memseg m = {
+		.head = { id, 0 }, .seg = seg, .flags = access,
+	};
+
+	return HC(HC_MEMSEG_PROTECT, &m);
+}
+
 s64 seg_query(u32 id, u32 seg, u64 offset, struct joist_memseg *m)
 {
 	*m = (struct joist_memseg){

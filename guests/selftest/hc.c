@@ -30,6 +30,7 @@ static const struct {
 	[HC_MEMSEG_FREE]	= { "MEMSEG_FREE", sizeof(struct joist_memseg) },
 	[HC_MEMSEG_MAP]		= { "MEMSEG_MAP", sizeof(struct joist_memseg) },
 	[HC_MEMSEG_UNMAP]	= { "MEMSEG_UNMAP", sizeof(struct joist_memseg) },
+	[HC_MEMSEG_PROTECT]	= { "MEMSEG_PROTECT", sizeof(struct joist_memseg) },
 	[HC_MEMSEG_QUERY]	= { "MEMSEG_QUERY", sizeof(struct joist_memseg) },
 	[HC_STATS]		= { "STATS", sizeof(struct joist_stats) },
 	[HC_LOG]		= { "LOG", sizeof(struct joist_log) },

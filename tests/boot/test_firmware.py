@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 import machine as m
-from test_vms import said, type_to, vm, wait
+from vms import said, type_to, vm, wait
 
 GRUB = """
 set timeout=0

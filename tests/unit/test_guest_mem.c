@@ -251,6 +251,47 @@ static void test_read_write(void **state)
 	assert_int_equal(guest_read(&guest, GPA(GUEST_RAM), back, 0), 0);
 }
 
+/* Memory that may only be read, or not even that. */
+static void test_read_only(void **state)
+{
+	const u64 page = TABLE_BASE + 5 * PAGE_SIZE, table = TABLE_BASE + PAGE_SIZE;
+	u64 pte = 0x3000 | PTE_P | PTE_W, len, old[4] = { 0 }, got[4];
+
+	(void)state;
+	assert_int_equal(stage2_protect(&guest_vm.s2, page, PAGE_SIZE, STAGE2_READ | STAGE2_EXEC), 0);
+	assert_non_null(guest_ptr(&guest, GPA(page), &len));
+	assert_null(guest_ptr_write(&guest, GPA(page), &len));
+	assert_int_equal(guest_read(&guest, GPA(page), got, sizeof(got)), 0);
+	assert_int_equal(guest_write(&guest, GPA(page), got, 1), -EFAULT);
+	memset(old, 0xff, sizeof(old));
+	/* What lies before it is written. */
+	assert_int_equal(guest_write(&guest, GPA(page - 8), old, 16), -EFAULT);
+	assert_int_equal(guest_read(&guest, GPA(page - 8), got, 16), 0);
+	assert_true(got[0] == ~0ull && !got[1]);
+
+	/* A table there serves as long as nothing is to be marked in it. */
+	set_mode(CR0_PE | CR0_PG, 0x1000, CR4_PAE, EFER_LME | EFER_LMA);
+	assert_int_equal(stage2_protect(&guest_vm.s2, page, PAGE_SIZE, STAGE2_RWX), 0);
+	put(page, pte, 8);
+	put(table, page | PTE_P | PTE_W | PTE_A, 8);
+	put(TABLE_BASE, table | PTE_P | PTE_W | PTE_A, 8);
+	put(0x1000, TABLE_BASE | PTE_P | PTE_W | PTE_A, 8);
+	assert_int_equal(stage2_protect(&guest_vm.s2, page, PAGE_SIZE, STAGE2_READ | STAGE2_EXEC), 0);
+	assert_int_equal(real_walk(0, 0).err, -EIO);
+	assert_int_equal(real_walk(0, PF_FETCH).err, 0);
+	assert_int_equal(guest_read(&guest, GPA(page), got, 8), 0);
+	assert_int_equal(got[0], pte);
+	assert_int_equal(stage2_protect(&guest_vm.s2, page, PAGE_SIZE, STAGE2_RWX), 0);
+	put(page, pte | PTE_A, 8);
+	assert_int_equal(stage2_protect(&guest_vm.s2, page, PAGE_SIZE, STAGE2_READ | STAGE2_EXEC), 0);
+	assert_int_equal(real_walk(0, 0).err, 0);
+	assert_int_equal(real_walk(0, PF_WRITE).err, -EIO);
+
+	assert_int_equal(stage2_protect(&guest_vm.s2, page, PAGE_SIZE, 0), 0);
+	assert_null(guest_ptr(&guest, GPA(page), &len));
+	assert_int_equal(real_walk(0, 0).err, -EIO);
+}
+
 /* SDM, "PDPTE Registers": bit by bit, and only of entries that are present. */
 static void test_pdptes(void **state)
 {
@@ -434,6 +475,7 @@ int main(void)
 		cmocka_unit_test_setup(test_refused_write_is_not_dirty, start),
 		cmocka_unit_test_setup(test_tables_outside_memory, start),
 		cmocka_unit_test_setup(test_read_write, start),
+		cmocka_unit_test_setup(test_read_only, start),
 		cmocka_unit_test_setup(test_pdptes, start),
 		cmocka_unit_test_setup(test_control_memory, start),
 		cmocka_unit_test_setup(test_modes, start),

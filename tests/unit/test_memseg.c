@@ -534,6 +534,55 @@ static void test_ones(void **state)
 	consistent();
 }
 
+/* What the guest may do changes nothing of whose memory it is. */
+static void test_protect(void **state)
+{
+	static const u32 bad[] = { JOIST_SEG_WRITE, 4, 8, JOIST_SEG_RW | 4, ~0u };
+	static const struct { u32 access, prot; } good[] = {
+		{ 0, 0 }, { JOIST_SEG_READ, STAGE2_READ | STAGE2_EXEC },
+		{ JOIST_SEG_RW, STAGE2_RWX },
+	};
+	struct joist_memseg a = { .seg = 2, .flags = JOIST_SEG_READ, .len = 1 };
+	u64 gpa = 2 * MiB - PAGE_SIZE, size = 5 * MiB, hpa, len, want, free;
+	struct hc_context c = { .vm = vm };
+	unsigned i;
+
+	assert_int_equal(alloc(2, gpa, size), 0);
+	free = pool_free();
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(memseg_protect(vm, 2, bad[i]), -EINVAL);
+	assert_int_equal(memseg_protect(vm, 1, JOIST_SEG_READ), -ENOENT);
+	assert_int_equal(memseg_protect(vm, JOIST_MAX_MEMSEGS, 0), -ENOENT);
+	assert_int_equal(hc_memseg_protect(&c, &a), -EINVAL);
+	assert_int_equal(stage2_walk(&vm->s2, gpa, &want, &len), STAGE2_RWX);
+	for (i = 0; i < 9; i++) {
+		forgotten = 0;
+		a = (struct joist_memseg){ .seg = 2, .flags = good[i % 3].access };
+		assert_int_equal(hc_memseg_protect(&c, &a), 0);
+		assert_int_equal(forgotten, vm->vcpu_count);
+		assert_int_equal(stage2_walk(&vm->s2, gpa, &hpa, &len), good[i % 3].prot);
+		assert_int_equal(stage2_walk(&vm->s2, gpa + size - 1, &hpa, &len), good[i % 3].prot);
+		a = (struct joist_memseg){ .seg = 2 };
+		assert_int_equal(memseg_query(vm, &a), 0);
+		assert_int_equal(a.hpa, want);
+		assert_int_equal(memseg_map(vm, 2), 0);
+		assert_true(page_is_mapped(HPA(want)));
+		assert_int_equal(memseg_unmap(vm, 2), 0);
+		assert_int_equal(alloc(3, gpa + MiB, PAGE_SIZE), -EEXIST);
+		assert_int_equal(pool_free(), free);
+		consistent();
+	}
+	assert_int_equal(memseg_protect(vm, 2, 0), 0);
+	assert_int_equal(free_steps(vm, 2), 0);
+	assert_int_equal(vm->s2.tables, 1);
+	consistent();
+	assert_int_equal(alloc(2, gpa, size), 0);
+	check_pages(vm, gpa, size);
+	assert_int_equal(memseg_protect(vm, 2, 0), 0);
+	destroy(vm);
+	assert_int_equal(pool_free(), pool_at_start);
+}
+
 /* Two VMs come and go in all orders; the pool is what it was. */
 static void test_random_lives(void **state)
 {
@@ -553,7 +602,7 @@ static void test_random_lives(void **state)
 		if (seg == 3)
 			continue;
 		alloc_budget = rnd_below(5) ? ~0ull : rnd_below(40);
-		switch (rnd_below(4)) {
+		switch (rnd_below(5)) {
 		case 0:
 			err = alloc_steps(v, seg, gpa, size, &steps);
 			assert_true(!err || err == -ENOMEM || err == -EEXIST);
@@ -568,6 +617,10 @@ static void test_random_lives(void **state)
 		case 3:
 			err = s->size ? s->mapped ? -EBUSY : 0 : -ENOENT;
 			assert_int_equal(free_steps(v, seg), err);
+			break;
+		case 4:
+			err = memseg_protect(v, seg, rnd() & JOIST_SEG_READ);
+			assert_int_equal(err, s->size ? 0 : -ENOENT);
 			break;
 		}
 		alloc_budget = ~0ull;
@@ -592,6 +645,7 @@ int main(void)
 		cmocka_unit_test_setup(test_map_and_unmap, start),
 		cmocka_unit_test_setup(test_without_memory, start),
 		cmocka_unit_test_setup(test_free_with_an_empty_pool, start),
+		cmocka_unit_test_setup(test_protect, start),
 		cmocka_unit_test_setup(test_query, start),
 		cmocka_unit_test_setup(test_control_map, start),
 		cmocka_unit_test_setup(test_ones, start),

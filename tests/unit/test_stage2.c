@@ -131,7 +131,7 @@ static u64 count_tables(const u64 *t, unsigned level)
 
 	assert_int_equal(page_owner(ptr_hpa(t)), OWNER_HYPERVISOR);
 	for (i = 0; i < 512; i++) {
-		if (!present(&s2, t[i]))
+		if (!t[i])
 			continue;
 		used++;
 		if (!is_leaf(t[i], level))
@@ -149,8 +149,10 @@ static void check_walk(u64 gpa)
 
 	if (!m) {
 		assert_int_equal(prot, 0);
+		assert_false(stage2_find(&s2, gpa + off, &hpa, &len));
 		return;
 	}
+	assert_true(stage2_find(&s2, gpa + off, &hpa, &len));
 	assert_int_equal(model_entry(hpa - off, prot), m);
 	assert_true(len && len <= PAGE_SIZE_1G - off);
 	/* What is left of the leaf maps on without a break. */
@@ -262,7 +264,7 @@ static void check_partial_unmap(u64 gpa, u64 len)
 	for (off = 0; off < len; off += PAGE_SIZE) {
 		if (!*model_at(gpa + off))
 			continue;
-		if (stage2_walk(&s2, gpa + off, &h, &n))
+		if (stage2_find(&s2, gpa + off, &h, &n))
 			break;
 		*model_at(gpa + off) = 0;
 	}
@@ -287,6 +289,46 @@ static void random_unmap(bool scarce)
 	model_unmap(gpa, len);
 }
 
+/* Out of memory: all before some page has the protection, nothing from there on. */
+static void check_partial_protect(u64 gpa, u64 len, u32 prot)
+{
+	u64 off, h, n, *m;
+
+	for (off = 0; off < len; off += PAGE_SIZE) {
+		m = model_at(gpa + off);
+		if (!*m)
+			continue;
+		assert_true(stage2_find(&s2, gpa + off, &h, &n));
+		if (stage2_walk(&s2, gpa + off, &h, &n) != prot)
+			break;
+		*m = model_entry(h, prot);
+	}
+}
+
+static void random_protect(bool scarce)
+{
+	u32 prot = rnd_below(2) ? 0 : a_prot();
+	u64 gpa, len, off, *m;
+	int err;
+
+	a_range(&gpa, &len);
+	if (scarce)
+		alloc_budget = rnd_below(3);
+	err = stage2_protect(&s2, gpa, len, prot);
+	alloc_budget = ~0ull;
+	if (err) {
+		assert_true(scarce);
+		assert_int_equal(err, -ENOMEM);
+		check_partial_protect(gpa, len, prot);
+		return;
+	}
+	for (off = 0; off < len; off += PAGE_SIZE) {
+		m = model_at(gpa + off);
+		if (*m)
+			*m = model_entry(*m & ENTRY_ADDR, prot);
+	}
+}
+
 static void test_random_against_model(void **state)
 {
 	unsigned i, k;
@@ -294,10 +336,12 @@ static void test_random_against_model(void **state)
 	for (k = 0; k < ARRAY_SIZE(variants); k++) {
 		begin(&variants[k]);
 		for (i = 0; i < 1200; i++) {
-			if (rnd_below(5) < 3)
+			if (rnd_below(6) < 3)
 				random_map();
-			else
+			else if (rnd_below(3))
 				random_unmap(rnd_below(3) == 0);
+			else
+				random_protect(rnd_below(3) == 0);
 			if (rnd_below(4))
 				stage2_collect(&s2);
 			if (i % 40 == 0)
@@ -492,6 +536,34 @@ static void test_garbage_waits(void **state)
 	finish();
 }
 
+/* What is parked is not present in either format, and keeps its place. */
+static void test_parked(void **state)
+{
+	u64 hpa, len, *t;
+	unsigned k;
+
+	for (k = 0; k < ARRAY_SIZE(variants); k++) {
+		begin(&variants[k]);
+		assert_int_equal(stage2_map(&s2, 0, 4 * MiB, 2 * MiB, STAGE2_RWX, 3), 0);
+		assert_int_equal(stage2_protect(&s2, 0, 2 * MiB, 0), 0);
+		t = table_of(table_of(s2.root[0])[0]);
+		assert_true(t[0] && !(t[0] & format.present));
+		assert_int_equal(stage2_walk(&s2, 0x1234, &hpa, &len), 0);
+		assert_true(stage2_find(&s2, 0x1234, &hpa, &len));
+		assert_int_equal(hpa, 4 * MiB + 0x1234);
+		assert_int_equal(len, 2 * MiB - 0x1234);
+		assert_int_equal(stage2_map(&s2, 0, 0, PAGE_SIZE, STAGE2_RWX, 3), -EEXIST);
+		assert_int_equal(stage2_protect(&s2, 0, 2 * MiB, STAGE2_READ), 0);
+		assert_int_equal(stage2_walk(&s2, 0, &hpa, &len), STAGE2_READ);
+		assert_int_equal(t[0], format.leaf(4 * MiB, 2, STAGE2_READ));
+		assert_int_equal(stage2_protect(&s2, 0, 2 * MiB, 0), 0);
+		assert_int_equal(stage2_unmap(&s2, 0, 2 * MiB), 0);
+		stage2_collect(&s2);
+		assert_int_equal(s2.tables, 1);
+		finish();
+	}
+}
+
 static bool count_to(void *ctx, u64 gpa, u64 hpa, u64 len, u32 prot)
 {
 	return --*(int *)ctx > 0;
@@ -563,6 +635,7 @@ int main(void)
 		cmocka_unit_test(test_map_without_memory),
 		cmocka_unit_test(test_unmap_without_memory),
 		cmocka_unit_test(test_garbage_waits),
+		cmocka_unit_test(test_parked),
 		cmocka_unit_test(test_walk_ends),
 		cmocka_unit_test(test_npt_entries),
 		cmocka_unit_test(test_ept_entries),

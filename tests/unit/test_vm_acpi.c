@@ -53,7 +53,7 @@ static void test_tables(void **state)
 	(void)state;
 	for (cpus = 1; cpus <= 32; cpus++) {
 		memset(area, 0xaa, sizeof(area));
-		assert_int_equal(acpi_build(area, ACPI_BASE, cpus, &links), 0);
+		assert_int_equal(acpi_build(area, ACPI_BASE, cpus, PCI_MMIO_BASE, &links), 0);
 		assert_memory_equal(area, "RSD PTR ", 8);
 		assert_int_equal(checksum(area, 20), 0);
 		assert_int_equal(checksum(area, 36), 0);

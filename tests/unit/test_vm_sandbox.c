@@ -4,11 +4,6 @@
  * sandbox is closed: in a child each, for it cannot be opened again.
  */
 #define _GNU_SOURCE
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,28 +11,14 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "guests/control/lib/proto.h"
-#undef PROTO_DIR
-#define PROTO_DIR	"/tmp/joist-test-sandbox"
+#define TEST_DIR	"/tmp/joist-test-sandbox"
+#include "tests/unit/vm_dir.h"
 
 #include "guests/control/joist-vm/io.c"
 #undef ZEROS
 #include "guests/control/joist-vm/sandbox.c"
 
 #define GOOD	7		/* the child's status if all is well */
-
-static int setup(void **state)
-{
-	(void)state;
-	mkdir(PROTO_DIR, 0700);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	return rmdir(PROTO_DIR);
-}
 
 /* Not _exit(): before it, the address sanitizer makes calls of its own. */
 static void end(int status)
@@ -77,9 +58,11 @@ static void allowed(void (*what)(void))
 
 /* ---- the list of calls ---- */
 
+static struct vm_config cfg;
+
 static void filter(void)
 {
-	if (sandbox_filter())
+	if (sandbox_filter(&cfg))
 		end(1);
 }
 
@@ -310,8 +293,6 @@ static void the_ring(void **state)
 
 /* ---- descriptors, files, user ---- */
 
-static struct vm_config cfg;
-
 static bool is_open(int fd)
 {
 	return fcntl(fd, F_GETFD) >= 0;
@@ -387,5 +368,5 @@ int main(void)
 		cmocka_unit_test(empty_world),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, dir_setup, dir_teardown);
 }

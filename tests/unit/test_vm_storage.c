@@ -4,16 +4,10 @@
  * qemu-storage-daemon; skipped where FUSE cannot be mounted.
  */
 #define _GNU_SOURCE
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#define TEST_DIR	"/tmp/joist-test-storage"
+#include "tests/unit/vm_dir.h"
 
-#include "guests/control/lib/proto.h"
-#undef PROTO_DIR
-#define PROTO_DIR	"/tmp/joist-test-storage"
-
+#include "guests/control/joist-vm/helper.c"
 #include "guests/control/joist-vm/storage.c"
 
 #define DISK_SIZE	(4 * MiB)
@@ -21,19 +15,11 @@
 static struct vm_config cfg;
 static char error[400];
 
-static int setup(void **state)
-{
-	(void)state;
-	mkdir(PROTO_DIR, 0700);
-	return 0;
-}
-
 static int teardown(void **state)
 {
-	(void)state;
 	storage_close(&cfg);
 	unlink("/tmp/joist-test-image");
-	return rmdir(PROTO_DIR);
+	return dir_teardown(state);
 }
 
 /* An image beside PROTO_DIR, which the daemon's namespace hides. */
@@ -89,7 +75,7 @@ static void kept(void **state)
 	assert_int_equal(pwrite(cfg.disk[1].fd, buf, 4096, DISK_SIZE - 4096),
 			 4096);
 	assert_int_equal(fdatasync(cfg.disk[1].fd), 0);
-	assert_int_equal(kill(storage[1].pid, SIGKILL), 0);
+	assert_int_equal(kill(daemons[1].pid, SIGKILL), 0);
 	while (!storage_event(&cfg, 1, error, sizeof(error)))
 		;
 	assert_non_null(strstr(error, "joist-test-image"));
@@ -110,18 +96,18 @@ static void kept(void **state)
 
 static void two_writers(void **state)
 {
-	struct storage first;
+	struct helper first;
 	int fd;
 
 	(void)state;
 	image_make("qcow2");
 	image_open_good("qcow2", false);
-	first = storage[1];
+	first = daemons[1];
 	fd = cfg.disk[1].fd;
 	assert_false(image_open("qcow2", false));
 	assert_non_null(strstr(error, "in use"));
 	storage_close(&cfg);
-	storage[1] = first;
+	daemons[1] = first;
 	cfg.disk[1].fd = fd;
 	storage_close(&cfg);
 }
@@ -144,15 +130,20 @@ static void lines(void **state)
 {
 	char a[] = "qemu-storage-daemon: --blockdev driver=x,a=b: Is no\nx\n\n";
 	char b[] = "\n", c[] = "", d[] = "cannot run it: no such file\n";
+	char e[] = DAEMON ": --blockdev", f[] = DAEMON ": no: --such\n";
 
 	(void)state;
-	make_line(a);
+	make_line(DAEMON, a);
 	assert_string_equal(a, "Is no x");
-	make_line(b);
+	make_line(DAEMON, b);
 	assert_string_equal(b, "");
-	make_line(c);
-	make_line(d);
+	make_line(DAEMON, c);
+	make_line(DAEMON, d);
 	assert_string_equal(d, "cannot run it: no such file");
+	make_line(DAEMON, e);
+	assert_string_equal(e, "--blockdev");
+	make_line(DAEMON, f);
+	assert_string_equal(f, "no: --such");
 }
 
 static void formats(void **state)
@@ -175,5 +166,5 @@ int main(void)
 		cmocka_unit_test(wrong_format),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, dir_setup, teardown);
 }

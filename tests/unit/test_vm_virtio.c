@@ -829,6 +829,35 @@ static void test_net_reset(void **state)
 	assert_int_equal(used(0), 0);
 }
 
+/* What serves a user network has died: the driver is told, once. */
+static void test_link_down(void **state)
+{
+	u8 before;
+
+	(void)state;
+	driver_start(1, F_STATUS);
+	msix_on(1);
+	set(1, C_CONFIG_VECTOR, 2, 0);
+	serve_kicks();
+	assert_int_equal(get(1, DEVICE + N_STATUS, 2), STATUS_UP);
+	before = (u8)get(1, C_GENERATION, 1);
+	close(wire);
+	wire = -1;
+	net_receive(&net);
+	assert_int_equal(get(1, DEVICE + N_STATUS, 2), 0);
+	assert_int_not_equal(get(1, C_GENERATION, 1), before);
+	assert_int_equal(board.msis, 1);
+	assert_int_equal(board.msi_data[0], 0x30);
+	assert_int_equal(board.watched, -1);
+	net_receive(&net);
+	assert_int_equal(board.msis, 1);
+	/* The next driver finds it so. */
+	driver_start(1, F_STATUS);
+	serve_kicks();
+	assert_int_equal(get(1, DEVICE + N_STATUS, 2), 0);
+	assert_false(broke(1));
+}
+
 /* ---- random numbers ---- */
 
 static unsigned zeros(u64 gpa, unsigned len)
@@ -890,6 +919,7 @@ int main(void)
 		cmocka_unit_test_setup(test_receive, setup),
 		cmocka_unit_test_setup(test_merged, setup),
 		cmocka_unit_test_setup(test_net_reset, setup),
+		cmocka_unit_test_setup(test_link_down, setup),
 		cmocka_unit_test_setup(test_rng, setup),
 	};
 

@@ -109,10 +109,10 @@ static inline void virtio_machine(bool read_only)
 	assert_int_equal(ftruncate(disk.fd, DISK), 0);
 	disk.size = DISK;
 	disk.read_only = read_only;
-	if (wire >= 0) {
+	if (wire >= 0)
 		close(wire);
+	if (nic.fd > 0)
 		close(nic.fd);
-	}
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0,
 				    pair), 0);
 	wire = pair[0];

@@ -68,6 +68,8 @@ _joistctl()
 		COMPREPLY=($(compgen -W "--json --delay --count" -- "$cur")) ;;
 	dmesg:-*)
 		COMPREPLY=($(compgen -W "--follow" -- "$cur")) ;;
+	help:*)
+		COMPREPLY=($(compgen -W "$(_joistctl_commands)" -- "$cur")) ;;
 	load:*|create:*)
 		compopt -o default ;;
 	*)

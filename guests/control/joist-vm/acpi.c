@@ -77,6 +77,7 @@ struct area {
 	u32 gpa;
 	u32 used;
 	bool full;
+	u32 window;		/* of PCI devices: its first address */
 	struct acpi_links *links;
 };
 
@@ -187,7 +188,7 @@ static void pci_routing(struct aml *m)
 	aml_close(m);
 }
 
-static void pci_root(struct aml *m)
+static void pci_root(struct aml *m, u32 window)
 {
 	aml_device_open(m, "PCI0");
 	aml_name(m, "_HID");
@@ -199,7 +200,7 @@ static void pci_root(struct aml *m)
 	aml_res_bus(m, 0, 0);
 	aml_res_io(m, 0xcf8, 8);
 	aml_res_io_window(m, PCI_IO_BASE, (u16)(PCI_IO_END - 1));
-	aml_res_mem_window(m, PCI_MMIO_BASE, PCI_MMIO_END - 1);
+	aml_res_mem_window(m, window, PCI_MMIO_END - 1);
 	aml_buffer_close(m);
 	pci_routing(m);
 	aml_close(m);
@@ -219,7 +220,7 @@ static u8 *build_dsdt(struct area *a)
 	aml_int(&m, 0);
 	aml_close(&m);
 	aml_scope_open(&m, "\\_SB_");
-	pci_root(&m);
+	pci_root(&m, a->window);
 	isa_device(&m, "COM1", "PNP0501", 0x3f8, 8, IRQ_COM1);
 	isa_device(&m, "RTC0", "PNP0B00", 0x70, 2, IRQ_RTC);
 	aml_close(&m);
@@ -313,9 +314,12 @@ static u8 *build_madt(struct area *a, unsigned cpus)
 	return t;
 }
 
-int acpi_build(u8 *area, u32 base, unsigned cpus, struct acpi_links *links)
+int acpi_build(u8 *area, u32 base, unsigned cpus, u32 window,
+	       struct acpi_links *links)
 {
-	struct area a = { .base = area, .gpa = base, .links = links };
+	struct area a = {
+		.base = area, .gpa = base, .window = window, .links = links,
+	};
 	u8 *rsdp, *rsdt, *xsdt, *fadt, *madt;
 
 	memset(area, 0, ACPI_SIZE);

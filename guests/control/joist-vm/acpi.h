@@ -36,9 +36,10 @@ struct acpi_links {
 #define ACPI_RSDP_LEN	36
 
 /*
- * Write them for that many CPUs, to be at guest address `base`; the RSDP comes
- * first.  -ENOSPC.
+ * Write them for that many CPUs, to be at guest address `base`; PCI devices may
+ * be at `window` and above.  The RSDP comes first.  -ENOSPC.
  */
-int acpi_build(u8 *area, u32 base, unsigned cpus, struct acpi_links *links);
+int acpi_build(u8 *area, u32 base, unsigned cpus, u32 window,
+	       struct acpi_links *links);
 
 #endif

@@ -61,6 +61,14 @@ bool board_serial_put(unsigned port, u8 byte);
 /* Its receive FIFO has room again. */
 void board_serial_room(unsigned port);
 
+/*
+ * The flash memory: whether the guest reads it as memory now; bytes that have
+ * changed, false: they cannot be kept; all that was kept is to be durable.
+ */
+void board_flash_show(bool memory);
+bool board_flash_store(u32 at, u32 len);
+void board_flash_sync(void);
+
 void board_reset(const char *how);
 void board_power_off(void);
 void board_debug_exit(u32 value);

@@ -62,8 +62,10 @@ void disk_parse(struct vm_config *cfg, char *text)
 			d->format = strcmp(value, "raw") ? value : NULL;
 		} else if (!strcmp(word, "ro")) {
 			d->read_only = true;
+		} else if (!strcmp(word, "cd")) {
+			d->cd = d->read_only = true;
 		} else {
-			die_usage("--disk %s: '%s': it is 'ro', "
+			die_usage("--disk %s: '%s': it is 'ro', 'cd', "
 				  "'serial=TEXT' or 'format=FORMAT'", d->path,
 				  word);
 		}

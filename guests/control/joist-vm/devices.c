@@ -166,6 +166,33 @@ static void fwcfg_bus_write(void *dev, u64 at, unsigned size, u64 val)
 	fwcfg_write(dev, &machine.mem, (unsigned)at, size, val);
 }
 
+static u64 flash_bus_read(void *dev, u64 at, unsigned size)
+{
+	(void)size;
+	return flash_read(dev, machine.vars, (u32)at);
+}
+
+static void flash_bus_write(void *dev, u64 at, unsigned size, u64 val)
+{
+	(void)size;
+	flash_write(dev, machine.vars, (u32)at, (u8)val);
+}
+
+/* UEFI: its variables, below its code, and where it looks for the PM timer. */
+static int add_uefi(struct machine *m)
+{
+	const struct vm_config *cfg = m->cfg;
+	const struct bus_window flash = {
+		FIRMWARE_END - cfg->firmware_size - cfg->vars_size,
+		cfg->vars_size, 1, &m->dev.flash, flash_bus_read,
+		flash_bus_write
+	};
+
+	flash_init(&m->dev.flash, (u32)cfg->vars_size);
+	pci_add_pm(&m->dev.pci, PM_BASE);
+	return bus_add(&m->mmio, &flash);
+}
+
 /* A 32-bit register file: other accesses touch the aligned dword's bytes. */
 static u64 ioapic_bus_read(void *dev, u64 at, unsigned size)
 {
@@ -269,6 +296,7 @@ int devices_init(struct machine *m)
 	pm_init(&d->pm);
 	kbd_init(&d->kbd);
 	pci_init(&d->pci, &m->mmio);
+	d->pci.window = pci_window(m->mem.low_size);
 	for (i = 0; i < ARRAY_SIZE(ports); i++) {
 		err = bus_add(&m->ports, &ports[i]);
 		if (err)
@@ -280,6 +308,8 @@ int devices_init(struct machine *m)
 	err = bus_add(&m->mmio, &ioapic);
 	if (!err && m->flash)
 		err = bus_add(&m->ports, &fwcfg);
+	if (!err && m->vars)
+		err = add_uefi(m);
 	if (!err && m->cfg->debug_exit >= 0)
 		err = add_debug_exit(m);
 	return err;

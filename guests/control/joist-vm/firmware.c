@@ -9,6 +9,7 @@
 
 #include "acpi.h"
 #include "firmware.h"
+#include "pci.h"
 
 #define LOW_COPY	(128 * KiB)
 
@@ -78,14 +79,14 @@ static void build_script(struct script *s, const struct acpi_links *l)
 	}
 }
 
-static int add_acpi(struct fwcfg *f, unsigned vcpus)
+static int add_acpi(struct fwcfg *f, unsigned vcpus, u32 window)
 {
 	static struct script s;
 	static u8 area[ACPI_SIZE];
 	struct acpi_links links;
 
 	memset(&s, 0, sizeof(s));
-	if (acpi_build(area, 0, vcpus, &links))
+	if (acpi_build(area, 0, vcpus, window, &links))
 		return -1;
 	build_script(&s, &links);
 	return fwcfg_add(f, FILE_RSDP, area, ACPI_RSDP_LEN) ||
@@ -129,7 +130,8 @@ int firmware_files(struct fwcfg *f, const struct guest_mem *mem,
 	/* SeaBIOS: the screen of BIOS programs is COM1. */
 	static const u8 console[] = { 0xf8, 0x03 };
 
-	return add_map(f, mem) || add_acpi(f, vm->cpus) || add_smbios(f, vm) ||
+	return add_map(f, mem) || add_smbios(f, vm) ||
+	       add_acpi(f, vm->cpus, pci_window(mem->low_size)) ||
 	       fwcfg_add(f, "etc/sercon-port", console, sizeof(console)) ?
 	       -1 : 0;
 }

@@ -213,6 +213,36 @@ void board_serial_room(unsigned port)
 	watch_serial(&machine, port);
 }
 
+void board_flash_show(bool memory)
+{
+	struct joist_memseg a = {
+		.seg = SEG_VARS, .flags = memory ? JOIST_SEG_READ : 0,
+	};
+	int err = hv_call(machine.fds.vm, JOIST_MEMSEG_PROTECT, &a);
+
+	if (err < 0)
+		machine_end(err == -ENXIO ? END_GONE : END_ERROR, 0,
+			    "flash memory: %s", strerror(-err));
+}
+
+bool board_flash_store(u32 at, u32 len)
+{
+	ssize_t n;
+
+	do
+		n = pwrite(machine.cfg->vars.fd, machine.vars + at, len, at);
+	while (n < 0 && errno == EINTR);
+	return n == (ssize_t)len;
+}
+
+/* The firmware orders its writes, so that no power failure finds half of one. */
+void board_flash_sync(void)
+{
+	if (fdatasync(machine.cfg->vars.fd))
+		machine_end(END_ERROR, 0, "uefi variables %s: %s",
+			    machine.cfg->vars.path, strerror(errno));
+}
+
 void board_reset(const char *how)
 {
 	machine_end(END_RESET, 0, "reset by the guest (%s)", how);
@@ -255,6 +285,9 @@ static void map_memory(struct machine *m)
 	if (m->cfg->firmware_size)
 		m->flash = map(m, JOIST_MMAP_SEG(SEG_FLASH),
 			       m->cfg->firmware_size, "firmware memory");
+	if (m->cfg->vars_size)
+		m->vars = map(m, JOIST_MMAP_SEG(SEG_VARS), m->cfg->vars_size,
+			      "firmware memory");
 	for (v = 0; v < m->cfg->vcpus; v++) {
 		m->run[v] = map(m, v * PAGE_SIZE, PAGE_SIZE, "a run page");
 		m->run[v]->flags = 0;
@@ -311,6 +344,20 @@ static struct smbios_vm about(const struct machine *m)
 				   m->cfg->memory };
 }
 
+/* Its length was looked at when the VM was made. */
+static void vars_load(struct machine *m)
+{
+	const struct file *f = &m->cfg->vars;
+	struct image im = { 0 };
+
+	image_read(&im, f);
+	if (im.size != m->cfg->vars_size)
+		machine_end(END_REFUSED, 0, "%s: its size has changed",
+			    f->path);
+	memcpy(m->vars, im.data, im.size);
+	free((void *)(uintptr_t)im.data);
+}
+
 /* The firmware, and what it reads; the vCPUs start where power-on left them. */
 static void firmware_start(struct machine *m, struct load *l)
 {
@@ -323,6 +370,8 @@ static void firmware_start(struct machine *m, struct load *l)
 	if (firmware_files(&m->dev.fwcfg, &m->mem, &vm))
 		machine_end(END_REFUSED, 0, "no room for the firmware's tables");
 	free((void *)(uintptr_t)l->kernel.data);
+	if (m->vars)
+		vars_load(m);
 }
 
 void machine_load(struct machine *m, struct joist_regs *regs)
@@ -348,7 +397,7 @@ void machine_load(struct machine *m, struct joist_regs *regs)
 		machine_end(END_REFUSED, 0, "%s", l.error);
 	*regs = l.regs;
 	if (acpi_build(m->mem.low + ACPI_BASE, ACPI_BASE, m->cfg->vcpus,
-		       &links) ||
+		       pci_window(m->mem.low_size), &links) ||
 	    smbios_build(m->mem.low + SMBIOS_BASE, SMBIOS_BASE, &vm) < 0)
 		machine_end(END_REFUSED, 0, "no room for the guest's tables");
 	free((void *)(uintptr_t)l.kernel.data);
@@ -527,7 +576,7 @@ void machine_main(const struct vm_config *cfg, const struct machine_fds *fds)
 	/* The threads wait for the lock until they are confined, too. */
 	pthread_mutex_lock(&m->lock);
 	vcpu_start_all(m);
-	sandboxed(sandbox_filter());
+	sandboxed(sandbox_filter(cfg));
 	/* Before the guest can end: a machine that was never ready has failed. */
 	if (send(fds->channel, &ready, sizeof(ready), MSG_NOSIGNAL) < 0)
 		_exit(0);

@@ -10,6 +10,7 @@
 #include "board.h"
 #include "bus.h"
 #include "firmware.h"
+#include "flash.h"
 #include "ioapic.h"
 #include "guests/control/joist_ioctl.h"
 #include "kbd.h"
@@ -21,6 +22,7 @@
 #include "uart.h"
 #include "vhost.h"
 #include "virtio_rng.h"
+#include "virtio_scsi.h"
 #include "vm.h"
 
 #define SERIAL_OUT	(64 * KiB)
@@ -36,6 +38,7 @@ struct devices {
 	struct uart com[VM_SERIALS];
 	struct pci pci;
 	struct fwcfg fwcfg;
+	struct flash flash;
 };
 
 /* Between a UART and the manager. */
@@ -50,7 +53,7 @@ struct machine {
 	const struct vm_config *cfg;		/* [c] */
 	struct machine_fds fds;			/* [c] */
 	struct guest_mem mem;			/* [c] */
-	u8 *flash;				/* [c] SEG_FLASH, or NULL */
+	u8 *flash, *vars;			/* [c] SEG_FLASH, SEG_VARS, or NULL */
 	struct joist_run *run[JOIST_MAX_VCPUS];	/* [c], pages shared */
 	struct bus ports, mmio;			/* [l] */
 	struct devices dev;			/* [l] */
@@ -61,6 +64,7 @@ struct machine {
 	unsigned parked;			/* [l] vCPUs that wait */
 
 	struct blk *blk[VM_DISKS];		/* [c], what it points to [l] */
+	struct cd *cd[VM_DISKS];		/* [c], likewise */
 	struct net *net[VM_NICS];		/* [c], likewise */
 	struct vhost vhost[VM_NICS];		/* [l] */
 	struct rng *rng;			/* [c], likewise */

@@ -11,6 +11,7 @@
 #include <getopt.h>
 #include <jansson.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,7 @@
 #include "config.h"
 #include "firmware.h"
 #include "serial.h"
+#include "uefi.h"
 
 #define MEMORY_MIN	(4 * MiB)
 #define CMDLINE_MAX	65535
@@ -139,6 +141,15 @@ static enum policy parse_policy(const char *what, const char *s)
 	die_usage("%s '%s': it is 'destroy', 'restart' or 'preserve'", what, s);
 }
 
+static void firmware_parse(struct vm_config *c, char *text)
+{
+	c->uefi = !strncmp(text, "uefi", 4) && (!text[4] || text[4] == ',');
+	if (c->uefi)
+		uefi_parse(c, text + 4);
+	else
+		c->firmware.path = strcmp(text, "bios") ? text : FIRMWARE_BIOS;
+}
+
 /* The text is cut into pieces and stays in use. */
 static void apply(struct args *a, const struct setting *s, char *arg)
 {
@@ -152,7 +163,7 @@ static void apply(struct args *a, const struct setting *s, char *arg)
 		c->initrd.path = arg;
 		break;
 	case 'f':
-		c->firmware.path = strcmp(arg, "bios") ? arg : FIRMWARE_BIOS;
+		firmware_parse(c, arg);
 		break;
 	case 'a':
 		c->cmdline = arg;
@@ -285,6 +296,7 @@ static void resolve_boot(struct args *a, bool kernel, bool firmware)
 	if (kernel && !firmware) {
 		forget(a, "firmware");
 		c->firmware.path = NULL;
+		c->uefi = false;
 	} else if (firmware && !kernel) {
 		forget(a, "kernel");
 		forget(a, "initrd");
@@ -422,6 +434,7 @@ static void open_firmware(struct vm_config *c)
 		die("firmware %s: %lld bytes: it must be 64 KiB to 16 MiB, in "
 		    "whole pages", c->firmware.path, (long long)st.st_size);
 	c->firmware_size = (u64)st.st_size;
+	uefi_open(c);
 }
 
 static void check(struct args *a)
@@ -481,6 +494,29 @@ static void check_capabilities(struct args *a)
 }
 
 /*
+ * Does the VM come to run?  Much memory, all of which is zeroed first, takes
+ * its time: who waits at a terminal is told.
+ */
+static bool started(int fd, const struct vm_config *c)
+{
+	struct pollfd p = { fd, POLLIN, 0 };
+	bool told = false;
+	unsigned s;
+	char byte;
+
+	for (s = 1; poll(&p, 1, 1000) == 0; s++) {
+		if (s == 1 || !isatty(STDERR_FILENO))
+			continue;
+		fprintf(stderr, "\r%s: starting, with %llu MiB of memory: %u s",
+			c->name, (unsigned long long)(c->memory / MiB), s);
+		told = true;
+	}
+	if (told)
+		fputc('\n', stderr);
+	return read(fd, &byte, 1) == 1;
+}
+
+/*
  * Go into the background.  The process started waits until the VM runs, or
  * gives its exit code if it does not come to that.
  */
@@ -488,7 +524,6 @@ static void daemonize(struct args *a)
 {
 	int p[2], status;
 	pid_t pid;
-	char byte;
 
 	if (pipe2(p, O_CLOEXEC) < 0)
 		die("pipe: %s", strerror(errno));
@@ -497,7 +532,7 @@ static void daemonize(struct args *a)
 		die("fork: %s", strerror(errno));
 	if (pid > 0) {
 		close(p[1]);
-		if (read(p[0], &byte, 1) == 1)
+		if (started(p[0], &a->cfg))
 			_exit(EXIT_OK);
 		if (waitpid(pid, &status, 0) == pid && WIFEXITED(status))
 			_exit(WEXITSTATUS(status) ? WEXITSTATUS(status) :

@@ -603,7 +603,8 @@ enum {
 	POLL_CHANNEL, POLL_LISTENER, POLL_SIGNALS, POLL_SERIAL,
 	POLL_SOCKET = POLL_SERIAL + VM_SERIALS,
 	POLL_DISKS = POLL_SOCKET + VM_SERIALS,
-	POLL_CLIENTS = POLL_DISKS + VM_DISKS
+	POLL_NETS = POLL_DISKS + VM_DISKS,
+	POLL_CLIENTS = POLL_NETS + VM_NICS
 };
 
 static short client_events(struct manager *m, const struct client *c)
@@ -637,6 +638,8 @@ static void poll_fill(struct manager *m, struct pollfd *p)
 	p[POLL_SIGNALS] = (struct pollfd){ m->signals, POLLIN, 0 };
 	for (i = 0; i < VM_DISKS; i++)
 		p[POLL_DISKS + i] = (struct pollfd){ storage_fd(i), POLLIN, 0 };
+	for (i = 0; i < VM_NICS; i++)
+		p[POLL_NETS + i] = (struct pollfd){ user_net_fd(i), POLLIN, 0 };
 	for (i = 0; i < CLIENTS; i++) {
 		const struct client *c = &m->clients[i];
 
@@ -689,17 +692,19 @@ static void serve_serials(struct manager *m, const struct pollfd *p)
 	}
 }
 
-static void serve_disks(struct manager *m, const struct pollfd *p)
+static void serve_helpers(struct manager *m, const struct pollfd *p)
 {
 	char text[MSG_TEXT];
 	unsigned i;
 
-	for (i = 0; i < VM_DISKS; i++) {
-		if (!p[i].revents ||
-		    !storage_event(m->cfg, i, text, sizeof(text)))
-			continue;
-		report(m, text, "");
-	}
+	for (i = 0; i < VM_DISKS; i++)
+		if (p[POLL_DISKS + i].revents &&
+		    storage_event(m->cfg, i, text, sizeof(text)))
+			report(m, text, "");
+	for (i = 0; i < VM_NICS; i++)
+		if (p[POLL_NETS + i].revents &&
+		    user_net_event(i, text, sizeof(text)))
+			report(m, text, "");
 }
 
 static int restart_ms(const struct manager *m)
@@ -742,7 +747,7 @@ static void loop(struct manager *m, const struct manager_args *args)
 			machine_message(m, args->ready);
 		if (p[POLL_SIGNALS].revents)
 			serve_signal(m);
-		serve_disks(m, p + POLL_DISKS);
+		serve_helpers(m, p);
 		serve_clients(m, p + POLL_CLIENTS);
 		for (i = 0; i < VM_SERIALS; i++)
 			serial_write(&m->port[i]);
@@ -835,6 +840,20 @@ static void alloc_memory(struct manager *m, u32 seg, u64 gpa, u64 size)
 		    strerror(-err));
 }
 
+/* Memory that the guest only reads. */
+static void alloc_rom(struct manager *m, u32 seg, u64 gpa, u64 size)
+{
+	struct joist_memseg a = { .seg = seg, .flags = JOIST_SEG_READ };
+	int err;
+
+	if (!size)
+		return;
+	alloc_memory(m, seg, gpa, size);
+	err = hv_call(m->vm, JOIST_MEMSEG_PROTECT, &a);
+	if (err < 0)
+		die("%s: firmware memory: %s", m->cfg->name, strerror(-err));
+}
+
 static char socket_path[PROTO_PATH];
 
 static void socket_remove(void)
@@ -888,6 +907,16 @@ static void open_signals(struct manager *m)
 	signal(SIGPIPE, SIG_IGN);
 }
 
+/* Names, the VM, and then who has served it. */
+static void outside_close(const struct manager *m)
+{
+	socket_remove();
+	serials_close(m->cfg);
+	destroy_vm(m);
+	user_net_close();
+	storage_close(m->cfg);
+}
+
 int manager_main(const struct manager_args *args)
 {
 	struct manager *m = &manager;
@@ -904,15 +933,15 @@ int manager_main(const struct manager_args *args)
 	create_vm(m);
 	alloc_memory(m, SEG_LOW, 0, vm_low_size(cfg));
 	alloc_memory(m, SEG_HIGH, MEM_HIGH_BASE, vm_high_size(cfg));
-	alloc_memory(m, SEG_FLASH, FIRMWARE_END - cfg->firmware_size,
-		     cfg->firmware_size);
+	alloc_rom(m, SEG_FLASH, FIRMWARE_END - cfg->firmware_size,
+		  cfg->firmware_size);
+	alloc_rom(m, SEG_VARS, FIRMWARE_END - cfg->firmware_size -
+		  cfg->vars_size, cfg->vars_size);
 	open_socket(m);
 	serials_start(m);
 	if (!storage_open(cfg, error, sizeof(error)) ||
 	    !user_net_start(cfg, error, sizeof(error))) {
-		storage_close(cfg);
-		socket_remove();
-		serials_close(cfg);
+		outside_close(m);
 		die("%s", error);
 	}
 	if (args->attach >= 0) {
@@ -922,17 +951,12 @@ int manager_main(const struct manager_args *args)
 	}
 	err = machine_spawn(m);
 	if (err) {
-		storage_close(cfg);
-		socket_remove();
-		serials_close(cfg);
+		outside_close(m);
 		die("%s: starting the device process: %s", cfg->name,
 		    strerror(-err));
 	}
 	loop(m, args);
-	socket_remove();
-	serials_close(cfg);
-	destroy_vm(m);
-	storage_close(cfg);
+	outside_close(m);
 	farewell(m);
 	return m->exit_code;
 }

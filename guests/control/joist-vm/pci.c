@@ -39,6 +39,7 @@
 #define CFG_REVISION	0x08
 #define CFG_INTERFACE	0x09
 #define CFG_CLASS	0x0a
+#define CFG_HEADER	0x0e
 #define CFG_BAR		0x10
 #define CFG_BAR_END	0x28
 #define CFG_SUB_VENDOR	0x2c
@@ -80,6 +81,13 @@
 #define HOST_PAMS	7
 #define ISA_DEVICE	0x7000
 #define ISA_CLASS	0x0601
+#define ISA_SLOT	1
+#define HEADER_MULTI	0x80		/* has functions beside 0 */
+#define PM_DEVICE	0x7113
+#define PM_CLASS	0x0680
+#define PM_FUNCTION	3
+#define PM_PMBA		0x40		/* Intel, "PIIX4": base address */
+#define PM_PMREGMISC	0x80		/* decodes it if bit 0 is set */
 
 static void add_bridge(struct pci_dev *d, u16 device, u16 class)
 {
@@ -96,9 +104,18 @@ void pci_init(struct pci *p, struct bus *mmio)
 	memset(p, 0, sizeof(*p));
 	p->mmio = mmio;
 	p->next_bar = PCI_MMIO_BASE;
+	p->window = PCI_MMIO_BASE;
 	add_bridge(&p->dev[0], HOST_DEVICE, HOST_CLASS);
-	add_bridge(&p->dev[1], ISA_DEVICE, ISA_CLASS);
+	add_bridge(&p->dev[ISA_SLOT], ISA_DEVICE, ISA_CLASS);
 	memset(p->dev[0].writable + HOST_PAM, 0xff, HOST_PAMS);
+}
+
+void pci_add_pm(struct pci *p, u16 base)
+{
+	add_bridge(&p->pm, PM_DEVICE, PM_CLASS);
+	put32(p->pm.config + PM_PMBA, base | 1u);
+	p->pm.config[PM_PMREGMISC] = 1;
+	p->dev[ISA_SLOT].config[CFG_HEADER] = HEADER_MULTI;
 }
 
 static u16 command(const struct pci_dev *d)
@@ -265,7 +282,11 @@ static struct pci_dev *selected(struct pci *p)
 	u32 a = p->address;
 	struct pci_dev *d = &p->dev[ADDR_DEV(a)];
 
-	if (!(a & ADDR_ENABLE) || ADDR_BUS(a) || ADDR_FN(a))
+	if (ADDR_DEV(a) == ISA_SLOT && ADDR_FN(a) == PM_FUNCTION)
+		d = &p->pm;
+	else if (ADDR_FN(a))
+		return NULL;
+	if (!(a & ADDR_ENABLE) || ADDR_BUS(a))
 		return NULL;
 	return d->present ? d : NULL;
 }
@@ -308,7 +329,7 @@ static void bar_map(struct pci *p, struct pci_dev *d, unsigned i)
 		base, b->size, 4, b->dev, b->read, b->write
 	};
 
-	if (!b->size || !(command(d) & CMD_MEMORY) || base < PCI_MMIO_BASE ||
+	if (!b->size || !(command(d) & CMD_MEMORY) || base < p->window ||
 	    base >= PCI_MMIO_END || b->size > PCI_MMIO_END - base)
 		return;
 	if (!bus_add(p->mmio, &w))
@@ -354,7 +375,7 @@ static bool touches(unsigned at, unsigned size, unsigned start, unsigned end)
 static void config_write(struct pci *p, struct pci_dev *d, unsigned at,
 			 unsigned size, u32 val)
 {
-	unsigned slot = (unsigned)(d - p->dev), i;
+	unsigned i;
 	u8 w;
 
 	for (i = 0; i < size; i++) {
@@ -365,8 +386,8 @@ static void config_write(struct pci *p, struct pci_dev *d, unsigned at,
 	if (touches(at, size, CFG_COMMAND, CFG_STATUS) ||
 	    touches(at, size, CFG_BAR, CFG_BAR_END))
 		bars_map(p);
-	if (touches(at, size, CFG_COMMAND, CFG_STATUS))
-		line_update(p, slot);
+	if (touches(at, size, CFG_COMMAND, CFG_STATUS) && d != &p->pm)
+		line_update(p, (unsigned)(d - p->dev));
 	if (d->msix && touches(at, size, d->msix, d->msix + CAP_MSIX_LEN)) {
 		msix_flush(d);
 		moved(d);

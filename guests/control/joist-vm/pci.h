@@ -11,11 +11,21 @@
 #define PCI_SLOTS	32	/* device numbers of bus 0; function 0 each */
 #define PCI_CONFIG	256
 
-/* Where the guest may put device windows: below the IOAPIC. */
+/*
+ * Where the guest may put device windows: above RAM and 2 GiB, where OVMF
+ * begins, and below the IOAPIC.  We put them higher up.
+ */
+#define PCI_MMIO_MIN	0x80000000u
 #define PCI_MMIO_BASE	0xd0000000u
 #define PCI_MMIO_END	0xfec00000u
 #define PCI_IO_BASE	0xc000u
 #define PCI_IO_END	0x10000u
+
+/* With so much RAM below 4 GiB. */
+static inline u32 pci_window(u64 low_size)
+{
+	return low_size > PCI_MMIO_MIN ? (u32)low_size : PCI_MMIO_MIN;
+}
 
 /* INTA# of the slots is spread over the IOAPIC's upper inputs. */
 #define PCI_LINE_FIRST	16
@@ -67,11 +77,15 @@ struct pci {
 	u8 reset;		/* port 0xcf9 */
 	struct bus *mmio;	/* where BARs answer */
 	u32 next_bar;		/* first address that pci_add_bar() gives */
+	u32 window;		/* first address where they may */
 	struct pci_dev dev[PCI_SLOTS];
+	struct pci_dev pm;	/* function 3 of the ISA bridge */
 };
 
 /* A bus with nothing but the host bridge and the ISA bridge. */
 void pci_init(struct pci *p, struct bus *mmio);
+/* A function that says where the ACPI fixed hardware is: OVMF looks there. */
+void pci_add_pm(struct pci *p, u16 base);
 
 /* Ports 0xcf8..0xcff. */
 u32 pci_read(struct pci *p, unsigned reg, unsigned size);

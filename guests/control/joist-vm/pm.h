@@ -12,7 +12,7 @@
 #define PM_EVT		0x00	/* status, enable */
 #define PM_CNT		0x04
 #define PM_TMR		0x08
-#define PM_SLP_TYP_S5	5
+#define PM_SLP_TYP_S5	0	/* PIIX4's, which OVMF writes unasked */
 
 struct pm {
 	u64 base;		/* board_ns() of count 0 */

@@ -38,7 +38,7 @@ static int by_number(const void *a, const void *b)
 
 int sandbox_close(const struct vm_config *cfg, const struct machine_fds *fds)
 {
-	int keep[8 + VM_SERIALS + VM_DISKS + VM_NICS], next = 3;
+	int keep[9 + VM_SERIALS + VM_DISKS + VM_NICS], next = 3;
 	unsigned n = 0, i;
 
 	keep[n++] = fds->vm;
@@ -51,6 +51,8 @@ int sandbox_close(const struct vm_config *cfg, const struct machine_fds *fds)
 		keep[n++] = cfg->initrd.fd;
 	if (cfg->firmware.path)
 		keep[n++] = cfg->firmware.fd;
+	if (cfg->vars_size)
+		keep[n++] = cfg->vars.fd;
 	for (i = 0; i < cfg->disks; i++)
 		keep[n++] = cfg->disk[i].fd;
 	for (i = 0; i < cfg->nics; i++)
@@ -167,11 +169,26 @@ static const int plain_calls[] = {
 
 static const u32 ioctls[] = {
 	JOIST_RUN, JOIST_KICK, JOIST_INTR, JOIST_DOORBELL, JOIST_IRQFD,
+	JOIST_MEMSEG_PROTECT,
 	TUNSETOFFLOAD,
 	VHOST_SET_FEATURES, VHOST_SET_VRING_NUM, VHOST_SET_VRING_BASE,
 	VHOST_SET_VRING_ADDR, VHOST_SET_VRING_KICK, VHOST_SET_VRING_CALL,
 	VHOST_NET_SET_BACKEND,
 };
+
+/* The flash memory's file, and no other. */
+static int add_vars(scmp_filter_ctx f, const struct vm_config *cfg)
+{
+	const struct scmp_arg_cmp fd =
+		SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)cfg->vars.fd, 0);
+	int err;
+
+	if (!cfg->vars_size)
+		return 0;
+	err = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(pwrite64), 1, fd);
+	return err ? err : seccomp_rule_add(f, SCMP_ACT_ALLOW,
+					    SCMP_SYS(fdatasync), 1, fd);
+}
 
 static int add_rules(scmp_filter_ctx f)
 {
@@ -209,7 +226,7 @@ static int add_rules(scmp_filter_ctx f)
 	return err;
 }
 
-int sandbox_filter(void)
+int sandbox_filter(const struct vm_config *cfg)
 {
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int err;
@@ -219,6 +236,8 @@ int sandbox_filter(void)
 	err = seccomp_attr_set(f, SCMP_FLTATR_CTL_TSYNC, 1);
 	if (!err)
 		err = add_rules(f);
+	if (!err)
+		err = add_vars(f, cfg);
 	if (!err)
 		err = seccomp_load(f);
 	seccomp_release(f);

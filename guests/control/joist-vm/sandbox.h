@@ -26,6 +26,6 @@ int sandbox_close(const struct vm_config *cfg, const struct machine_fds *fds);
  */
 int sandbox_enter(const struct vm_config *cfg);
 /* All threads are there: only the calls in a list from now on. */
-int sandbox_filter(void);
+int sandbox_filter(const struct vm_config *cfg);
 
 #endif

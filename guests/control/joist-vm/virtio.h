@@ -19,6 +19,7 @@
 #define VIRTIO_ID_NET	1
 #define VIRTIO_ID_BLOCK	2
 #define VIRTIO_ID_RNG	4
+#define VIRTIO_ID_SCSI	8
 
 #define VIRTIO_INDIRECT_DESC	BIT(28)
 #define VIRTIO_EVENT_IDX	BIT(29)
@@ -116,6 +117,8 @@ void virtq_signal(struct virtio *v, unsigned queue);
 /* Ask for a doorbell; true: there is something already. */
 bool virtq_wait(struct virtio *v, unsigned queue);
 void virtio_break(struct virtio *v);
+/* The device has changed v->config. */
+void virtio_config_changed(struct virtio *v);
 
 /* For queues that others serve: interrupt, and the message that would be. */
 void virtq_interrupt(struct virtio *v, unsigned queue);
@@ -124,6 +127,12 @@ bool virtq_message(const struct virtio *v, unsigned queue, u64 *address,
 
 /* Copy the first len bytes of buffers, and drop them; false: too short. */
 bool iov_take(struct iovec **iov, unsigned *count, void *to, size_t len);
+/* Copy len bytes to the beginning of buffers, and drop that; false: no room. */
+bool iov_give(struct iovec **iov, unsigned *count, const void *from,
+	      size_t len);
+/* Move the first len bytes' buffers, at most as many as bytes, to `to`. */
+bool iov_split(struct iovec **iov, unsigned *count, struct iovec *to,
+	       unsigned *to_count, size_t len);
 /* The first len bytes of buffers, as buffers; gives their count. */
 unsigned iov_cut(struct iovec *iov, unsigned count, u64 len);
 u64 iov_len(const struct iovec *iov, unsigned count);

@@ -148,16 +148,12 @@ static void clear_range(struct blk_request *r, bool zeroes, struct iovec *iov,
 
 static void get_id(struct blk_request *r, struct iovec *iov, unsigned count)
 {
+	u64 len = MIN(iov_len(iov, count), (u64)BLK_SERIAL);
 	char id[BLK_SERIAL] = { 0 };
-	unsigned at = 0, n, i;
 
 	memcpy(id, r->blk->disk->serial, strlen(r->blk->disk->serial));
-	for (i = 0; i < count && at < sizeof(id); i++) {
-		n = (unsigned)MIN(iov[i].iov_len, sizeof(id) - at);
-		memcpy(iov[i].iov_base, id + at, n);
-		at += n;
-	}
-	r->written += at;
+	iov_give(&iov, &count, id, len);
+	r->written += (u32)len;
 	finish(r, S_OK);
 }
 

@@ -17,6 +17,7 @@ struct disk {
 	const char *format;	/* NULL: raw; else see storage.h */
 	int fd;
 	bool read_only;
+	bool cd;		/* in a CD drive, see virtio_scsi.h */
 	char serial[BLK_SERIAL + 1];
 	u64 size;		/* bytes; what is over a sector is not used */
 };

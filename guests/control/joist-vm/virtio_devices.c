@@ -96,6 +96,25 @@ static void init_vhost(struct machine *m, unsigned i)
 		machine_watch(m, h->call[q], true);
 }
 
+static void init_disk(struct machine *m, unsigned i)
+{
+	const struct disk *d = &m->cfg->disk[i];
+
+	if (d->cd && d->size < CD_SECTOR)
+		machine_end(END_REFUSED, 0, "disk %s: smaller than a sector "
+			    "of a CD", d->path);
+	if (d->cd) {
+		m->cd[i] = alloc(sizeof(*m->cd[i]));
+		add(m, &m->cd[i]->virtio,
+		    cd_init(m->cd[i], d, &m->dev.pci, &m->mem), d->path);
+	} else {
+		m->blk[i] = alloc(sizeof(*m->blk[i]));
+		add(m, &m->blk[i]->virtio,
+		    blk_init(m->blk[i], d, m->cfg->vcpus, &m->dev.pci,
+			     &m->mem), d->path);
+	}
+}
+
 void virtio_devices_init(struct machine *m)
 {
 	struct joist_doorbell no_doorbells = { .flags = JOIST_EVENT_CLEAR };
@@ -113,12 +132,8 @@ void virtio_devices_init(struct machine *m)
 				    strerror(-m->io));
 		machine_watch(m, m->io, true);
 	}
-	for (i = 0; i < cfg->disks; i++) {
-		m->blk[i] = alloc(sizeof(*m->blk[i]));
-		add(m, &m->blk[i]->virtio,
-		    blk_init(m->blk[i], &cfg->disk[i], cfg->vcpus,
-			     &m->dev.pci, &m->mem), cfg->disk[i].path);
-	}
+	for (i = 0; i < cfg->disks; i++)
+		init_disk(m, i);
 	for (i = 0; i < cfg->nics; i++) {
 		m->net[i] = alloc(sizeof(*m->net[i]));
 		add(m, &m->net[i]->virtio,

@@ -118,6 +118,17 @@ static bool deliver(struct net *n)
 	return true;
 }
 
+/* A user network has ended: the link is down, and stays so. */
+static void link_down(struct net *n)
+{
+	u8 *status = n->virtio.config + N_STATUS;
+
+	if (!(get16(status) & STATUS_UP))
+		return;
+	put16(status, 0);
+	virtio_config_changed(&n->virtio);
+}
+
 /* True: the tap may have more. */
 static bool receive(struct net *n)
 {
@@ -131,9 +142,10 @@ static bool receive(struct net *n)
 				continue;
 			if (len < 0)
 				return errno == EAGAIN;
-			/* A user network that has ended. */
-			if (!len)
+			if (!len) {
+				link_down(n);
 				return false;
+			}
 			if (len <= NET_HEADER)
 				continue;
 			n->held = (u32)len;

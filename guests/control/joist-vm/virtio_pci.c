@@ -99,6 +99,14 @@ void virtio_break(struct virtio *v)
 		interrupt(v, v->config_vector, ISR_CONFIG);
 }
 
+/* "Notification of Device Configuration Changes". */
+void virtio_config_changed(struct virtio *v)
+{
+	v->generation++;
+	if (v->status & S_DRIVER_OK)
+		interrupt(v, v->config_vector, ISR_CONFIG);
+}
+
 /* ---- queues ---- */
 
 bool virtio_runs(const struct virtio *v)
@@ -598,7 +606,8 @@ int virtio_init(struct virtio *v, const struct virtio_model *model,
 {
 	const struct pci_ids ids = {
 		.vendor = VENDOR, .device = (u16)(DEVICE_BASE + model->id),
-		.subsystem = model->id, .revision = 1, .class = model->class,
+		/* "PCI Device Discovery": 0x40 or more; OVMF drives no others. */
+		.subsystem = 0x40 + model->id, .revision = 1, .class = model->class,
 	};
 	const struct pci_bar bar = {
 		.size = REGS_SIZE, .dev = v, .read = regs_read,
@@ -651,25 +660,64 @@ u64 iov_len(const struct iovec *iov, unsigned count)
 	return len;
 }
 
+/* Of the first buffer, at most len bytes: how many; it is shorter then. */
+static size_t first_part(struct iovec **iov, unsigned *count, size_t len,
+			 u8 **part)
+{
+	size_t n = MIN(len, (*iov)->iov_len);
+
+	*part = (*iov)->iov_base;
+	(*iov)->iov_base = *part + n;
+	(*iov)->iov_len -= n;
+	if (!(*iov)->iov_len) {
+		(*iov)++;
+		(*count)--;
+	}
+	return n;
+}
+
 bool iov_take(struct iovec **iov, unsigned *count, void *to, size_t len)
 {
-	u8 *p = to;
+	u8 *p = to, *part;
 	size_t n;
 
 	while (len && *count) {
-		n = MIN(len, (*iov)->iov_len);
-		memcpy(p, (*iov)->iov_base, n);
+		n = first_part(iov, count, len, &part);
+		memcpy(p, part, n);
 		p += n;
 		len -= n;
-		(*iov)->iov_base = (u8 *)(*iov)->iov_base + n;
-		(*iov)->iov_len -= n;
-		if (!(*iov)->iov_len) {
-			(*iov)++;
-			(*count)--;
-		}
 	}
 	/* Read once: what was copied is not looked up there again. */
 	__asm__ volatile("" ::: "memory");
+	return !len;
+}
+
+bool iov_give(struct iovec **iov, unsigned *count, const void *from,
+	      size_t len)
+{
+	const u8 *p = from;
+	u8 *part;
+	size_t n;
+
+	while (len && *count) {
+		n = first_part(iov, count, len, &part);
+		memcpy(part, p, n);
+		p += n;
+		len -= n;
+	}
+	return !len;
+}
+
+bool iov_split(struct iovec **iov, unsigned *count, struct iovec *to,
+	       unsigned *to_count, size_t len)
+{
+	u8 *part;
+	size_t n;
+
+	for (*to_count = 0; len && *count; len -= n) {
+		n = first_part(iov, count, len, &part);
+		to[(*to_count)++] = (struct iovec){ part, n };
+	}
 	return !len;
 }
 

@@ -18,10 +18,10 @@
 /* How many bytes it has got; 0: there is no room. */
 static u32 fill(struct virtq_chain *c)
 {
-	u8 bytes[RNG_MOST], *from = bytes;
 	struct iovec *in = c->iov + c->out;
 	u32 len = (u32)MIN(c->in_len, RNG_MOST), done = 0;
-	unsigned i;
+	u8 bytes[RNG_MOST];
+	unsigned count = c->in;
 	ssize_t n;
 
 	/* Never blocks: the control VM has been up for a while. */
@@ -33,13 +33,7 @@ static u32 fill(struct virtq_chain *c)
 			break;
 		done += (u32)n;
 	}
-	for (i = 0, len = done; i < c->in && len; i++) {
-		u32 part = (u32)MIN(in[i].iov_len, len);
-
-		memcpy(in[i].iov_base, from, part);
-		from += part;
-		len -= part;
-	}
+	iov_give(&in, &count, bytes, done);
 	return done;
 }
 

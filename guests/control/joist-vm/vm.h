@@ -52,6 +52,9 @@ struct vm_config {
 	struct file kernel, initrd;
 	struct file firmware;	/* in place of a kernel */
 	u64 firmware_size;	/* bytes, in whole pages */
+	bool uefi;		/* it is OVMF, and keeps its variables in: */
+	struct file vars;
+	u64 vars_size;
 	const char *cmdline;
 	u64 memory;
 	unsigned vcpus;
@@ -109,6 +112,7 @@ void machine_main(const struct vm_config *cfg, const struct machine_fds *fds)
 #define SEG_LOW		0
 #define SEG_HIGH	1
 #define SEG_FLASH	2	/* up to 4 GiB: firmware */
+#define SEG_VARS	3	/* below it: UEFI variables */
 
 static inline u64 vm_low_size(const struct vm_config *cfg)
 {

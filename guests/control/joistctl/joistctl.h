@@ -22,9 +22,9 @@ struct options {
 };
 
 /*
- * The command line of a command: `flags` are the letters it takes out of
- * "j" json, "f" force, "w" follow, "a" all, "t" and "d" seconds, "n" count,
- * "p" serial port.
+ * The command line of a command.  `flags`, for getopt(3), are those it takes
+ * out of "j" json, "f" force, "w" and "d" follow, "a" all, "t:" and "d:"
+ * seconds, "n:" count, "p:" serial port; "-h" they all take.
  */
 enum name_rule { NAME_NONE, NAME_MAYBE, NAME_MUST };
 void parse_options(struct options *o, int argc, char **argv,
@@ -73,5 +73,6 @@ int cmd_info(int argc, char **argv);
 int cmd_stats(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 int cmd_dmesg(int argc, char **argv);
+int cmd_version(int argc, char **argv);
 
 #endif

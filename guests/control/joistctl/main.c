@@ -44,9 +44,9 @@ static const struct command {
 	  "check " CONF_PATH ", forget what was loaded, and autostart" },
 	{ "create", cmd_create, "PATH -s SIZE [-F FORMAT] [-b BACKING]",
 	  "make a disk image (create --help)" },
-	{ "console", cmd_console, "NAME [-p PORT] [-w]",
+	{ "console", cmd_console, "NAME [-p PORT] [-d]",
 	  "this terminal on its serial port COM1 (2: COM2); ~. leaves it;\n"
-	  "\twith -w only watch" },
+	  "\twith -d (or -w) only watch" },
 	{ "log", cmd_log, "NAME [-p PORT]",
 	  "what that serial port has said so far" },
 	{ "wait", cmd_wait, "NAME [--json]",
@@ -57,7 +57,8 @@ static const struct command {
 	  "what the VMs are doing" },
 	{ "info", cmd_info, "[--json]", "the hypervisor and its memory" },
 	{ "dmesg", cmd_dmesg, "[-w]", "the hypervisor's log; -w waits for more" },
-	{ "help", cmd_help, "", "this" },
+	{ "version", cmd_version, "", "of this tool, and of the hypervisor" },
+	{ "help", cmd_help, "[COMMAND]", "this, or about one of them" },
 };
 
 static const char footer[] =
@@ -67,17 +68,49 @@ static const char footer[] =
 "CPU could not go on, 10 rebooted (on_reboot), 12 destroyed from elsewhere,\n"
 "14 its device process died, odd: its debug exit port.\n";
 
+static const struct command *find_command(const char *name)
+{
+	const struct command *c;
+
+	for (c = commands; c < commands + ARRAY_SIZE(commands); c++)
+		if (!strcmp(c->name, name))
+			return c;
+	die_usage("'%s': no such command; 'joistctl help' lists them", name);
+}
+
+static void print_command(const struct command *c)
+{
+	printf("  %s%s%s\n\t%s\n", c->name, *c->args ? " " : "", c->args,
+	       c->help);
+}
+
+/* "COMMAND --help", for those that have no page of their own. */
+static int help_one(const char *name)
+{
+	const struct command *c = find_command(name);
+
+	printf("usage: joistctl [-f FILE] %s %s\n\n\t%s\n", name, c->args,
+	       c->help);
+	return EXIT_OK;
+}
+
 static int cmd_help(int argc, char **argv)
 {
 	const struct command *c;
 
-	(void)argc;
-	(void)argv;
+	if (argc > 2)
+		die_usage("help: what is '%s' for?", argv[2]);
+	if (argc == 2 && *argv[1] != '-') {
+		char *args[] = { argv[1], (char *)(uintptr_t)"--help", NULL };
+
+		c = find_command(argv[1]);
+		return c->fn == cmd_help ? help_one(c->name) : c->fn(2, args);
+	}
 	printf("usage: joistctl [-f FILE] COMMAND ...\n\n"
 	       "  -f FILE\n\tthe configuration, in place of " CONF_PATH
 	       "\n\n");
 	for (c = commands; c < commands + ARRAY_SIZE(commands); c++)
-		printf("  %s %s\n\t%s\n", c->name, c->args, c->help);
+		print_command(c);
 	fputs(footer, stdout);
 	return EXIT_OK;
 }
@@ -110,21 +143,24 @@ void parse_options(struct options *o, int argc, char **argv,
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
+	const char *p;
 	int c;
 
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "jfwat:d:n:p:h", longs, NULL)) >= 0) {
-		if (c == 'h')
-			exit(cmd_help(0, NULL));
-		if (c == '?' || !strchr(flags, c))
+	while ((c = getopt_long(argc, argv, flags, longs, NULL)) >= 0) {
+		if (c == 'h' || (c == '?' && optopt == 'h'))
+			exit(help_one(argv[0]));
+		p = strchr(flags, c);
+		/* A long one is taken only as the short one is. */
+		if (c == '?' || !p || (p[1] == ':') != !!optarg)
 			die_usage("%s: option '%s': not known here, or "
 				  "without its value", argv[0],
-				  argv[optind - 1]);
+				  argv[optind - 1 - (optarg == argv[optind - 1])]);
 		o->json |= c == 'j';
 		o->force |= c == 'f';
-		o->follow |= c == 'w';
+		o->follow |= c == 'w' || (c == 'd' && !optarg);
 		o->all |= c == 'a';
-		if (c == 't' || c == 'd')
+		if (c == 't' || (c == 'd' && optarg))
 			o->seconds = number(c == 't' ? "t" : "d", optarg);
 		if (c == 'p')
 			o->port = number("p", optarg);
@@ -155,8 +191,10 @@ int main(int argc, char **argv)
 	int code;
 
 	err_prog = "joistctl";
-	if (argc > 2 && (!strcmp(argv[1], "-f") ||
+	if (argc > 1 && (!strcmp(argv[1], "-f") ||
 			 !strcmp(argv[1], "--config"))) {
+		if (argc == 2)
+			die_usage("%s: which file?", argv[1]);
 		conf_file = argv[2];
 		argc -= 2;
 		argv += 2;
@@ -165,14 +203,11 @@ int main(int argc, char **argv)
 		die_usage("which command? 'joistctl help' lists them");
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
 		return cmd_help(0, NULL);
-	for (c = commands; c < commands + ARRAY_SIZE(commands); c++) {
-		if (strcmp(argv[1], c->name))
-			continue;
-		code = c->fn(argc - 1, argv + 1);
-		if (fflush(stdout) || ferror(stdout))
-			die("standard output: %s", strerror(errno));
-		return code;
-	}
-	die_usage("'%s': no such command; 'joistctl help' lists them",
-		  argv[1]);
+	if (!strcmp(argv[1], "--version"))
+		return cmd_version(1, argv);
+	c = find_command(argv[1]);
+	code = c->fn(argc - 1, argv + 1);
+	if (fflush(stdout) || ferror(stdout))
+		die("standard output: %s", strerror(errno));
+	return code;
 }

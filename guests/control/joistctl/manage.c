@@ -117,7 +117,7 @@ int cmd_stop(int argc, char **argv)
 	struct options o = { .seconds = STOP_SECONDS };
 	struct stopping s;
 
-	parse_options(&o, argc, argv, "atf", NAME_MAYBE);
+	parse_options(&o, argc, argv, "at:f", NAME_MAYBE);
 	if (!o.name == !o.all)
 		die_usage("stop: which VM?  One name, or --all");
 	if (o.all)
@@ -153,7 +153,7 @@ int cmd_console(int argc, char **argv)
 	struct options o = { 0 };
 	int fd;
 
-	parse_options(&o, argc, argv, "pw", NAME_MUST);
+	parse_options(&o, argc, argv, "p:wd", NAME_MUST);
 	fd = ask_connect(o.name);
 	json_decref(ask_port(fd, o.name, "console", o.port));
 	if (isatty(STDIN_FILENO))
@@ -172,7 +172,7 @@ int cmd_log(int argc, char **argv)
 	json_t *r;
 	int fd;
 
-	parse_options(&o, argc, argv, "p", NAME_MUST);
+	parse_options(&o, argc, argv, "p:", NAME_MUST);
 	fd = ask_connect(o.name);
 	r = ask_port(fd, o.name, "log", o.port);
 	left = json_integer_value(json_object_get(r, "bytes"));

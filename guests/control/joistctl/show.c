@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * show.c -- commands that list: status, info, stats, dmesg.
+ * show.c -- commands that list: status, info, stats, dmesg, version.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,15 +147,43 @@ static json_t *features(u32 f)
 	return a;
 }
 
+/* For people; numbers to compute with are in the JSON. */
+static void print_info(const json_t *o)
+{
+	const json_int_t mib = (json_int_t)MiB;
+	const json_t *list = json_object_get(o, "features");
+	size_t i;
+
+	printf("version     %s%s, ABI version %lld\n", text(o, "version"),
+	       json_is_true(json_object_get(o, "debug")) ? " (debug build)" :
+	       "", num(o, "abi"));
+	printf("CPUs        %lld, %s, TSC %lld.%03lld MHz\n", num(o, "pcpus"),
+	       text(o, "vendor"), num(o, "tsc_khz") / 1000,
+	       num(o, "tsc_khz") % 1000);
+	printf("features   ");
+	for (i = 0; i < json_array_size(list); i++)
+		printf(" %s", json_string_value(json_array_get(list, i)));
+	printf("%s\n", i ? "" : " none");
+	printf("pool        %lld MiB, %lld MiB free\n",
+	       num(o, "pool_total") / mib, num(o, "pool_free") / mib);
+	printf("control VM  %lld MiB, tried to read memory that is not its own "
+	       "%lld times, to write %lld times\n",
+	       num(o, "control_bytes") / mib, num(o, "forbidden_reads"),
+	       num(o, "forbidden_writes"));
+	printf("hypervisor  %lld KiB\n",
+	       num(o, "hypervisor_bytes") / (json_int_t)KiB);
+	printf("a VM        up to %lld virtual CPUs, memory below %lld GiB; up "
+	       "to %lld VMs\n", num(o, "max_vcpus"),
+	       num(o, "max_gpa") / (json_int_t)GiB, num(o, "max_vms"));
+}
+
 int cmd_info(int argc, char **argv)
 {
 	struct joist_capabilities c = { 0 };
 	struct joist_version v = { 0 };
 	struct options opt = { 0 };
-	const char *key;
 	int fd, err;
-	json_t *o, *val;
-	size_t i;
+	json_t *o;
 
 	parse_options(&opt, argc, argv, "j", NAME_NONE);
 	fd = hv_open_control();
@@ -187,18 +216,7 @@ int cmd_info(int argc, char **argv)
 		print_json(o);
 		return EXIT_OK;
 	}
-	json_object_foreach(o, key, val) {
-		printf("%-18s", key);
-		if (json_is_string(val))
-			printf("%s", json_string_value(val));
-		else if (json_is_integer(val))
-			printf("%lld", json_integer_value(val));
-		else if (json_is_boolean(val))
-			printf("%s", json_is_true(val) ? "yes" : "no");
-		for (i = 0; i < json_array_size(val); i++)
-			printf("%s ", json_string_value(json_array_get(val, i)));
-		putchar('\n');
-	}
+	print_info(o);
 	json_decref(o);
 	return EXIT_OK;
 }
@@ -298,4 +316,21 @@ int cmd_dmesg(int argc, char **argv)
 		fflush(stdout);
 		nanosleep(&pause, NULL);
 	}
+}
+
+/* Without Joist the tool still has one. */
+int cmd_version(int argc, char **argv)
+{
+	struct joist_version v = { 0 };
+	struct options opt = { 0 };
+	int fd;
+
+	parse_options(&opt, argc, argv, "", NAME_NONE);
+	printf("joistctl %s\n", TOOLS_VERSION);
+	fd = open(JOIST_CTL_PATH, O_RDWR | O_CLOEXEC);
+	if (fd >= 0 && !hv_call(fd, JOIST_VERSION, &v))
+		printf("Joist %.*s, ABI version %u%s\n",
+		       (int)sizeof(v.version), v.version, v.abi,
+		       v.debug ? ", debug build" : "");
+	return EXIT_OK;
 }

@@ -192,7 +192,7 @@ int cmd_top(int argc, char **argv)
 	unsigned i;
 	int fd;
 
-	parse_options(&opt, argc, argv, "jdn", NAME_NONE);
+	parse_options(&opt, argc, argv, "jd:n:", NAME_NONE);
 	if (!opt.seconds)
 		die_usage("top: -d 0: the interval is a second or more");
 	if (!opt.count && !isatty(STDOUT_FILENO))

@@ -14,18 +14,20 @@ const struct setting settings[] = {
 	  "Linux bzImage, or ELF with a PVH note or a Multiboot header" },
 	{ "initrd", 'r', "FILE", .path = true, .help =
 	  "initial RAM disk, or the one Multiboot module" },
-	{ "firmware", 'f', "bios|FILE", .help =
+	{ "firmware", 'f', "bios|uefi[,vars=FILE]|FILE", .help =
 	  "in place of a kernel: firmware, which boots from a disk.  SeaBIOS\n"
-	  "(as with a disk and no kernel), or an image of your own" },
+	  "(as with a disk and no kernel); UEFI, whose variables are kept in\n"
+	  "FILE (default /var/lib/joist/NAME.vars); or an image of your own" },
 	{ "append", 'a', "TEXT", .help = "kernel command line" },
 	{ "memory", 'm', "SIZE", .value = "512M", .help =
 	  "guest memory, as 512M or 4G; a bare number is MiB (default 512M)" },
 	{ "cpus", 'c', "N", .value = "1", .help =
 	  "virtual CPUs (default 1)" },
-	{ "disk", 'd', "PATH[,ro][,serial=TEXT][,format=FORMAT]", .list = true, .path = true,
+	{ "disk", 'd', "PATH[,ro|cd][,serial=TEXT][,format=FORMAT]", .list = true, .path = true,
 	  .help =
 	  "virtio disk: an image or a block device; up to 16.  Formats: raw\n"
-	  "(default), qcow2, qcow, qed, vdi, vhdx, vmdk, vpc, parallels" },
+	  "(default), qcow2, qcow, qed, vdi, vhdx, vmdk, vpc, parallels.  With\n"
+	  "cd it is in a CD drive (virtio SCSI), as installers want theirs" },
 	{ "net", 'n', "tap=NAME|bridge=NAME|user[,mac=MAC][,allow]"
 	  "[,forward=FORWARD]", .list = true, .help =
 	  "virtio network card on a tap, on a new tap in a bridge, or on a\n"

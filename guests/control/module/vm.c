@@ -484,6 +484,7 @@ static const struct call calls[] = {
 	{ JOIST_MEMSEG_FREE,	ALL_VCPUS,	call_free },
 	{ JOIST_MEMSEG_MAP,	ALL_VCPUS,	call_map },
 	{ JOIST_MEMSEG_UNMAP,	ALL_VCPUS,	call_unmap },
+	{ JOIST_MEMSEG_PROTECT,	ALL_VCPUS },
 	{ JOIST_MEMSEG_QUERY,	0 },
 };
 

@@ -79,7 +79,7 @@ static void memseg_numbers(void)
 {
 	static const u32 calls[] = {
 		HC_MEMSEG_FREE, HC_MEMSEG_MAP, HC_MEMSEG_UNMAP,
-		HC_MEMSEG_QUERY,
+		HC_MEMSEG_PROTECT, HC_MEMSEG_QUERY,
 	};
 	static const u32 bad[] = {
 		JOIST_MAX_MEMSEGS, 64, 0x7fffffff, 0x80000000, 0xfffffffe,
@@ -140,6 +140,55 @@ static void memseg_map(void)
 	vm_destroy(id);
 	CHECK(*(volatile u64 *)m.hpa == ~0ull,
 	      "a destroyed VM's page can still be read");
+}
+
+/* What PROTECT refuses; what it hides is still the segment's. */
+static void memseg_protect(void)
+{
+	static const u32 bad[] = {
+		JOIST_SEG_WRITE, 4, 5, 7, 0x80000000, 0xffffffff,
+	};
+	struct joist_memseg m, part = { .seg = 0, .flags = JOIST_SEG_READ };
+	u32 id = one_vm("protect"), i, access;
+	u64 free, hpa;
+	s64 ret;
+
+	want_alloc(id, 0, 2 * MiB, 4 * MiB, 0);
+	CHECK(!seg_query(id, 0, 0, &m), "QUERY fails");
+	hpa = m.hpa;
+	free = pool_free();
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		ret = seg_protect(id, 0, bad[i]);
+		CHECK(ret == -EINVAL, "PROTECT with 0x%x gives %ld", bad[i],
+		      ret);
+	}
+	ret = seg_protect(id, 1, JOIST_SEG_READ);
+	CHECK(ret == -ENOENT, "PROTECT of no segment gives %ld", ret);
+	part.head.vm = id;
+	part.size = PAGE_SIZE;
+	HC_WANT(HC_MEMSEG_PROTECT, &part, -EINVAL);
+	part.size = 0;
+	part.offset = PAGE_SIZE;
+	HC_WANT(HC_MEMSEG_PROTECT, &part, -EINVAL);
+	for (access = 0; access <= JOIST_SEG_RW; access++) {
+		if (access == JOIST_SEG_WRITE)
+			continue;
+		ret = seg_protect(id, 0, access);
+		CHECK(!ret, "PROTECT with 0x%x gives %ld", access, ret);
+		CHECK(!seg_query(id, 0, 0, &m) && m.hpa == hpa &&
+		      m.size == 4 * MiB, "it lies at 0x%lx, not 0x%lx", m.hpa,
+		      hpa);
+		want_alloc(id, 1, 3 * MiB, PAGE_SIZE, -EEXIST);
+		CHECK(!seg_call(HC_MEMSEG_MAP, id, 0), "MAP fails");
+		*(volatile u64 *)hpa = access;
+		CHECK(!seg_call(HC_MEMSEG_UNMAP, id, 0), "UNMAP fails");
+	}
+	CHECK_EQ(pool_free(), free, "pool");
+	CHECK(!seg_protect(id, 0, 0), "PROTECT fails");
+	CHECK(!seg_call(HC_MEMSEG_FREE, id, 0), "FREE of what is hidden fails");
+	want_alloc(id, 0, 2 * MiB, 4 * MiB, 0);
+	/* DESTROY frees what is hidden, too. */
+	CHECK(!seg_protect(id, 0, 0), "PROTECT fails");
 }
 
 static void memseg_query(void)
@@ -386,6 +435,7 @@ const struct tcase cases_memseg[] = {
 	{ "memseg/overlap", memseg_overlap, 0 },
 	{ "memseg/numbers", memseg_numbers, 0 },
 	{ "memseg/map", memseg_map, 0 },
+	{ "memseg/protect", memseg_protect, 0 },
 	{ "memseg/query", memseg_query, 0 },
 	{ "memseg/visible", memseg_visible, 0 },
 	{ "memseg/zeroed", memseg_zeroed, 0 },

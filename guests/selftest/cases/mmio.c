@@ -249,6 +249,170 @@ static void mmio_high(void)
 	mmio_base = 0xd0000000;
 }
 
+/*
+ * Memory that may be read only, in the device's place, written by us when the
+ * guest tries to: to the guest it is as RAM, and its reads do not come here.
+ */
+#define ROM_SIZE	PAGE_SIZE_2M	/* in one piece */
+
+static u8 *rom;
+
+static bool rom_device(struct vm *v, u32 vcpu, u32 exit)
+{
+	volatile struct joist_run *run = v->run[vcpu];
+	u64 off = run->mmio.gpa - mmio_base, data = run->mmio.data;
+
+	if (exit != JOIST_EXIT_MMIO || run->mmio.gpa < mmio_base ||
+	    off + run->mmio.size > ROM_SIZE)
+		return refuse_device(v, vcpu, exit);
+	CHECK(run->mmio.write, "a read of memory at 0x%lx comes out",
+	      run->mmio.gpa);
+	memcpy(rom + off, &data, run->mmio.size);
+	writes++;
+	return true;
+}
+
+static void rom_new(const char *name, u32 vcpus)
+{
+	struct joist_memseg m;
+
+	vm_new(&vm, name, vcpus, GUEST_RAM);
+	CHECK(!seg_alloc(vm.id, 1, mmio_base, ROM_SIZE), "ALLOC fails");
+	CHECK(!seg_call(HC_MEMSEG_MAP, vm.id, 1), "MAP fails");
+	CHECK(!seg_query(vm.id, 1, 0, &m) && m.len == ROM_SIZE,
+	      "it lies in pieces");
+	rom = (u8 *)m.hpa;
+	CHECK(!seg_protect(vm.id, 1, JOIST_SEG_READ), "PROTECT fails");
+	writes = 0;
+}
+
+static void mmio_rom(void)
+{
+	static const enum payload which[] = {
+		PL_mmio, PL_mmio_rmw, PL_mmio_movs, PL_mmio_more,
+	};
+	u32 i;
+
+	rom_new("rom", 1);
+	vm.on_exit = rom_device;
+	for (i = 0; i < ARRAY_SIZE(which); i++) {
+		writes = 0;
+		vm_payload(&vm, 0, which[i]);
+		run_done(&vm, 0);
+		CHECK(writes, "no write came out");
+	}
+}
+
+static u64 switched;
+static bool rom_hidden;
+
+static bool rom_switcher(struct vm *v, u32 vcpu, u32 exit)
+{
+	volatile struct joist_run *run = v->run[vcpu];
+
+	if (exit == JOIST_EXIT_IO && run->io.port == 0x320)
+		return true;
+	if (exit != JOIST_EXIT_MMIO || run->mmio.gpa != mmio_base + 8)
+		return false;
+	CHECK(run->mmio.write == !rom_hidden, "%s of %s memory",
+	      run->mmio.write ? "write" : "read",
+	      rom_hidden ? "hidden" : "read-only");
+	if (rom_hidden)
+		run->mmio.data = ~switched;
+	else
+		switched = run->mmio.data;
+	CHECK(!seg_protect(v->id, 1, rom_hidden ? JOIST_SEG_READ : 0),
+	      "PROTECT fails");
+	rom_hidden = !rom_hidden;
+	writes++;
+	return true;
+}
+
+/* Taken away and put back between accesses, with code in it. */
+static void mmio_rom_switch(void)
+{
+	static const u64 word = 0xc39090c312345678;
+	/* movabs $word, %rax; ret */
+	static const u8 code[] = {
+		0x48, 0xb8, 0x78, 0x56, 0x34, 0x12, 0xc3, 0x90, 0x90, 0xc3, 0xc3,
+	};
+	u32 i;
+
+	rom_new("rom-switch", 1);
+	for (i = 0; i < ROM_SIZE / 8; i++)
+		((u64 *)rom)[i] = word;
+	memcpy(rom + 0x1800, code, sizeof(code));
+	rom_hidden = false;
+	vm.on_exit = rom_switcher;
+	vm_share(&vm)->arg[0] = word;
+	vm_payload(&vm, 0, PL_rom_switch);
+	run_done(&vm, 0);
+	CHECK(writes == 400, "%u accesses, want 400", writes);
+	for (i = 0; i < 0x1800 / 8; i++)
+		CHECK(((u64 *)rom)[i] == word, "word %u is 0x%lx", i,
+		      ((u64 *)rom)[i]);
+}
+
+static bool drop_device(struct vm *v, u32 vcpu, u32 exit)
+{
+	volatile struct joist_run *run = v->run[vcpu];
+
+	if (exit != JOIST_EXIT_MMIO || run->mmio.gpa != mmio_base)
+		return false;
+	if (!run->mmio.write)
+		run->mmio.data = 0x5a;
+	writes++;
+	return true;
+}
+
+/* No vCPU keeps a translation from before, on whatever core it ran. */
+static void mmio_rom_vcpus(void)
+{
+	static const struct { u32 access, exits; } steps[] = {
+		{ JOIST_SEG_RW, 0 }, { JOIST_SEG_READ, 1 }, { 0, 3 },
+		{ JOIST_SEG_RW, 0 }, { 0, 3 }, { JOIST_SEG_READ, 1 },
+	};
+	u32 i, v, sum = 0;
+
+	rom_new("rom-vcpus", 2);
+	vm.on_exit = drop_device;
+	memset(rom, 0, ROM_SIZE);
+	for (i = 0; i < ARRAY_SIZE(steps); i++) {
+		CHECK(!seg_protect(vm.id, 1, steps[i].access), "PROTECT fails");
+		for (v = 0; v < 2; v++) {
+			writes = 0;
+			vm_share(&vm)->arg[1] = steps[i].access;
+			vm_payload(&vm, v, PL_rom_other);
+			run_done(&vm, v);
+			CHECK(writes == steps[i].exits, "step %u, vCPU %u: %u "
+			      "accesses came out, want %u", i, v, writes,
+			      steps[i].exits);
+			sum += steps[i].access == JOIST_SEG_RW;
+			CHECK_EQ(*(volatile u64 *)rom, sum, "memory");
+		}
+	}
+}
+
+/* Page tables there cannot be marked accessed: an error, and no write. */
+static void mmio_rom_tables(void)
+{
+	u64 *table, before;
+	u32 exit;
+
+	rom_new("rom-tables", 1);
+	vm_payload(&vm, 0, PL_rom_tables);
+	table = vm_ptr(&vm, GUEST_PT, PAGE_SIZE);
+	memcpy(rom, table, PAGE_SIZE);
+	before = *(u64 *)rom &= ~0x20ull;
+	exit = run_user(&vm, 0);
+	if (exit == JOIST_EXIT_IO && *(u64 *)rom != before)
+		skip("this CPU marks entries in read-only memory");
+	CHECK(exit == JOIST_EXIT_ERROR &&
+	      vm.run[0]->error.code == JOIST_ERR_EMULATE, "exit %s, code %u",
+	      exit_name(exit), vm.run[0]->error.code);
+	CHECK_EQ(*(u64 *)rom, before, "entry");
+}
+
 #define BLOB(name)	extern const u8 blob_##name[], blob_##name##_end[]
 BLOB(real_io);
 BLOB(paging32);
@@ -348,6 +512,10 @@ const struct tcase cases_mmio[] = {
 	{ "mmio/read-modify-write", mmio_rmw, 0 },
 	{ "mmio/movs", mmio_movs, 0 },
 	{ "mmio/errors", mmio_errors, 0 },
+	{ "mmio/read-only", mmio_rom, 0 },
+	{ "mmio/read-only-switch", mmio_rom_switch, 0 },
+	{ "mmio/read-only-vcpus", mmio_rom_vcpus, 0 },
+	{ "mmio/read-only-tables", mmio_rom_tables, 0 },
 	{ "mmio/sweep", mmio_sweep, 0 },
 	{ "mmio/segments", mmio_segments, 0 },
 	{ "mmio/high", mmio_high, 0 },

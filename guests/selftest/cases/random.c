@@ -158,6 +158,7 @@ static void plausible(u32 nr, u8 *block)
 	case HC_MEMSEG_FREE:
 	case HC_MEMSEG_MAP:
 	case HC_MEMSEG_UNMAP:
+	case HC_MEMSEG_PROTECT:
 	case HC_MEMSEG_QUERY: {
 		struct joist_memseg *m = (struct joist_memseg *)block;
 
@@ -166,6 +167,8 @@ static void plausible(u32 nr, u8 *block)
 			m->gpa = MiB + random32() % 64 * 64 * KiB;
 			m->size = (1 + random32() % 32) * PAGE_SIZE;
 		}
+		if (nr == HC_MEMSEG_PROTECT)
+			m->flags = random32() % 4;
 		break;
 	}
 	}

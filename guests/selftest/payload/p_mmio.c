@@ -272,6 +272,50 @@ PAYLOAD(mmio_bad)
 	}
 }
 
+/*
+ * The device is memory that may be read only, and is hidden and shown again as
+ * the self-test answers: a write of n hides it and the next read gives ~n and
+ * shows it.  At its end is code that returns arg[0].
+ */
+PAYLOAD(rom_switch)
+{
+	u64 (*const code)(void) = (u64 (*)(void))(MMIO + 0x1800);
+	volatile u64 *p = (volatile u64 *)MMIO;
+	u64 i, rdi, rcx;
+
+	for (i = 0; i < 200; i++) {
+		CHECK_EQ(p[1], SHARE->arg[0], "memory");
+		CHECK_EQ(code(), SHARE->arg[0], "code's result");
+		p[1] = i;
+		CHECK_EQ(p[1], ~i, "what the device reads");
+	}
+	/* What the hypervisor writes for the guest does not get there. */
+	wrmsr(MSR_KVM_SYSTEM_TIME, (u64)(MMIO + 0x400) | 1);
+	wrmsr(MSR_KVM_WALL_CLOCK, (u64)(MMIO + 0x440));
+	rdi = (u64)MMIO + 0x480;
+	rcx = 16;
+	asm volatile("rep insb" : "+D"(rdi), "+c"(rcx) : "d"(0x320) : "memory");
+	CHECK_EQ(rcx, 0, "RCX after REP INSB");
+	for (i = 0x400; i < 0x500; i += 8)
+		CHECK_EQ(p[i / 8], SHARE->arg[0], "memory");
+}
+
+/* Another vCPU, each time with other rights: arg[1] is JOIST_SEG_*. */
+PAYLOAD(rom_other)
+{
+	volatile u64 *p = (volatile u64 *)MMIO;
+	u64 before = p[0];
+
+	p[0] = before + 1;
+	CHECK_EQ(p[0], SHARE->arg[1] == 3 ? before + 1 : before, "memory");
+}
+
+/* The top-level table in read-only memory, and an entry without accessed bit. */
+PAYLOAD(rom_tables)
+{
+	write_cr3((u64)MMIO);
+}
+
 /* One read and one write in each page that arg[0..1] gives, step arg[2]. */
 PAYLOAD(gpa_sweep)
 {

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the tests of virtual machines share: a control VM, and words for it.
+
+One boot serves all tests of a module.  Each leaves the pool as full as before,
+and nothing in joist.ko.  A module that imports these has both fixtures.
+"""
+import glob
+import json
+import os
+import shlex
+import subprocess
+import time
+
+import pytest
+
+import machine as m
+
+GUEST = "/usr/share/joist/guest"
+LINUX = f"-k {GUEST}/vmlinux -r {GUEST}/initrd"
+LINUX_MEM = "192M"
+OBJECTS = "/sys/module/joist/parameters/objects"
+
+
+@pytest.fixture(scope="module")
+def control(request, start_linux_module, tmp_path_factory):
+    tmp = tmp_path_factory.mktemp("guests")
+    guests = str(tmp / "guests.img")
+    # An image on top of another, as `create` would make for one more VM.
+    for args in (["base.qcow2", "48M"],
+                 ["-b", "base.qcow2", "-F", "qcow2", "top.qcow2"]):
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *args],
+                       cwd=tmp, check=True)
+    files = ["--file", f"{tmp}/base.qcow2:/guests/base.qcow2",
+             "--file", f"{tmp}/top.qcow2:/guests/top.qcow2"]
+    for path in glob.glob(os.path.join(m.BUILD, "guests", "*")):
+        files += ["--file", f"{path}:/guests/{os.path.basename(path)}"]
+    subprocess.run([os.path.join(m.TOP, "guests/control/image/mkinitrd.py"),
+                    guests, "--bare", *files, "--program",
+                    os.path.join(m.BUILD, "ko_test") + ":/bin/ko_test",
+                    "--program",
+                    os.path.join(m.BUILD, "inject") + ":/bin/inject"],
+                   check=True)
+    # A disk that outlives the control VM, see test_durable().
+    disk = str(tmp / "disk.img")
+    subprocess.run(["/sbin/mke2fs", "-q", "-t", "ext4", disk, "256M"],
+                   check=True)
+    machine = start_linux_module(
+        request.module.__name__.removeprefix("test_"), more=[m.HELPERS, guests], cpus=4, mem=2560,
+        extra=["-drive", f"if=none,id=d,format=raw,file={disk}",
+               "-device", "nvme,drive=d,serial=1"])
+    yield machine
+    machine.check_logs()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(control):
+    """The pool, the list of VMs and the processes are as before."""
+    before = pool_free(control)
+    objects = control.output(f"cat {OBJECTS}")
+    yield
+    gone = wait(control, "! pidof joist-vm > /dev/null", 60)
+    if not gone:
+        # For the next test; this one has failed.
+        control.run("killall -9 joist-vm")
+        wait(control, "! pidof joist-vm > /dev/null")
+    assert gone, "a joist-vm is left"
+    assert status(control) == []
+    assert pool_free(control) == before
+    # A device node goes when the last look at it in sysfs has ended.
+    assert wait(control, f"[ $(cat {OBJECTS}) = {objects} ]", 60), \
+        f"joist.ko's memory: {objects} before, " + \
+        control.output(f"cat {OBJECTS}")
+    assert control.output("ls /dev/joist 2>/dev/null | wc -l") == "0"
+    found = m.BAD.search(control.output("dmesg"))
+    assert not found, f"in dmesg: {found.group(0)}"
+
+
+def ctl_json(control, command):
+    return json.loads(control.output(f"joistctl {command} --json"))
+
+
+def pool_free(control):
+    return ctl_json(control, "info")["pool_free"]
+
+
+def status(control):
+    return ctl_json(control, "status")
+
+
+def wait(control, condition, limit=m.LIMIT):
+    """Until a shell condition holds."""
+    end = time.monotonic() + limit
+    while control.run(condition)[0] != 0:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def said(control, name, text, times=1):
+    """Until the guest's serial log has this."""
+    assert wait(control, f"[ $(joistctl log {name} | grep -ac '{text}') "
+                f"-ge {times} ]"), \
+        f"{name} does not say {text}: {control.run(f'joistctl log {name}')}"
+
+
+def type_to(control, name, line):
+    """At the shell of the small guest, once it listens: what is typed before
+    the shell has opened its terminal is lost."""
+    assert wait(control, f"joistctl log {name} | awk '/guest: Linux/ {{ p = 0 }}"
+                f" /{name}# / {{ p = 1 }} END {{ exit !p }}'"), \
+        f"{name} shows no prompt: {control.run(f'joistctl log {name}')}"
+    control.run(f"printf '{line}\\r' | timeout 2 joistctl console {name} "
+                "> /dev/null")
+
+
+def start_linux_guest(control, name, cpus=1, more=""):
+    control.output(f"joistctl start {name} {LINUX} -m {LINUX_MEM} -c {cpus} "
+                   f"-a 'console=ttyS0 quiet no_timer_check "
+                   f"guest.name={name}' {more}")
+
+
+def vm(control, name):
+    return next(v for v in status(control) if v["name"] == name)
+
+
+def put(control, path, text):
+    control.output(f"echo {shlex.quote(text)} > {path}")
+
+
+def guest_run(control, name, command, mark=[0]):
+    """A command typed at the guest's shell: its status, once it has ended."""
+    mark[0] += 1
+    type_to(control, name, f"{command}; echo end-$(({mark[0]} + 1000))-$?")
+    assert wait(control, f"joistctl log {name} | grep -aq "
+                f"'^end-{mark[0] + 1000}-'"), \
+        f"{command!r} does not end: {control.run(f'joistctl log {name}')}"
+    text = control.output(f"joistctl log {name} | grep -a "
+                          f"'^end-{mark[0] + 1000}-'")
+    return int(text.strip().split("-")[-1])
