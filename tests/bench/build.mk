@@ -70,7 +70,7 @@ $(BENCH_OUT)/kvm.img: $(BENCH_OUT)/bench-kvm $(BENCH_OUT)/modules.list \
 COMPARE		:= $(BENCH)/compare
 COMPARE_OUT	:= $(BENCH_OUT)/compare
 
-COMPARE_TOOLS	:= $(addprefix $(COMPARE_OUT)/,rr await heartbeat)
+COMPARE_TOOLS	:= $(addprefix $(COMPARE_OUT)/,rr await)
 $(COMPARE_TOOLS): $(COMPARE_OUT)/%: $(COMPARE)/%.c
 	@mkdir -p $(@D)
 	@echo "MAKE $@"

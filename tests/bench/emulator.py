@@ -56,14 +56,33 @@ def start_kernel(kernel, initrd, words, memory):
                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
 
 
-def lines(machine, timeout):
-    """What the serial port says; ends the machine when time is out."""
+class Stuck(Exception):
+    """A machine that has said nothing for too long."""
+
+
+def lines(machine, timeout, patience=None):
+    """What the serial port says; ends the machine when time is out, and when
+    it says nothing for as long as `patience`."""
     late = threading.Timer(timeout, machine.terminate)
+    silent = None
+
+    def said():
+        nonlocal silent
+        if silent:
+            silent.cancel()
+        if patience:
+            silent = threading.Timer(patience, machine.terminate)
+            silent.start()
+
     late.start()
+    said()
     try:
         for line in machine.stdout:
+            said()
             yield ESCAPES.sub("", line.decode(errors="replace")).strip()
         machine.wait()
+        if silent and not silent.is_alive():
+            raise Stuck
         if not late.is_alive():
             sys.exit(f"bench: not done after {timeout} s")
         if machine.returncode:
@@ -71,5 +90,7 @@ def lines(machine, timeout):
                      f"{machine.returncode}")
     finally:
         late.cancel()
+        if silent:
+            silent.cancel()
         if machine.poll() is None:
             machine.terminate()
