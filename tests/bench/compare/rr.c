@@ -14,8 +14,8 @@
 #include <unistd.h>
 #include <x86intrin.h>
 
-#define WARM_UP	200
-#define ROUNDS	4000
+#define WARM_UP	100
+#define ROUNDS	1000
 
 static void die(const char *what)
 {
