@@ -70,7 +70,9 @@ help:
 #H make iso             build/joist.iso: CD or USB stick, BIOS or UEFI
 #H make run             boot it in QEMU; this terminal is the control VM's console
 #H                      MACHINE=q35|pc FIRMWARE=bios|uefi CPUS=2 MEM=2048 DISK=image
+#H                      FORWARD=PORT:ADDRESS:PORT a port here, and where it leads
 #H                      VENDOR=intel: in Bochs, which has VMX; Ctrl-] ends it
+#H make guest-disk      build/debian/disk.img: Debian for a guest, by its own GRUB
 #H make demo            the same unattended, with something to see
 #H make test            every test: the next ones
 #H make test-unit       pure logic on the host [UNIT_ONLY=name FUZZ_RUNS=n]

@@ -95,6 +95,7 @@ ctl_live	= --file $(CTL_IMAGE)/init:/init \
 			mdev.conf profile passwd group hostname) \
 		--file $(CTL_IMAGE)/joist.conf:/etc/joist/joist.conf \
 		--program $(CTL_IMAGE)/guest-sum:/bin/sum4k \
+		--file $(CTL_IMAGE)/net-bridge:/usr/sbin/net-bridge \
 		$(foreach t,$(CTL_TOOLS),--program $(t):/usr/bin/$(notdir $(t)))
 
 $(BUILD)/initrd.img: $(wildcard $(CTL_IMAGE)/*) $(CTL_KO) $(CTL_TOOLS) \
@@ -122,6 +123,36 @@ $(BUILD)/bochs.img: $(wildcard $(CTL_IMAGE)/*) $(CTL_KO) $(CTL_TOOLS) \
 		--file $(BUILD)/vmlinux:/usr/share/joist/guest/vmlinux \
 		--file $(BUILD)/guest.img:/usr/share/joist/guest/initrd
 
+# A disk image with Debian, its own GRUB, and disk and network tools, for a
+# guest.  Root gets in by a key, and on the console by a password; those made
+# here are this build's own.  A file of the user's own takes their place.
+GUEST_DISK	:= $(BUILD)/debian/disk.img
+GUEST_KEY	?= $(BUILD)/debian/key.pub
+GUEST_PASSWORD	?= $(BUILD)/debian/password
+
+$(BUILD)/debian/key.pub:
+	@mkdir -p $(@D)
+	rm -f $(@:.pub=)
+	ssh-keygen -q -t ed25519 -N '' -C debian -f $(@:.pub=)
+
+$(BUILD)/debian/password:
+	@mkdir -p $(@D)
+	(umask 077; head -c 9 /dev/urandom | base64 > $@)
+
+$(GUEST_DISK): $(wildcard guests/debian/*) $(GUEST_KEY) $(GUEST_PASSWORD) \
+		$(shell find guests/debian/root -type f)
+	@mkdir -p $(@D)
+	@echo "MAKE $@"
+	guests/debian/mkdisk $@ --key $(GUEST_KEY) \
+		--password $(GUEST_PASSWORD) > $(@:.img=.log) 2>&1 || \
+		{ tail -n 20 $(@:.img=.log); exit 1; }
+
+.PHONY: guest-disk
+guest-disk: deps
+	@$(MAKE) --no-print-directory $(GUEST_DISK)
+	@echo "$(GUEST_DISK): ssh key $(GUEST_KEY:.pub=)," \
+		"console password in $(GUEST_PASSWORD)"
+
 # To be appended to the live image: what opens disks that are not raw, and
 # networks that are not taps; with shared libraries.
 $(BUILD)/helpers.img: $(CTL_IMAGE)/mkinitrd.py $(BUILD)/tools/joist-net
@@ -138,11 +169,16 @@ $(BUILD)/ko_test: tests/boot/ko/ko_test.c $(CTL)/joist_ioctl.h include/joist.h
 	gcc -O2 -Wall -Wextra -Werror -static -pthread -Iinclude -I$(CTL) \
 		-o $@ $<
 
-# Makes another process do a system call: for the test of joist-vm's sandbox.
-$(BUILD)/inject: tests/boot/inject/inject.c
+# Small programs of the boot tests: one makes another process do a system call,
+# one speaks through a vsock.
+CTL_TEST_TOOLS	:= $(BUILD)/inject $(BUILD)/vsock
+
+$(CTL_TEST_TOOLS): $(BUILD)/%: tests/boot/%
 	@mkdir -p $(@D)
 	@echo "MAKE $@"
-	gcc -O2 -Wall -Wextra -Werror -static -o $@ $<
+	gcc -O2 -Wall -Wextra -Werror -static -o $@ $</$*.c
+$(BUILD)/inject: tests/boot/inject/inject.c
+$(BUILD)/vsock: tests/boot/vsock/vsock.c
 
 $(BUILD)/ko_test.img: $(BUILD)/ko_test $(CTL_IMAGE)/mkinitrd.py \
 		tests/boot/ko/autorun
@@ -174,6 +210,7 @@ FIRMWARE	?= bios
 CPUS		?= 2
 MEM		?= 2048
 DISK		?=
+FORWARD		?=
 
 .PHONY: run
 ifeq ($(VENDOR),intel)
@@ -194,15 +231,18 @@ run: deps
 	@$(MAKE) --no-print-directory $(BUILD)/joist.iso
 	@tests/boot/run-qemu --iso $(BUILD)/joist.iso --machine $(MACHINE) \
 		--firmware $(FIRMWARE) --cpus $(CPUS) --mem $(MEM) \
-		--scratch $(BUILD) $(if $(DISK),--disk $(DISK))
+		--scratch $(BUILD) $(if $(DISK),--disk $(DISK)) \
+		$(FORWARD:%=--forward %)
 endif
 
 # The same unattended, with something to see.  The unpacked kernel saves time
 # where the processor is emulated.
 .PHONY: demo
 demo: deps
-	@$(MAKE) --no-print-directory $(ELF) $(BUILD)/initrd.img $(BUILD)/vmlinux
-	@tests/boot/demo --elf $(ELF) --control $(BUILD)/vmlinux \
+	@$(MAKE) --no-print-directory $(ELF) $(BUILD)/initrd.img $(BUILD)/vmlinux \
+		$(GUEST_DISK)
+	@tests/boot/demo --disk $(GUEST_DISK) --key $(GUEST_KEY:.pub=) \
+		--elf $(ELF) --control $(BUILD)/vmlinux \
 		--control-args '$(CONTROL_ARGS)' --tunables '$(TUNABLES)' \
 		--initrd $(BUILD)/initrd.img -- --machine $(MACHINE) \
 		--firmware $(FIRMWARE) --cpus $(CPUS) --mem $(MEM)

@@ -35,7 +35,8 @@ test: deps
 test-images: $(BUILD)/joist.iso $(BUILD)/vmlinux $(BUILD)/initrd.img \
 		$(BUILD)/helpers.img \
 		$(BUILD)/bochs.img \
-		$(BUILD)/ko_test.img $(BUILD)/inject $(BUILD)/selftest.elf $(BOOT_GUESTS)
+		$(BUILD)/ko_test.img $(CTL_TEST_TOOLS) $(BUILD)/selftest.elf $(BOOT_GUESTS) \
+		$(GUEST_DISK)
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory DEBUG=1 all
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 import machine as m
-from vms import (LINUX, LINUX_MEM, control, guest_run, nothing_left, said,
+from vms import (GUEST, LINUX, LINUX_MEM, control, guest_run, nothing_left, said,
                  start_linux_guest, type_to, vm, wait)
 
 pytestmark = pytest.mark.xdist_group("devices")
@@ -44,7 +44,8 @@ def test_disk(control):
     control.output(f"kill -9 {vm(control, 'disk')['manager']}")
     assert wait(control, "! pidof joist-vm > /dev/null")
     control.output("head -c 1048576 /dev/urandom > /tmp/disk2")
-    start_linux_guest(control, "disk", more=start + " -d /tmp/disk2,ro")
+    start_linux_guest(control, "disk", more=start + " -d /tmp/disk2,ro"
+                      " -d /tmp/disk2,cd")
     said(control, "disk", "guest: Linux .* on 1 CPU")
     assert guest_run(control, "disk", mount) == 0
     assert guest_run(control, "disk",
@@ -59,6 +60,9 @@ def test_disk(control):
     digest = control.output("sha256sum < /tmp/disk2").split()[0]
     assert guest_run(control, "disk",
                      f"sha256sum /dev/vdb | grep {digest}") == 0
+    # And in a CD drive.
+    assert guest_run(control, "disk", "modprobe -a virtio_scsi sr_mod && "
+                     f"sha256sum /dev/sr0 | grep {digest}") == 0
     control.output("joistctl kill disk; rm /tmp/disk /tmp/disk2")
 
 
@@ -140,19 +144,25 @@ def test_net(control):
     net = "192.168.77."
     control.output("ip link add br0 type bridge; ip link set br0 up; "
                    f"ip addr add {net}1/24 dev br0")
-    # The first one's queues are the kernel's, the second one's joist-vm's.
+    # The first one's queues are the kernel's, the second one's joist-vm's; both
+    # have a pair for each CPU.
     for n, name, allow in ((2, "one", ",allow"), (3, "two", "")):
         control.output(
-            f"joistctl start {name} {LINUX} -m {LINUX_MEM} -n bridge=br0{allow}"
-            f" -a 'console=ttyS0 quiet no_timer_check guest.name={name} "
+            f"joistctl start {name} {LINUX} -m {LINUX_MEM} -c 2 "
+            f"-n bridge=br0,queues=2{allow} -a 'console=ttyS0 quiet no_timer_check guest.name={name} "
             f"guest.ip={net}{n}'")
     for name in ("one", "two"):
-        said(control, name, "guest: Linux .* on 1 CPU")
+        said(control, name, "guest: Linux .* on 2 CPUs")
     threads = control.output("ps -o pid,args | grep '[[]vhost-'").splitlines()
     assert [t.split("-")[1].strip("]") for t in threads] == \
-        [str(vm(control, "one")["pid"])]
+        2 * [str(vm(control, "one")["pid"])]
     control.output(f"ping -c 3 -w 60 {net}2; ping -c 3 -w 60 {net}3")
     assert guest_run(control, "one", f"ping -c 3 -w 60 {net}3") == 0
+    # What the second CPU sends is answered by the second pair.
+    for name in ("one", "two"):
+        assert guest_run(control, name, f"taskset 2 ping -c 3 -w 60 {net}1 && "
+                         "set -- $(grep input.1 /proc/interrupts) && "
+                         "[ $(($2 + $3)) -gt 0 ]") == 0
     # Much in both directions.
     size = 8 << 20
     digest = guest_fetches(control, "one", f"{net}1", 5001, size)
@@ -165,7 +175,7 @@ def test_net(control):
     assert wait(control, f"grep {digest} /tmp/sum")
     # A reboot begins afresh.
     type_to(control, "one", "reboot")
-    said(control, "one", "guest: Linux .* on 1 CPU", 2)
+    said(control, "one", "guest: Linux .* on 2 CPUs", 2)
     assert guest_run(control, "one", f"ping -c 3 -w 60 {net}3") == 0
     # Another's address is not sent from, but where it is allowed.
     assert guest_run(control, "one", "ifconfig eth0 hw ether "
@@ -202,6 +212,85 @@ def test_net_user(control):
     assert wait(control, "! pidof joist-net > /dev/null")
 
 
+def test_vsock(control):
+    """Sockets between a guest and the control VM, in both directions."""
+    control.output(f"cat {GUEST}/initrd /guests/tools.img > /tmp/initrd")
+    start = (f"joistctl start sock -k {GUEST}/vmlinux -r /tmp/initrd "
+             f"-m {LINUX_MEM} --vsock 5 -a 'console=ttyS0 quiet "
+             "no_timer_check guest.name=sock'")
+    control.output(f'su joist -c "{start}"')
+    said(control, "sock", "guest: Linux .* on 1 CPU")
+    modules = "modprobe -a virtio_pci vmw_vsock_virtio_transport"
+    assert guest_run(control, "sock", modules) == 0
+    code, text = control.run("joistctl start other -m 16M -k /guests/spin "
+                             "--vsock 5 2>&1")
+    assert code == 2 and "CID 5 is in use" in text, text
+    control.output("joistctl start other -m 16M -k /guests/spin --vsock 6; "
+                   "joistctl kill other")
+    # Much out of the guest, ...
+    size = 4 << 20
+    digest = hashlib.sha256(bytes(size)).hexdigest()
+    control.run("vsock listen 1001 < /dev/null 2> /tmp/err | sha256sum "
+                "> /tmp/sum &")
+    assert wait(control, "grep -q listening /tmp/err")
+    assert guest_run(control, "sock", f"head -c {size} /dev/zero | "
+                     "vsock connect 2 1001") == 0
+    assert wait(control, f"grep -q {digest} /tmp/sum")
+    # ... and into it, after a reset, too.
+    for boot in (1, 2):
+        type_to(control, "sock", "vsock listen 1002 < /dev/null | sha256sum &")
+        said(control, "sock", "listening", boot)
+        control.output(f"head -c {size} /dev/zero | vsock connect 5 1002")
+        said(control, "sock", digest, boot)
+        if boot == 1:
+            type_to(control, "sock", "vsock listen 1003 2> /dev/null &")
+            control.output("joistctl reset sock")
+            said(control, "sock", "guest: Linux .* on 1 CPU", 2)
+            assert guest_run(control, "sock", modules) == 0
+    # Nobody there: told at once.
+    assert guest_run(control, "sock", "vsock connect 2 1009") == 1
+    control.output("joistctl kill sock; rm /tmp/initrd /tmp/err /tmp/sum")
+
+
+def test_console(control):
+    """The virtio console: out of the guest, into it, and who has none."""
+    start_linux_guest(control, "con", more="--console file:/tmp/hvc "
+                      "-s console -s pty")
+    said(control, "con", "guest: Linux .* on 1 CPU")
+    # Both serial ports are in its tables.
+    for port in ("0x3f8", "0x2f8"):
+        assert guest_run(control, "con", f"grep {port} "
+                         "/sys/bus/pnp/devices/*/resources") == 0
+    assert guest_run(control, "con", "modprobe -a virtio_pci "
+                     "virtio_console") == 0
+    digest = control.output("seq -s , 20000 | sha256sum")
+    for boot in (1, 2):
+        # More than there is room for on the way.
+        assert guest_run(control, "con", "seq -s , 20000 > /dev/hvc0; "
+                         f"echo over-{boot} > /dev/hvc0") == 0
+        assert wait(control, f"joistctl log con -p hvc | grep -q over-{boot}")
+        assert control.output("tr -d '\\r' < /tmp/hvc | head -n 1 | "
+                              "sha256sum") == digest
+        assert guest_run(control, "con", "exec 3< /dev/hvc0") == 0
+        control.run("echo by-console | timeout 2 joistctl console con -p hvc "
+                    "> /tmp/out")
+        assert guest_run(control, "con", "read -r x <&3; "
+                         "[ $x = by-console ]") == 0
+        if boot == 1:
+            # A driver that leaves, and one that comes.
+            control.output(": > /tmp/hvc")
+            type_to(control, "con", "reboot")
+            said(control, "con", "guest: Linux .* on 1 CPU", 2)
+            assert guest_run(control, "con", "modprobe -a virtio_pci "
+                             "virtio_console") == 0
+    assert vm(control, "con")["console"] == "file:/tmp/hvc"
+    control.output("joistctl kill con; rm /tmp/hvc /tmp/out; "
+                   "joistctl start no -m 16M -k /guests/spin")
+    code, text = control.run("joistctl log no -p hvc 2>&1")
+    assert code == 2 and "no virtio console" in text, text
+    control.output("joistctl kill no")
+
+
 def test_hostile(control):
     """A guest that tries everything ends in one of the documented ways."""
     code, text = control.run("joistctl run h -m 16M --debug-exit 0xf4 "
@@ -216,15 +305,17 @@ def test_hostile(control):
 def test_hostile_driver(control):
     """virtio devices under a driver that does anything, then behaves."""
     control.output("(echo JOIST; head -c 99994 /dev/zero) > /tmp/disk; "
+                   "yes | head -c 99994 > /tmp/disk2; "
                    "ip link add br0 type bridge; ip link set br0 up")
     for allow in ("", ",allow"):
         code, text = control.run(
-            "joistctl run h -m 16M --debug-exit 0xf4 -k /guests/hostile-virtio "
-            "-d /tmp/disk -n bridge=br0 -d /bin/busybox,ro "
-            f"-n bridge=br0{allow} 2>&1")
+            "joistctl run h -m 16M -c 2 --debug-exit 0xf4 "
+            "-k /guests/hostile-virtio -d /tmp/disk -n bridge=br0 "
+            "-d /tmp/disk2,ro -d /tmp/disk2,cd "
+            f"-n bridge=br0,queues=2{allow} --vsock 9 --console console 2>&1")
         # It may have written to the disk, but could read it in the end.
         assert code in (3, 5) and "a good one" in text, (code, text)
-    control.output("ip link del br0; rm /tmp/disk")
+    control.output("ip link del br0; rm /tmp/disk /tmp/disk2")
 
 
 def acks(text, names):

@@ -30,7 +30,14 @@ def control(request, start_linux_module, tmp_path_factory):
                  ["-b", "base.qcow2", "-F", "qcow2", "top.qcow2"]):
         subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *args],
                        cwd=tmp, check=True)
-    files = ["--file", f"{tmp}/base.qcow2:/guests/base.qcow2",
+    # To be appended to a guest's initramfs.
+    tools = str(tmp / "tools.img")
+    subprocess.run([os.path.join(m.TOP, "guests/control/image/mkinitrd.py"),
+                    tools, "--bare", "--program",
+                    os.path.join(m.BUILD, "vsock") + ":/bin/vsock"],
+                   check=True)
+    files = ["--file", f"{tools}:/guests/tools.img",
+             "--file", f"{tmp}/base.qcow2:/guests/base.qcow2",
              "--file", f"{tmp}/top.qcow2:/guests/top.qcow2"]
     for path in glob.glob(os.path.join(m.BUILD, "guests", "*")):
         files += ["--file", f"{path}:/guests/{os.path.basename(path)}"]
@@ -38,7 +45,9 @@ def control(request, start_linux_module, tmp_path_factory):
                     guests, "--bare", *files, "--program",
                     os.path.join(m.BUILD, "ko_test") + ":/bin/ko_test",
                     "--program",
-                    os.path.join(m.BUILD, "inject") + ":/bin/inject"],
+                    os.path.join(m.BUILD, "inject") + ":/bin/inject",
+                    "--program",
+                    os.path.join(m.BUILD, "vsock") + ":/bin/vsock"],
                    check=True)
     # A disk that outlives the control VM, see test_durable().
     disk = str(tmp / "disk.img")

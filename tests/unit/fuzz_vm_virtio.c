@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fuzz_vm_virtio.c -- a hostile guest against joist-vm's PCI bus, virtio
- * registers, disk, network card and random numbers.
+ * registers, disk, network card, random numbers, console, vsock and CD drive.
  *
  * The input is a program: each step writes configuration space, a register,
  * or memory, lets the devices work, or lets the outside do something.  One
@@ -14,6 +14,7 @@
 #include "tests/unit/vm_virtio.h"
 
 #define STEPS	150
+#define QUEUES	5		/* those of the card: two pairs, control */
 
 struct input {
 	const u8 *p, *end;
@@ -62,7 +63,7 @@ static void driver(struct virtio *v, u64 features)
 	set(v, C_FEATURES_SEL, 4, 1);
 	set(v, C_FEATURES, 4, 1);
 	set(v, C_STATUS, 1, 11);
-	for (q = 0; q < 2; q++) {
+	for (q = 0; q < MIN(v->queues, QUEUES); q++) {
 		set(v, C_QUEUE_SEL, 2, q);
 		set(v, C_SIZE, 2, 16);
 		set(v, C_DESC, 4, 0x1000 * q);
@@ -77,7 +78,7 @@ static void driver(struct virtio *v, u64 features)
 static void descriptor(struct input *in)
 {
 	u8 kind = (u8)take(in, 1), n = (u8)take(in, 1);
-	u8 *d = mem.low + 0x1000 * (n >> 7) + 16 * (n & 15);
+	u8 *d = mem.low + 0x1000 * (n / 16 % QUEUES) + 16 * (n & 15);
 	u64 addr = take(in, 2) << 4;
 	u32 len = (u32)take(in, 2);
 
@@ -94,7 +95,7 @@ static void descriptor(struct input *in)
 /* The next head into a queue's ring. */
 static void publish(struct input *in, struct virtio *v)
 {
-	unsigned n = (unsigned)take(in, 1), q = n >> 7;
+	unsigned n = (unsigned)take(in, 1), q = (unsigned)take(in, 1) % QUEUES;
 	u8 *avail = mem.low + 0x1000 * q + 0x400;
 	u16 idx = get16(avail + 2);
 
@@ -108,33 +109,85 @@ static void publish(struct input *in, struct virtio *v)
 static void header(struct input *in)
 {
 	static const u8 types[] = { 0, 1, 4, 8, 11, 13, 0, 99 };
+	static const u8 commands[] = {
+		TEST_UNIT_READY, REQUEST_SENSE, INQUIRY, MODE_SENSE_6,
+		START_STOP, READ_CAPACITY, READ_10, READ_TOC, READ_10,
+		GET_CONFIGURATION, GET_EVENT, MODE_SENSE_10, REPORT_LUNS,
+		READ_12, 0xff,
+	};
 	u8 *h = mem.low + (take(in, 2) << 4) % (LOW - 64);
-	unsigned t = (unsigned)take(in, 1);
+	unsigned t = (unsigned)take(in, 1), i;
 
 	put32(h, types[t & 7]);
 	put64(h + 8, take(in, t & 8 ? 8 : 1));
 	put64(h + 16, take(in, t & 16 ? 8 : 1));
 	put32(h + 24, (u32)take(in, t & 32 ? 4 : 1));
 	put32(h + 28, t >> 6);
+	/* Or a command for the CD drive. */
+	if (t & 0x40) {
+		memset(h, 0, R_LEN);
+		h[0] = 1;
+		h[R_CDB] = commands[(u8)take(in, 1) % sizeof(commands)];
+		for (i = 1; i < 10; i++)
+			h[R_CDB + i] = (u8)(take(in, 1) & take(in, 1));
+	}
+	/* Or what the card's control queue takes. */
+	if (t & 0x80) {
+		h[0] = (u8)(t & 0x40 ? 4 : t);
+		h[1] = 0;
+		put16(h + 2, t & 3);
+	}
 }
 
 static void frame(struct input *in)
 {
 	static u8 f[NET_PACKET];
 	size_t len = 12 + take(in, 2) % 9000;
+	unsigned i;
 
-	send(wire, f, len, MSG_DONTWAIT);
-	if (board.watched == nic.fd)
-		net_receive(&net);
-	while (recv(wire, f, sizeof(f), MSG_DONTWAIT) > 0)
-		;
+	for (i = 0; i < PAIRS; i++) {
+		send(wires[i], f, len, MSG_DONTWAIT);
+		if (net.pair[i].watching)
+			net_receive(&net, i);
+		while (recv(wires[i], f, sizeof(f), MSG_DONTWAIT) > 0)
+			;
+	}
+}
+
+/* A BAR onto another's, or onto what is no place for one. */
+static void move_window(struct input *in, const struct virtio *v)
+{
+	static const u32 bad[] = {
+		0, LOW - 0x1000, PCI_MMIO_MIN - 0x4000, PCI_MMIO_END - 0x1000,
+		PCI_MMIO_END, 0xfee00000, 0xffffc000,
+	};
+	unsigned n = (unsigned)take(in, 1), other = n >> 4 & 7;
+	u32 to = other < DEVICES ? get32(pci.dev[devices[other]->slot].config +
+					 0x10 + 4 * (n & 1)) :
+		 bad[(n & 15) % ARRAY_SIZE(bad)];
+
+	pci_write(&pci, 0, 4, 0x80000010 | v->slot << 11 | (n & 2) << 1);
+	pci_write(&pci, 4, 4, to + (n & 4 ? 0x1000 : 0));
+}
+
+/* The console's other side: bytes for it, and room for its own. */
+static void typed(struct input *in)
+{
+	static const u8 bytes[CONSOLE_IN];
+	unsigned room = console_rx_room(&console), len;
+
+	len = (unsigned)take(in, 2) % (CONSOLE_IN + 1);
+	if (room && len)
+		console_rx(&console, bytes, MIN(room, len));
+	board.serial_room = (unsigned)take(in, 1) * 8;
+	console_tx_room(&console);
 }
 
 static void step(struct input *in)
 {
-	u8 op = (u8)take(in, 1);
-	struct virtio *v = !(op & 0x80) ? &blk.virtio :
-			   op & 0x10 ? &rng.virtio : &net.virtio;
+	u8 op = (u8)take(in, 1), who = (u8)take(in, 1);
+	/* The disk most often: it has most to get wrong. */
+	struct virtio *v = who & 0x80 ? &blk.virtio : devices[who % DEVICES];
 	unsigned size = 1u << (op >> 5 & 3), at;
 
 	switch (op & 15) {
@@ -146,6 +199,10 @@ static void step(struct input *in)
 			  (u32)take(in, 4));
 		break;
 	case 1:
+		if (who & 0x40) {
+			move_window(in, v);
+			break;
+		}
 		pci_write(&pci, 0, 4, 0x80000000 | v->slot << 11 |
 			  (u32)take(in, 1));
 		pci_write(&pci, 4, 4, (u32)take(in, 4));
@@ -161,7 +218,7 @@ static void step(struct input *in)
 		bus_read(&mmio, regs_of(v) + at, size);
 		break;
 	case 4:
-		mem.low[take(in, 2) % 0x2000] = (u8)take(in, 1);
+		mem.low[take(in, 2) % (0x1000 * QUEUES)] = (u8)take(in, 1);
 		break;
 	case 5:
 	case 6:
@@ -180,7 +237,10 @@ static void step(struct input *in)
 		serve_kicks();
 		break;
 	case 12:
-		frame(in);
+		if (who & 1)
+			frame(in);
+		else
+			typed(in);
 		break;
 	case 13:
 		driver(v, take(in, 5));
@@ -203,6 +263,25 @@ static void check(const struct virtio *v, unsigned most)
 		abort();
 }
 
+/* No window where it must not be; that two overlap the bus refuses. */
+static void check_windows(void)
+{
+	const struct pci_bar *b;
+	unsigned i, n;
+
+	for (i = 0; i < DEVICES; i++)
+		for (n = 0; n < PCI_BARS; n++) {
+			b = &pci.dev[devices[i]->slot].bar[n];
+			if (b->at && (b->at < PCI_MMIO_MIN ||
+				      b->size > PCI_MMIO_END - b->at))
+				abort();
+		}
+	for (i = 1; i < mmio.count; i++)
+		if (mmio.windows[i - 1].base + mmio.windows[i - 1].len >
+		    mmio.windows[i].base)
+			abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input in = { data, data + size, 88172645463325252ull };
@@ -216,11 +295,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check(&blk.virtio, BLK_REQUESTS);
 		check(&net.virtio, 0);
 		check(&rng.virtio, 0);
+		check(&console.virtio, 1);
+		check(&vsock.virtio, 0);
+		check_windows();
+		check(&cd.virtio, CD_REQUESTS);
 	}
 	/* Whatever it did, a driver that behaves finds working devices. */
 	io_finish();
 	serve_kicks();
-	memset(mem.low, 0, 0x2000);
+	memset(mem.low, 0, 0x1000 * QUEUES);
 	pci_write(&pci, 0, 4, 0x80000010 | blk.virtio.slot << 11);
 	pci_write(&pci, 4, 4, PCI_MMIO_BASE + 0x100000);
 	driver(&blk.virtio, F_FLUSH);

@@ -2,12 +2,14 @@
 /*
  * test_vm_acpi.c -- the ACPI tables joist-vm builds.
  */
+#define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -53,7 +55,8 @@ static void test_tables(void **state)
 	(void)state;
 	for (cpus = 1; cpus <= 32; cpus++) {
 		memset(area, 0xaa, sizeof(area));
-		assert_int_equal(acpi_build(area, ACPI_BASE, cpus, PCI_MMIO_BASE, &links), 0);
+		assert_int_equal(acpi_build(area, ACPI_BASE, cpus, PCI_MMIO_BASE,
+					    1, &links), 0);
 		assert_memory_equal(area, "RSD PTR ", 8);
 		assert_int_equal(checksum(area, 20), 0);
 		assert_int_equal(checksum(area, 36), 0);
@@ -124,10 +127,35 @@ static void test_aml_encoding(void **state)
 	assert_memory_equal(buf, id, sizeof(id));
 }
 
+/* A serial port that is not there is not in the table. */
+static void test_coms(void **state)
+{
+	struct acpi_links links;
+	const u8 *dsdt;
+	unsigned coms;
+	u32 len;
+
+	(void)state;
+	for (coms = 0; coms < 4; coms++) {
+		assert_int_equal(acpi_build(area, ACPI_BASE, 1, PCI_MMIO_BASE,
+					    coms, &links), 0);
+		dsdt = at(get64(at(get64(at(get64(area + 24)) + HEADER_LEN)) +
+				FADT_XDSDT));
+		check_table(dsdt, "DSDT");
+		len = get32(dsdt + 4);
+		assert_int_equal(!!memmem(dsdt, len, "COM1", 4), coms & 1);
+		assert_int_equal(!!memmem(dsdt, len, "COM2", 4), coms >> 1);
+		/* The first of what its _CRS has. */
+		assert_int_equal(!!memmem(dsdt, len, "\x47\x01\xf8\x02", 4),
+				 coms >> 1);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_tables),
+		cmocka_unit_test(test_coms),
 		cmocka_unit_test(test_aml_room),
 		cmocka_unit_test(test_aml_encoding),
 	};

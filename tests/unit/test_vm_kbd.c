@@ -61,6 +61,7 @@ static void test_reset(void **state)
 static void test_no_keyboard(void **state)
 {
 	(void)state;
+	assert_int_equal(kbd_read_status(&k) & 0xc0, 0xc0);
 	kbd_write_data(&k, 0xff);
 	assert_false(kbd_read_status(&k) & STATUS_FULL);
 	kbd_write_command(&k, CMD_WRITE_AUX);

@@ -88,6 +88,34 @@ static void test_reset(void **state)
 	assert_int_equal(board.resets, 1);
 }
 
+static u32 function_get(unsigned dev, unsigned fn, unsigned at)
+{
+	pci_write(&p, 0, 4, 0x80000000 | dev << 11 | fn << 8 | at);
+	return pci_read(&p, 4, 4);
+}
+
+/* PIIX4's function 3, as OVMF looks for it (BaseAcpiTimerLib). */
+static void test_pm_function(void **state)
+{
+	(void)state;
+	assert_int_equal(function_get(1, 3, 0), ~0u);
+	assert_int_equal(function_get(1, 0, 0x0c) >> 16 & 0x80, 0);
+	pci_add_pm(&p, 0xb000);
+	assert_int_equal(function_get(1, 3, 0), 0x71138086);
+	assert_int_equal(function_get(1, 3, 0x40), 0xb001);
+	assert_int_equal(function_get(1, 3, 0x80) & 1, 1);
+	assert_int_equal(function_get(1, 0, 0x0c) >> 16 & 0x80, 0x80);
+	/* It cannot be moved, and there is no other function. */
+	pci_write(&p, 0, 4, 0x80000000 | 1 << 11 | 3 << 8 | 0x40);
+	pci_write(&p, 4, 4, 0x601);
+	assert_int_equal(function_get(1, 3, 0x40), 0xb001);
+	assert_int_equal(function_get(1, 3, 0x04) & 0xffff, 7);
+	pci_write(&p, 4, 2, 0);
+	assert_int_equal(function_get(1, 2, 0), ~0u);
+	assert_int_equal(function_get(0, 3, 0), ~0u);
+	assert_int_equal(function_get(2, 3, 0), ~0u);
+}
+
 static const struct pci_ids ids = {
 	.vendor = 0x1af4, .device = 0x1042, .subsystem = 2, .revision = 1,
 	.class = 0x010000,
@@ -122,6 +150,31 @@ static unsigned add(unsigned vectors)
 	assert_int_equal(pci_add_bar(&p, (unsigned)slot, 0, &b), 0);
 	assert_int_equal(pci_add_msix(&p, (unsigned)slot, 1, vectors), 0);
 	return (unsigned)slot;
+}
+
+static void config_set(unsigned dev, unsigned at, unsigned size, u32 val);
+
+/* Device windows answer above RAM and 2 GiB. */
+static void test_window(void **state)
+{
+	unsigned slot = add(1);
+
+	(void)state;
+	assert_int_equal(pci_window(0), 0x80000000);
+	assert_int_equal(pci_window(3 * GiB), 0xc0000000);
+	config_set(slot, 4, 2, 2);
+	config_set(slot, 0x10, 4, 0x80000000);
+	assert_int_equal(p.dev[slot].bar[0].at, 0);
+	p.window = pci_window(GiB);
+	config_set(slot, 0x10, 4, 0x7fffc000);
+	assert_int_equal(p.dev[slot].bar[0].at, 0);
+	config_set(slot, 0x10, 4, 0x80000000);
+	assert_int_equal(p.dev[slot].bar[0].at, 0x80000000);
+	p.window = pci_window(3 * GiB);
+	config_set(slot, 0x10, 4, 0xbfffc000);
+	assert_int_equal(p.dev[slot].bar[0].at, 0);
+	config_set(slot, 0x10, 4, 0xc0000000);
+	assert_int_equal(p.dev[slot].bar[0].at, 0xc0000000);
 }
 
 static void config_set(unsigned dev, unsigned at, unsigned size, u32 val)
@@ -305,6 +358,8 @@ int main(void)
 		cmocka_unit_test_setup(test_bytes_and_words, setup),
 		cmocka_unit_test_setup(test_read_only_and_writable, setup),
 		cmocka_unit_test_setup(test_reset, setup),
+		cmocka_unit_test_setup(test_pm_function, setup),
+		cmocka_unit_test_setup(test_window, setup),
 		cmocka_unit_test_setup(test_bars, setup),
 		cmocka_unit_test_setup(test_bars_elsewhere, setup),
 		cmocka_unit_test_setup(test_msix, setup),

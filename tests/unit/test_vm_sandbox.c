@@ -167,6 +167,51 @@ static void calls_forbidden(void **state)
 	forbidden(do_ioctl_high);
 }
 
+/* The flash memory's file may be written, and synced, and no other. */
+static void with_vars(void)
+{
+	cfg.vars_size = 4096;
+	cfg.vars.fd = open("/dev/null", O_RDWR);
+	if (cfg.vars.fd < 0)
+		end(1);
+	filter();
+}
+
+static void do_write_vars(void)
+{
+	with_vars();
+	if (pwrite(cfg.vars.fd, "x", 1, 0) != 1 ||
+	    fdatasync(cfg.vars.fd) != -1 || errno != EINVAL)
+		end(1);
+}
+
+static void do_write_other(void)
+{
+	with_vars();
+	pwrite(cfg.vars.fd + 1, "x", 1, 0);
+}
+
+static void do_sync_other(void)
+{
+	with_vars();
+	fdatasync(cfg.vars.fd + 1);
+}
+
+static void do_write_none(void)
+{
+	filter();
+	pwrite(0, "x", 1, 0);
+}
+
+static void variables(void **state)
+{
+	(void)state;
+	allowed(do_write_vars);
+	forbidden(do_write_other);
+	forbidden(do_sync_other);
+	forbidden(do_write_none);
+}
+
 static void do_work(void)
 {
 	struct timespec t;
@@ -180,6 +225,7 @@ static void do_work(void)
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED || ioctl(-1, JOIST_RUN, 0) != -1 || errno != EBADF ||
 	    ioctl(-1, VHOST_NET_SET_BACKEND, 0) != -1 || errno != EBADF ||
+	    ioctl(-1, VHOST_VSOCK_SET_RUNNING, 0) != -1 || errno != EBADF ||
 	    read(-1, &byte, 1) != -1 || prctl(PR_SET_NAME, "x", 0, 0, 0))
 		end(1);
 	syscall(SYS_munmap, p, 8 * MiB);
@@ -310,12 +356,14 @@ static void do_close(void)
 	cfg = (struct vm_config){ .disks = 1, .nics = 1 };
 	cfg.kernel = (struct file){ "x", fd[0] };
 	cfg.disk[0].fd = fd[4];
-	cfg.nic[0].fd = fd[11];
+	cfg.nic[0].pairs = 2;
+	cfg.nic[0].fd[0] = fd[11];
+	cfg.nic[0].fd[1] = fd[6];
 	if (sandbox_close(&cfg, &fds))
 		end(1);
 	for (i = 0; i < 12; i++)
-		if (is_open(fd[i]) != (i == 0 || i == 2 || i == 4 || i == 9 ||
-				       i == 11))
+		if (is_open(fd[i]) != (i == 0 || i == 2 || i == 4 || i == 6 ||
+				       i == 9 || i == 11))
 			end(2);
 	if (!is_open(0) || !is_open(2) || !is_open(27) || is_open(28))
 		end(3);
@@ -362,6 +410,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(calls_forbidden),
 		cmocka_unit_test(calls_allowed),
+		cmocka_unit_test(variables),
 		cmocka_unit_test(threads_too),
 		cmocka_unit_test(the_ring),
 		cmocka_unit_test(descriptors),

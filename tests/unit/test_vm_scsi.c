@@ -4,9 +4,9 @@
  * commands, what they are told, and what no driver may send.
  */
 #include "tests/unit/vm_virtio.h"
-#include "guests/control/joist-vm/virtio_scsi.c"
 
-#define SECTORS		20u
+#define SECTORS		32u		/* and a part of one */
+#define SERIAL		"serial-number-of-20"
 #define Q_DESC(q)	(0x10000ull + 0x4000 * (q))
 #define Q_AVAIL(q)	(Q_DESC(q) + 0x1000)
 #define Q_USED(q)	(Q_DESC(q) + 0x2000)
@@ -15,9 +15,6 @@
 #define ANSWER		0x21000ull
 #define DATA		0x22000ull
 
-static struct disk image = { .path = "cd", .serial = "disk7",
-			     .read_only = true };
-static struct cd cd;
 static u32 regs;
 static u16 pushed[QUEUES];
 
@@ -69,19 +66,12 @@ static int setup(void **state)
 	unsigned i;
 
 	(void)state;
-	virtio_machine(false);
-	if (image.fd > 0)
-		close(image.fd);
-	image.fd = memfd_create("cd", 0);
-	/* The last part is not a whole sector. */
-	image.size = SECTORS * CD_SECTOR + 100;
-	assert_int_equal(ftruncate(image.fd, (off_t)image.size), 0);
+	virtio_machine(true);
 	for (i = 0; i < SECTORS; i++) {
 		memset(sector, (int)i + 1, sizeof(sector));
-		assert_int_equal(pwrite(image.fd, sector, sizeof(sector),
+		assert_int_equal(pwrite(disk.fd, sector, sizeof(sector),
 					i * CD_SECTOR), sizeof(sector));
 	}
-	assert_int_equal(cd_init(&cd, &image, &pci, &mem), 0);
 	pci_write(&pci, 0, 4, 0x80000004 | cd.virtio.slot << 11);
 	pci_write(&pci, 4, 2, 6);
 	pci_write(&pci, 0, 4, 0x80000010 | cd.virtio.slot << 11);
@@ -232,10 +222,12 @@ static void test_about(void **state)
 	/* Cut to the allocation length, and to the room. */
 	gave(COMMAND(96, INQUIRY, 0, 0, 0, 5), 5, 96);
 	gave(COMMAND(7, INQUIRY, 0, 0, 0, 96), 7, 7);
-	d = gave(COMMAND(96, INQUIRY, 1, 0x80, 0, 96), 9, 96);
-	assert_memory_equal(d + 4, "disk7", 5);
-	d = gave(COMMAND(96, INQUIRY, 1, 0x83, 0, 96), 21, 96);
-	assert_int_equal(d[3], 17);
+	d = gave(COMMAND(96, INQUIRY, 1, 0x80, 0, 96),
+		 4 + sizeof(SERIAL) - 1, 96);
+	assert_memory_equal(d + 4, SERIAL, sizeof(SERIAL) - 1);
+	d = gave(COMMAND(96, INQUIRY, 1, 0x83, 0, 96),
+		 16 + sizeof(SERIAL) - 1, 96);
+	assert_int_equal(d[3], 12 + sizeof(SERIAL) - 1);
 	refused(COMMAND(96, INQUIRY, 1, 0xb0, 0, 96), ILLEGAL_REQUEST,
 		BAD_FIELD);
 	refused(COMMAND(96, INQUIRY, 0, 0x80, 0, 96), ILLEGAL_REQUEST,

@@ -15,13 +15,8 @@
 #define DATA		0x20000ull
 #define MSI_ADDR	0xfee00000u
 
-static u32 regs[3];		/* BAR 0 of the disk, the card, the rng */
-static u16 avail[3][2];
-
-static struct virtio *device(unsigned i)
-{
-	return i == 2 ? &rng.virtio : i ? &net.virtio : &blk.virtio;
-}
+static u32 regs[DEVICES];	/* BAR 0 of devices[] */
+static u16 avail[DEVICES][2];
 
 static void config_set(unsigned slot, unsigned at, unsigned size, u32 val)
 {
@@ -47,7 +42,7 @@ static void set(unsigned i, unsigned at, unsigned size, u64 val)
 
 static void bus_on(unsigned i)
 {
-	unsigned slot = device(i)->slot;
+	unsigned slot = devices[i]->slot;
 
 	config_set(slot, 4, 2, 6);
 	regs[i] = config_get(slot, 0x10);
@@ -55,11 +50,12 @@ static void bus_on(unsigned i)
 
 static int setup(void **state)
 {
+	unsigned i;
+
 	(void)state;
 	virtio_machine(false);
-	bus_on(0);
-	bus_on(1);
-	bus_on(2);
+	for (i = 0; i < DEVICES; i++)
+		bus_on(i);
 	memset(avail, 0, sizeof(avail));
 	return 0;
 }
@@ -165,12 +161,14 @@ static void test_capabilities(void **state)
 	unsigned i, seen;
 
 	(void)state;
-	for (i = 0; i < 2; i++) {
-		unsigned slot = device(i)->slot;
+	for (i = 0; i < DEVICES; i++) {
+		static const u16 ids[] = { 0x1042, 0x1041, 0x1044, 0x1043, 0x1053,
+					   0x1048 };
+		unsigned slot = devices[i]->slot;
 		u32 cap = config_get(slot, 0x34) & 0xff;
 
 		assert_int_equal(config_get(slot, 0),
-				 i ? 0x10411af4 : 0x10421af4);
+				 (u32)ids[i] << 16 | 0x1af4);
 		for (seen = 0; cap; cap = config_get(slot, cap) >> 8 & 0xff) {
 			u32 head = config_get(slot, cap);
 
@@ -179,7 +177,7 @@ static void test_capabilities(void **state)
 			else if ((head & 0xff) == 0x11)
 				seen |= 1;
 		}
-		assert_int_equal(seen, 0x3f);
+		assert_int_equal(seen, devices[i]->config_len ? 0x3f : 0x2f);
 	}
 }
 
@@ -392,7 +390,7 @@ static void test_indirect(void **state)
 
 static void msix_on(unsigned i)
 {
-	unsigned slot = device(i)->slot, v;
+	unsigned slot = devices[i]->slot, v;
 	u32 table = config_get(slot, 0x14);
 
 	for (v = 0; v < 3; v++) {
@@ -512,6 +510,64 @@ static void test_underfoot(void **state)
 	__atomic_store_n(&vandal_stop, true, __ATOMIC_RELAXED);
 	pthread_join(t, NULL);
 	/* Both kinds were seen, and no sanitizer said a word. */
+	assert_true(good && bad);
+}
+
+/* The same for each other device, in both queues that have a ring here. */
+static void *vandal_all(void *arg)
+{
+	static const u64 places[] = { DATA, LOW - 8, ~0ull, MEM_HIGH_BASE };
+	u64 x = 1;
+
+	(void)arg;
+	while (!__atomic_load_n(&vandal_stop, __ATOMIC_RELAXED)) {
+		u8 *d;
+
+		x = x * 6364136223846793005ull + 1442695040888963407ull;
+		d = at(Q_DESC(x >> 59 & 1)) + 16 * (x >> 60 & 3);
+		put64(d, places[x >> 40 & 3]);
+		put32(d + 8, x >> 20 & 1 ? (u32)(x >> 33) & 0x1ffff : 64);
+		put16(d + 12, x >> 45 & 3);
+		put16(d + 14, x >> 48 & 3);
+	}
+	return NULL;
+}
+
+static void test_underfoot_all(void **state)
+{
+	static const u8 typed[100];
+	unsigned i, k, bad = 0, good = 0;
+	u8 frame[512] = { 0 };
+	pthread_t t;
+
+	(void)state;
+	vandal_stop = false;
+	assert_int_equal(pthread_create(&t, NULL, vandal_all, NULL), 0);
+	for (k = 0; k < 30000 || ((!good || !bad) && k < 1000000); k++) {
+		i = 1 + k % (DEVICES - 1);
+		bad += !!broke(i);
+		good += used(0) || used(1);
+		driver_start(i, VIRTIO_INDIRECT_DESC);
+		memset(at(Q_AVAIL(0)), 0, 0x2000);
+		memset(at(Q_AVAIL(1)), 0, 0x2000);
+		memset(avail, 0, sizeof(avail));
+		push(i, 0, 0);
+		push(i, 1, 0);
+		if (i == 1) {
+			send(wire, frame, sizeof(frame), MSG_DONTWAIT);
+			net_receive(&net, 0);
+			while (recv(wire, frame, sizeof(frame),
+				    MSG_DONTWAIT) > 0)
+				;
+		} else if (i == 3) {
+			if (console_rx_room(&console))
+				console_rx(&console, typed, sizeof(typed));
+			board.serial_room = 100;
+			console_tx_room(&console);
+		}
+	}
+	__atomic_store_n(&vandal_stop, true, __ATOMIC_RELAXED);
+	pthread_join(t, NULL);
 	assert_true(good && bad);
 }
 
@@ -745,8 +801,8 @@ static void receive_frame(size_t len)
 	memset(out + 12, 0x5a, len);
 	memcpy(out + 12, frame, MIN(len, sizeof(frame)));
 	assert_int_equal(send(wire, out, 12 + len, 0), 12 + len);
-	if (board.watched == nic.fd)
-		net_receive(&net);
+	if (board.watched == nic.fd[0])
+		net_receive(&net, 0);
 }
 
 static void test_receive(void **state)
@@ -764,7 +820,7 @@ static void test_receive(void **state)
 	assert_int_equal(get32(used_at_back(0, 0) + 4), 72);
 	assert_int_equal(get16(at(DATA + 10)), 1);
 	assert_memory_equal(at(DATA + 0x100), frame, sizeof(frame));
-	assert_int_equal(board.watched, nic.fd);
+	assert_int_equal(board.watched, nic.fd[0]);
 	/* One that does not fit is dropped, the next one is not. */
 	push(1, 0, 0);
 	receive_frame(2000);
@@ -823,10 +879,130 @@ static void test_net_reset(void **state)
 	set(1, C_STATUS, 1, 0);
 	assert_int_equal(get(1, C_STATUS, 1), 0);
 	assert_int_equal(board.watched, -1);
-	assert_int_equal(net.held, 0);
+	assert_int_equal(net.pair[0].held, 0);
 	/* An event that was on its way. */
-	net_receive(&net);
+	net_receive(&net, 0);
 	assert_int_equal(used(0), 0);
+}
+
+/* ---- its control queue, and more pairs ---- */
+
+/* Commands come by queue 4 if the driver knows of both pairs, else by 2. */
+static u8 control(unsigned q, const u8 *command, unsigned len)
+{
+	memcpy(at(DATA), command, len);
+	*at(DATA + 0x100) = 0xff;
+	put64(at(0x30000), DATA);
+	put32(at(0x30000) + 8, len);
+	put16(at(0x30000) + 12, DESC_NEXT);
+	put16(at(0x30000) + 14, 1);
+	put64(at(0x30010), DATA + 0x100);
+	put32(at(0x30010) + 8, 1);
+	put16(at(0x30010) + 12, DESC_WRITE);
+	put16(at(0x31004) + 0, 0);
+	put16(at(0x31002), (u16)(get16(at(0x31002)) + 1));
+	set(1, NOTIFY + 4 * q, 2, q);
+	serve_kicks();
+	return *at(DATA + 0x100);
+}
+
+static void control_start(u64 features, unsigned q)
+{
+	driver_start(1, features);
+	memset(at(0x30000), 0, 0x3000);
+	set(1, C_QUEUE_SEL, 2, q);
+	set(1, C_SIZE, 2, 2);
+	set(1, C_DESC, 4, 0x30000);
+	set(1, C_AVAIL, 4, 0x31000);
+	set(1, C_USED, 4, 0x32000);
+	set(1, C_ENABLE, 2, 1);
+	assert_int_equal(get(1, C_ENABLE, 2), 1);
+}
+
+static void test_pairs(void **state)
+{
+	static const u8 one[] = { 4, 0, 1, 0 }, two[] = { 4, 0, 2, 0 };
+	static const u8 bad[][4] = {
+		{ 4, 0, 0, 0 }, { 4, 0, 3, 0 }, { 4, 0, 2, 1 }, { 4, 1, 1, 0 },
+		{ 3, 0, 1, 0 }, { 0xff, 0xff, 0xff, 0xff },
+	};
+	unsigned i;
+	u8 got[256];
+
+	(void)state;
+	assert_int_equal(get(1, DEVICE + N_MAX_PAIRS, 2), PAIRS);
+	control_start(F_CTRL_VQ | NET_F_MQ, 4);
+	/* The second pair, at the end of memory. */
+	for (i = 2; i < 4; i++) {
+		set(1, C_QUEUE_SEL, 2, i);
+		set(1, C_SIZE, 2, Q_SIZE);
+		set(1, C_DESC, 4, 0x34000 + 0x4000 * (i - 2));
+		set(1, C_AVAIL, 4, 0x35000 + 0x4000 * (i - 2));
+		set(1, C_USED, 4, 0x36000 + 0x4000 * (i - 2));
+		set(1, C_ENABLE, 2, 1);
+	}
+	/* A frame of 0x7000 by the second pair: not before it is in use. */
+	memcpy(at(0x7000 + 12), frame, sizeof(frame));
+	put64(at(0x38000), 0x7000);
+	put32(at(0x38000) + 8, 12 + sizeof(frame));
+	put16(at(0x39002), 1);
+	set(1, NOTIFY + 4 * 3, 2, 3);
+	serve_kicks();
+	assert_int_equal(recv(wires[1], got, sizeof(got), MSG_DONTWAIT), -1);
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(control(4, bad[i], 4), CTRL_ERR);
+	assert_int_equal(control(4, two, 1), CTRL_ERR);
+	assert_int_equal(control(4, two, 3), CTRL_ERR);
+	assert_int_equal(net.active, 1);
+	assert_int_equal(control(4, two, 4), CTRL_OK);
+	assert_int_equal(net.active, 2);
+	assert_int_equal(recv(wires[1], got, sizeof(got), MSG_DONTWAIT),
+			 12 + sizeof(frame));
+	/* And to the driver. */
+	put64(at(0x34000), 0x8000);
+	put32(at(0x34000) + 8, 2000);
+	put16(at(0x34000) + 12, DESC_WRITE);
+	put16(at(0x35002), 1);
+	memset(got, 0, 12);
+	memcpy(got + 12, frame, sizeof(frame));
+	assert_int_equal(send(wires[1], got, 72, 0), 72);
+	set(1, NOTIFY + 4 * 2, 2, 2);
+	serve_kicks();
+	assert_int_equal(get16(at(0x36002)), 1);
+	assert_memory_equal(at(0x8000 + 12), frame, sizeof(frame));
+	/* No more. */
+	assert_int_equal(control(4, one, 4), CTRL_OK);
+	put16(at(0x39002), 2);
+	set(1, NOTIFY + 4 * 3, 2, 3);
+	serve_kicks();
+	assert_int_equal(recv(wires[1], got, sizeof(got), MSG_DONTWAIT), -1);
+	assert_int_equal(control(4, two, 4), CTRL_OK);
+	assert_false(broke(1));
+	/* A reset is back to one. */
+	set(1, C_STATUS, 1, 0);
+	assert_int_equal(net.active, 1);
+}
+
+static void test_control(void **state)
+{
+	static const u8 two[] = { 4, 0, 2, 0 };
+
+	(void)state;
+	/* A driver that does not know of pairs: queue 2, and it has none. */
+	control_start(F_CTRL_VQ, 2);
+	assert_int_equal(control(2, two, 4), CTRL_ERR);
+	assert_false(broke(1));
+	/* No place for an answer. */
+	put16(at(0x30000) + 12, 0);
+	put16(at(0x31002), (u16)(get16(at(0x31002)) + 1));
+	set(1, NOTIFY + 4 * 2, 2, 2);
+	serve_kicks();
+	assert_true(broke(1));
+	assert_int_equal(net.virtio.pending, 0);
+	/* Without a control queue, that one is a card's like the others. */
+	control_start(0, 2);
+	assert_int_equal(control(2, two, 4), 0xff);
+	assert_int_equal(net.active, 1);
 }
 
 /* What serves a user network has died: the driver is told, once. */
@@ -843,13 +1019,13 @@ static void test_link_down(void **state)
 	before = (u8)get(1, C_GENERATION, 1);
 	close(wire);
 	wire = -1;
-	net_receive(&net);
+	net_receive(&net, 0);
 	assert_int_equal(get(1, DEVICE + N_STATUS, 2), 0);
 	assert_int_not_equal(get(1, C_GENERATION, 1), before);
 	assert_int_equal(board.msis, 1);
 	assert_int_equal(board.msi_data[0], 0x30);
 	assert_int_equal(board.watched, -1);
-	net_receive(&net);
+	net_receive(&net, 0);
 	assert_int_equal(board.msis, 1);
 	/* The next driver finds it so. */
 	driver_start(1, F_STATUS);
@@ -893,6 +1069,128 @@ static void test_rng(void **state)
 	driver_start(2, 0);
 }
 
+/* ---- the console ---- */
+
+static void said(const char *text)
+{
+	assert_int_equal(board.serial_len, strlen(text));
+	assert_memory_equal(board.serial, text, strlen(text));
+}
+
+static void test_console_out(void **state)
+{
+	(void)state;
+	driver_start(3, 0);
+	strcpy((char *)at(DATA), "one, two, three");
+	desc(1, 0, DATA, 5, DESC_NEXT, 1);
+	desc(1, 1, DATA + 5, 5, 0, 0);
+	push(3, 1, 0);
+	said("one, two, ");
+	assert_int_equal(used(1), 1);
+	/* No room outside: the buffer is given back when all of it is out. */
+	board.serial_room = 2;
+	desc(1, 2, DATA + 10, 5, 0, 0);
+	push(3, 1, 2);
+	push(3, 1, 0);
+	assert_int_equal(used(1), 1);
+	board.serial_room = 4;
+	console_tx_room(&console);
+	assert_int_equal(used(1), 2);
+	said("one, two, threeo");
+	board.serial_room = 100;
+	console_tx_room(&console);
+	said("one, two, threeone, two, ");
+	assert_int_equal(used(1), 3);
+	/* A buffer of the device's, or with nothing in it, is nothing to say. */
+	desc(1, 3, DATA, 5, DESC_WRITE, 0);
+	push(3, 1, 3);
+	desc(1, 3, DATA, 0, 0, 0);
+	push(3, 1, 3);
+	assert_int_equal(used(1), 5);
+	said("one, two, threeone, two, ");
+	assert_false(broke(3));
+}
+
+static void test_console_in(void **state)
+{
+	(void)state;
+	/* Nobody there yet: it waits outside. */
+	assert_int_equal(console_rx_room(&console), 0);
+	driver_start(3, 0);
+	serve_kicks();
+	assert_true(board.rooms > 0);
+	assert_int_equal(console_rx_room(&console), CONSOLE_IN);
+	console_rx(&console, (const u8 *)"hello", 5);
+	assert_int_equal(used(0), 0);
+	assert_int_equal(console_rx_room(&console), 0);
+	desc(0, 0, DATA, 1, DESC_WRITE | DESC_NEXT, 1);
+	desc(0, 1, DATA + 8, 2, DESC_WRITE, 0);
+	desc(0, 2, DATA + 16, 100, DESC_WRITE, 0);
+	push(3, 0, 0);
+	assert_int_equal(get32(used_at_back(0, 0) + 4), 3);
+	assert_memory_equal(at(DATA), "h", 1);
+	assert_memory_equal(at(DATA + 8), "el", 2);
+	board.rooms = 0;
+	push(3, 0, 2);
+	assert_int_equal(get32(used_at_back(0, 0) + 4), 2);
+	assert_memory_equal(at(DATA + 16), "lo", 2);
+	assert_true(board.rooms > 0);
+	assert_int_equal(console_rx_room(&console), CONSOLE_IN);
+	/* A buffer that cannot be written to, when there is something. */
+	desc(0, 3, DATA, 100, 0, 0);
+	push(3, 0, 3);
+	assert_false(broke(3));
+	console_rx(&console, (const u8 *)"x", 1);
+	assert_true(broke(3));
+	assert_int_equal(console.virtio.pending, 0);
+	assert_int_equal(console_rx_room(&console), 0);
+}
+
+static void test_console_reset(void **state)
+{
+	(void)state;
+	driver_start(3, 0);
+	serve_kicks();
+	board.serial_room = 1;
+	desc(1, 0, DATA, 100, 0, 0);
+	push(3, 1, 0);
+	console_rx(&console, (const u8 *)"hello", 5);
+	set(3, C_STATUS, 1, 0);
+	assert_int_equal(get(3, C_STATUS, 1), 0);
+	assert_int_equal(console.virtio.pending, 0);
+	/* What was under way is forgotten, the next driver starts afresh. */
+	board.serial_room = 100;
+	console_tx_room(&console);
+	assert_int_equal(board.serial_len, 1);
+	memset(at(Q_AVAIL(0)), 0, 0x2000);
+	memset(at(Q_AVAIL(1)), 0, 0x2000);
+	memset(avail, 0, sizeof(avail));
+	driver_start(3, 0);
+	serve_kicks();
+	desc(0, 0, DATA, 100, DESC_WRITE, 0);
+	push(3, 0, 0);
+	assert_int_equal(used(0), 0);
+}
+
+/* ---- vsock: what is not the kernel's ---- */
+
+static void test_vsock(void **state)
+{
+	(void)state;
+	assert_int_equal(get(4, DEVICE, 8), 5);
+	set(4, DEVICE, 4, 6);
+	assert_int_equal(get(4, DEVICE, 8), 5);
+	driver_start(4, VSOCK_F_SEQPACKET);
+	/* Nobody touches the queues here. */
+	desc(0, 0, DATA, 100, DESC_WRITE, 0);
+	push(4, 0, 0);
+	push(4, 1, 0);
+	set(4, NOTIFY + 4 * 2, 2, 2);
+	serve_kicks();
+	assert_int_equal(used(0), 0);
+	assert_false(broke(4));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -908,6 +1206,7 @@ int main(void)
 		cmocka_unit_test_setup(test_event_idx, setup),
 		cmocka_unit_test_setup(test_bus_master, setup),
 		cmocka_unit_test_setup(test_underfoot, setup),
+		cmocka_unit_test_setup(test_underfoot_all, setup),
 		cmocka_unit_test_setup(test_read_write, setup),
 		cmocka_unit_test_setup(test_bounds, setup),
 		cmocka_unit_test_setup(test_flush, setup),
@@ -919,8 +1218,14 @@ int main(void)
 		cmocka_unit_test_setup(test_receive, setup),
 		cmocka_unit_test_setup(test_merged, setup),
 		cmocka_unit_test_setup(test_net_reset, setup),
+		cmocka_unit_test_setup(test_pairs, setup),
+		cmocka_unit_test_setup(test_control, setup),
 		cmocka_unit_test_setup(test_link_down, setup),
 		cmocka_unit_test_setup(test_rng, setup),
+		cmocka_unit_test_setup(test_console_out, setup),
+		cmocka_unit_test_setup(test_console_in, setup),
+		cmocka_unit_test_setup(test_console_reset, setup),
+		cmocka_unit_test_setup(test_vsock, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

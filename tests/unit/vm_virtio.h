@@ -2,7 +2,8 @@
 /*
  * vm_virtio.h -- a small machine for virtio devices under test: guest memory
  * in heap blocks of its exact size, a PCI bus, a disk whose requests wait
- * until they are told to finish, a socket pair as a tap, and random numbers.
+ * until they are told to finish, a socket pair as a tap, and random numbers,
+ * a console, a vsock and a CD drive.
  */
 #ifndef TEST_VM_VIRTIO_H
 #define TEST_VM_VIRTIO_H
@@ -22,6 +23,12 @@
 #include "guests/control/joist-vm/virtio_blk.c"
 #include "guests/control/joist-vm/virtio_net.c"
 #include "guests/control/joist-vm/virtio_rng.c"
+#undef CLASS_OTHER
+#include "guests/control/joist-vm/virtio_console.c"
+#undef CLASS_OTHER
+#include "guests/control/joist-vm/virtio_vsock.c"
+#undef S_OK
+#include "guests/control/joist-vm/virtio_scsi.c"
 
 #define LOW	(256 * KiB)
 #define HIGH	(64 * KiB)
@@ -33,13 +40,24 @@ static struct guest_mem mem;
 static struct blk blk;
 static struct net net;
 static struct rng rng;
+static struct console console;
+static struct vsock vsock;
+static struct cd cd;
+
+#define DEVICES	6
+static struct virtio *const devices[DEVICES] = {
+	&blk.virtio, &net.virtio, &rng.virtio, &console.virtio, &vsock.virtio,
+	&cd.virtio,
+};
 static struct disk disk = { .path = "test", .serial = "serial-number-of-20" };
-static struct nic nic = { .mac = { 0x4a, 0x6f, 1, 2, 3, 4 } };
-static int wire = -1;		/* the tap's other side */
+#define PAIRS	2
+static struct nic nic = { .mac = { 0x4a, 0x6f, 1, 2, 3, 4 }, .pairs = PAIRS };
+static int wires[PAIRS] = { -1, -1 };	/* the tap's other sides */
+#define wire	wires[0]
 
 /* ---- io.c's place ---- */
 
-#define OPS_MAX	(2 * BLK_REQUESTS)
+#define OPS_MAX	(2 * BLK_REQUESTS + CD_REQUESTS)
 static struct io_op *ops[OPS_MAX];
 static unsigned ops_count;
 static bool io_fails;
@@ -94,7 +112,7 @@ static inline void io_finish(void)
 
 static inline void virtio_machine(bool read_only)
 {
-	int pair[2];
+	int pair[2], i;
 
 	board_clear();
 	board.watched = -1;
@@ -109,39 +127,41 @@ static inline void virtio_machine(bool read_only)
 	assert_int_equal(ftruncate(disk.fd, DISK), 0);
 	disk.size = DISK;
 	disk.read_only = read_only;
-	if (wire >= 0)
-		close(wire);
-	if (nic.fd > 0)
-		close(nic.fd);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0,
-				    pair), 0);
-	wire = pair[0];
-	nic.fd = pair[1];
+	for (i = 0; i < PAIRS; i++) {
+		if (wires[i] >= 0)
+			close(wires[i]);
+		if (nic.fd[i] > 0)
+			close(nic.fd[i]);
+		assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET |
+					    SOCK_NONBLOCK, 0, pair), 0);
+		wires[i] = pair[0];
+		nic.fd[i] = pair[1];
+	}
 	memset(&mmio, 0, sizeof(mmio));
 	pci_init(&pci, &mmio);
 	assert_int_equal(blk_init(&blk, &disk, 2, &pci, &mem), 0);
 	assert_int_equal(net_init(&net, &nic, &pci, &mem), 0);
 	assert_int_equal(rng_init(&rng, &pci, &mem), 0);
+	assert_int_equal(console_init(&console, 2, &pci, &mem), 0);
+	assert_int_equal(vsock_init(&vsock, 5, &pci, &mem), 0);
+	assert_int_equal(cd_init(&cd, &disk, &pci, &mem), 0);
 }
 
 /* What the main thread does after board_kick(). */
 static inline void serve_kicks(void)
 {
-	unsigned n = 0;
+	unsigned n = 0, i;
 
 	while (board.kicks && n++ < 1000) {
 		u64 k = board.kicks;
 
 		board.kicks = 0;
-		if (k & BIT(blk.virtio.slot))
-			virtio_serve(&blk.virtio);
-		if (k & BIT(net.virtio.slot))
-			virtio_serve(&net.virtio);
-		if (k & BIT(rng.virtio.slot))
-			virtio_serve(&rng.virtio);
-		assert_int_equal(k & ~(BIT(blk.virtio.slot) |
-				       BIT(net.virtio.slot) |
-				       BIT(rng.virtio.slot)), 0);
+		for (i = 0; i < DEVICES; i++)
+			if (k & BIT(devices[i]->slot)) {
+				virtio_serve(devices[i]);
+				k &= ~BIT(devices[i]->slot);
+			}
+		assert_int_equal(k, 0);
 	}
 }
 

@@ -45,7 +45,7 @@ _joistctl()
 	-F|--format)
 		COMPREPLY=($(compgen -W "raw qcow2" -- "$cur"))
 		return ;;
-	-s|--serial)
+	-s|--serial|--console)
 		[[ $command == create ]] || COMPREPLY=($(compgen -W \
 			"console none pty file: unix:" -- "$cur"))
 		return ;;

@@ -78,6 +78,7 @@ struct area {
 	u32 used;
 	bool full;
 	u32 window;		/* of PCI devices: its first address */
+	unsigned coms;
 	struct acpi_links *links;
 };
 
@@ -153,13 +154,13 @@ static void gas_io(u8 *p, u32 port, u8 bits)
 }
 
 static void isa_device(struct aml *m, const char *name, const char *id,
-		       u16 port, u8 ports, unsigned irq)
+		       unsigned uid, u16 port, u8 ports, unsigned irq)
 {
 	aml_device_open(m, name);
 	aml_name(m, "_HID");
 	aml_eisaid(m, id);
 	aml_name(m, "_UID");
-	aml_int(m, 1);
+	aml_int(m, uid);
 	aml_name(m, "_CRS");
 	aml_buffer_open(m);
 	aml_res_io(m, port, ports);
@@ -221,8 +222,11 @@ static u8 *build_dsdt(struct area *a)
 	aml_close(&m);
 	aml_scope_open(&m, "\\_SB_");
 	pci_root(&m, a->window);
-	isa_device(&m, "COM1", "PNP0501", 0x3f8, 8, IRQ_COM1);
-	isa_device(&m, "RTC0", "PNP0B00", 0x70, 2, IRQ_RTC);
+	if (a->coms & BIT(0))
+		isa_device(&m, "COM1", "PNP0501", 1, 0x3f8, 8, IRQ_COM1);
+	if (a->coms & BIT(1))
+		isa_device(&m, "COM2", "PNP0501", 2, 0x2f8, 8, IRQ_COM2);
+	isa_device(&m, "RTC0", "PNP0B00", 1, 0x70, 2, IRQ_RTC);
 	aml_close(&m);
 	a->full |= m.full;
 	a->used += (u32)m.len;
@@ -314,11 +318,12 @@ static u8 *build_madt(struct area *a, unsigned cpus)
 	return t;
 }
 
-int acpi_build(u8 *area, u32 base, unsigned cpus, u32 window,
+int acpi_build(u8 *area, u32 base, unsigned cpus, u32 window, unsigned coms,
 	       struct acpi_links *links)
 {
 	struct area a = {
-		.base = area, .gpa = base, .window = window, .links = links,
+		.base = area, .gpa = base, .window = window, .coms = coms,
+		.links = links,
 	};
 	u8 *rsdp, *rsdt, *xsdt, *fadt, *madt;
 

@@ -37,9 +37,10 @@ struct acpi_links {
 
 /*
  * Write them for that many CPUs, to be at guest address `base`; PCI devices may
- * be at `window` and above.  The RSDP comes first.  -ENOSPC.
+ * be at `window` and above, and of COM1 and COM2 those are there whose bits (0, 1)
+ * are set in coms.  The RSDP comes first.  -ENOSPC.
  */
-int acpi_build(u8 *area, u32 base, unsigned cpus, u32 window,
+int acpi_build(u8 *area, u32 base, unsigned cpus, u32 window, unsigned coms,
 	       struct acpi_links *links);
 
 #endif

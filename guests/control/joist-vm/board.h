@@ -54,11 +54,11 @@ void board_timer(enum board_timer timer, u64 when);
 #define TIMER_OFF	0ull
 
 /*
- * A byte out of serial port COM1 (0) or COM2 (1); false: no room.
- * uart_tx_room() follows.
+ * A byte out of serial port COM1 (0) or COM2 (1), or of the virtio console;
+ * false: no room.  uart_tx_room() or console_tx_room() follows.
  */
 bool board_serial_put(unsigned port, u8 byte);
-/* Its receive FIFO has room again. */
+/* It has room for input again. */
 void board_serial_room(unsigned port);
 
 /*

@@ -171,6 +171,17 @@ static void mac_parse(u8 mac[NET_MAC], const char *text)
 		mac[i] = (u8)b[i];
 }
 
+static unsigned pairs_parse(const char *value)
+{
+	char *end;
+	unsigned long v = strtoul(value, &end, 10);
+
+	if (*value < '0' || *value > '9' || *end || v < 1 || v > NET_PAIRS)
+		die_usage("--net: queues '%s': it is 1 to %d", value,
+			  NET_PAIRS);
+	return (unsigned)v;
+}
+
 static const char *if_name(char *value)
 {
 	if (!*value || strlen(value) >= IFNAMSIZ || strpbrk(value, "/% "))
@@ -195,6 +206,7 @@ void nic_parse(struct vm_config *cfg, char *text)
 	if (cfg->nics == VM_NICS)
 		die_usage("--net '%s': a VM can have %d network cards", text,
 			  VM_NICS);
+	n->pairs = 1;
 	while ((word = strsep(&text, ","))) {
 		if ((value = value_of(word, "tap")))
 			n->tap = if_name(value);
@@ -202,6 +214,8 @@ void nic_parse(struct vm_config *cfg, char *text)
 			n->bridge = if_name(value);
 		else if ((value = value_of(word, "mac")))
 			mac_parse(n->mac, value);
+		else if ((value = value_of(word, "queues")))
+			n->pairs = pairs_parse(value);
 		else if (!strcmp(word, "allow"))
 			n->allow = true;
 		else if (!strcmp(word, "user"))
@@ -210,14 +224,17 @@ void nic_parse(struct vm_config *cfg, char *text)
 			forward_add(n, value);
 		else
 			die_usage("--net: '%s': it is tap=NAME, bridge=NAME, "
-				  "user, mac=MAC, allow or forward=PORT",
-				  word);
+				  "user, mac=MAC, queues=N, allow or "
+				  "forward=PORT", word);
 	}
 	if (!!n->tap + !!n->bridge + n->user != 1)
 		die_usage("--net: either tap=NAME, bridge=NAME or user");
 	if (n->forwards && !n->user)
 		die_usage("--net: forward '%s': of a user network only",
 			  n->forward[0]);
+	if (n->pairs > 1 && n->user)
+		die_usage("--net: queues '%u': a user network has one",
+			  n->pairs);
 	cfg->nics++;
 }
 
@@ -257,29 +274,54 @@ static void user_open(struct nic *n)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) ||
 	    fcntl(pair[0], F_SETFL, O_NONBLOCK))
 		die("user network: %s", strerror(errno));
-	n->fd = pair[0];
+	n->fd[0] = pair[0];
 	n->far = pair[1];
+}
+
+/* A queue of the tap in ifr, which is made if it is not there. */
+static int tap_open(struct ifreq *ifr)
+{
+	int fd = open(TUN, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	int header = NET_HEADER;
+
+	if (fd < 0)
+		die(TUN ": %s", strerror(errno));
+	if (ioctl(fd, TUNSETIFF, ifr) < 0)
+		die("tap %s: %s", ifr->ifr_name,
+		    errno == EBUSY ? "in use" :
+		    errno == EINVAL ? "there is an interface of that name "
+				      "that is not such a tap" :
+		    strerror(errno));
+	if (ioctl(fd, TUNSETVNETHDRSZ, &header) < 0)
+		die("tap %s: header: %s", ifr->ifr_name, strerror(errno));
+	return fd;
+}
+
+/* Of a tap with several queues another VM could open some, too. */
+static void not_shared(const struct nic *n, const struct ifreq *ifr)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/sys/class/net/%.15s/queues/tx-%u",
+		 ifr->ifr_name, n->pairs);
+	if (!access(path, F_OK))
+		die("tap %s: in use", ifr->ifr_name);
 }
 
 static void nic_open(struct nic *n)
 {
 	const char *name = n->tap ? n->tap : "joist%d";
 	struct ifreq ifr = { 0 };
-	int header = NET_HEADER;
+	unsigned i;
 
-	n->fd = open(TUN, O_RDWR | O_CLOEXEC | O_NONBLOCK);
-	if (n->fd < 0)
-		die(TUN ": %s", strerror(errno));
 	ifr.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+	if (n->pairs > 1)
+		ifr.ifr_flags |= IFF_MULTI_QUEUE;
 	memcpy(ifr.ifr_name, name, strlen(name));
-	if (ioctl(n->fd, TUNSETIFF, &ifr) < 0)
-		die("tap %s: %s", name,
-		    errno == EBUSY ? "in use" :
-		    errno == EINVAL ? "there is an interface of that name "
-				      "that is not such a tap" :
-		    strerror(errno));
-	if (ioctl(n->fd, TUNSETVNETHDRSZ, &header) < 0)
-		die("tap %s: header: %s", ifr.ifr_name, strerror(errno));
+	for (i = 0; i < n->pairs; i++)
+		n->fd[i] = tap_open(&ifr);
+	if (n->pairs > 1)
+		not_shared(n, &ifr);
 	if_up(n, &ifr);
 }
 

@@ -9,8 +9,11 @@
 
 #include "vm.h"
 
-/* PATH[,ro][,serial=TEXT][,format=FORMAT] and tap=NAME|bridge=NAME|user[,mac=MAC][,allow][,forward=...].  The
- * text is cut into pieces and stays in use. */
+/*
+ * PATH[,ro][,serial=TEXT][,format=FORMAT] and tap=NAME|bridge=NAME|user
+ * [,mac=MAC][,queues=N][,allow][,forward=...].  The text is cut into pieces
+ * and stays in use.
+ */
 void disk_parse(struct vm_config *cfg, char *text);
 void nic_parse(struct vm_config *cfg, char *text);
 

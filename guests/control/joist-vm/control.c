@@ -46,20 +46,25 @@ static const char *state_name(const struct manager *m)
 }
 
 /* "pty:/dev/pts/3", say. */
-static json_t *serial_list(const struct vm_config *cfg)
+static json_t *serial_name(const struct serial *s)
 {
 	static const char *const kinds[] = {
 		[SERIAL_NONE] = "none", [SERIAL_CONSOLE] = "console",
 		[SERIAL_PTY] = "pty", [SERIAL_FILE] = "file",
 		[SERIAL_UNIX] = "unix",
 	};
-	const struct serial *s;
-	json_t *list = json_array();
 
-	for (s = cfg->serial; s < cfg->serial + VM_SERIALS; s++)
-		json_array_append_new(list, json_sprintf("%s%s%s",
-				      kinds[s->kind], s->path ? ":" : "",
-				      s->path ? s->path : ""));
+	return json_sprintf("%s%s%s", kinds[s->kind], s->path ? ":" : "",
+			    s->path ? s->path : "");
+}
+
+static json_t *serial_list(const struct vm_config *cfg)
+{
+	json_t *list = json_array();
+	unsigned i;
+
+	for (i = 0; i < VM_SERIALS; i++)
+		json_array_append_new(list, serial_name(&cfg->serial[i]));
 	return list;
 }
 
@@ -68,7 +73,7 @@ static void cmd_status(struct manager *m, struct client *c)
 	u64 up = (manager_ns() - m->started) / 1000000000;
 
 	reply(c, json_pack("{s:b, s:s, s:s, s:i, s:i, s:i, s:I, s:i, s:I, s:s?,"
-			   " s:s?, s:o, s:s?}",
+			   " s:s?, s:o, s:o, s:s?}",
 			   "ok", 1,
 			   "name", m->cfg->name,
 			   "state", state_name(m),
@@ -81,6 +86,7 @@ static void cmd_status(struct manager *m, struct client *c)
 			   "kernel", m->cfg->kernel.path,
 			   "firmware", m->cfg->firmware.path,
 			   "serial", serial_list(m->cfg),
+			   "console", serial_name(&m->cfg->serial[PORT_HVC]),
 			   "last_end", *m->reason ? m->reason : NULL));
 }
 
@@ -140,12 +146,13 @@ static void cmd_show(struct manager *m, struct client *c)
 			   json_loads(m->cfg->shown, 0, NULL)));
 }
 
-/* The serial port that is meant, or NULL, and the client knows. */
+/* The port that is meant, or NULL, and the client knows. */
 static struct port *port_of(struct manager *m, struct client *c)
 {
 	if (m->cfg->serial[c->port].kind != SERIAL_NONE)
 		return &m->port[c->port];
-	reply_error(c, "it has no such serial port");
+	reply_error(c, c->port == PORT_HVC ? "it has no virtio console" :
+		    "it has no such serial port");
 	return NULL;
 }
 
@@ -186,6 +193,8 @@ void control_ended(struct manager *m, struct client *c)
 			   "reason", m->reason));
 }
 
+_Static_assert(PROTO_PORT_HVC == PORT_HVC + 1, "ports count from 1");
+
 static const struct {
 	const char *name;
 	void (*fn)(struct manager *m, struct client *c);
@@ -215,8 +224,8 @@ void control_line(struct manager *m, struct client *c, const char *line)
 		return;
 	}
 	if (port && (json_integer_value(port) < 1 ||
-		     json_integer_value(port) > VM_SERIALS)) {
-		reply_error(c, "\"port\" is not 1 or 2");
+		     json_integer_value(port) > VM_PORTS)) {
+		reply_error(c, "\"port\" is not 1, 2 or 3");
 		json_decref(o);
 		return;
 	}

@@ -79,16 +79,21 @@ static void build_script(struct script *s, const struct acpi_links *l)
 	}
 }
 
-static int add_acpi(struct fwcfg *f, unsigned vcpus, u32 window)
+static int add_acpi(struct fwcfg *f, unsigned vcpus, u32 window,
+		    unsigned coms)
 {
 	static struct script s;
 	static u8 area[ACPI_SIZE];
 	struct acpi_links links;
+	u32 i;
 
 	memset(&s, 0, sizeof(s));
-	if (acpi_build(area, 0, vcpus, window, &links))
+	if (acpi_build(area, 0, vcpus, window, coms, &links))
 		return -1;
 	build_script(&s, &links);
+	/* OVMF sums up the byte it is about to write, too. */
+	for (i = 0; i < links.sums; i++)
+		area[links.sum[i].at] = 0;
 	return fwcfg_add(f, FILE_RSDP, area, ACPI_RSDP_LEN) ||
 	       fwcfg_add(f, FILE_TABLES, area, links.used) ||
 	       fwcfg_add(f, "etc/table-loader", s.data,
@@ -125,13 +130,13 @@ static int add_smbios(struct fwcfg *f, const struct smbios_vm *vm)
 }
 
 int firmware_files(struct fwcfg *f, const struct guest_mem *mem,
-		   const struct smbios_vm *vm)
+		   const struct smbios_vm *vm, unsigned coms)
 {
 	/* SeaBIOS: the screen of BIOS programs is COM1. */
 	static const u8 console[] = { 0xf8, 0x03 };
 
 	return add_map(f, mem) || add_smbios(f, vm) ||
-	       add_acpi(f, vm->cpus, pci_window(mem->low_size)) ||
+	       add_acpi(f, vm->cpus, pci_window(mem->low_size), coms) ||
 	       fwcfg_add(f, "etc/sercon-port", console, sizeof(console)) ?
 	       -1 : 0;
 }

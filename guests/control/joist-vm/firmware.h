@@ -18,8 +18,8 @@
 /* 0, or -1 with the reason in l->error.  flash: room for the image. */
 int firmware_load(struct load *l, u8 *flash, u64 flash_size);
 
-/* The files firmware expects.  -ENOSPC. */
+/* The files firmware expects; coms as of acpi_build().  -ENOSPC. */
 int firmware_files(struct fwcfg *f, const struct guest_mem *mem,
-		   const struct smbios_vm *vm);
+		   const struct smbios_vm *vm, unsigned coms);
 
 #endif

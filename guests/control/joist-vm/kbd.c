@@ -36,6 +36,13 @@
 #define STATUS_SYSTEM		BIT(2)
 #define STATUS_COMMAND		BIT(3)
 #define STATUS_UNLOCKED		BIT(4)
+/*
+ * What the controller notes when nobody answers it, as at power-on already.
+ * OVMF takes both for "no keyboard"; else it waits for one, for minutes where
+ * port accesses are slow.
+ */
+#define STATUS_TIMEOUT		BIT(6)
+#define STATUS_PARITY		BIT(7)
 
 #define PORT_NO_RESET		BIT(0)
 #define PORT_A20		BIT(1)
@@ -105,6 +112,7 @@ void kbd_write_data(struct kbd *k, u8 val)
 u8 kbd_read_status(const struct kbd *k)
 {
 	return (u8)((k->full ? STATUS_FULL : 0) | STATUS_UNLOCKED |
+		    STATUS_TIMEOUT | STATUS_PARITY |
 		    (k->config & CONFIG_SYSTEM ? STATUS_SYSTEM : 0) |
 		    (k->wrote_command ? STATUS_COMMAND : 0));
 }

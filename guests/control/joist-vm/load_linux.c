@@ -65,6 +65,7 @@
 #define ATTR_TSS64		0x008bu
 #define ATTR_UNUSABLE		0x10000u
 
+#define PARAGRAPH		16	/* the unit of HDR_SYSSIZE */
 #define IDENTITY_GIB		4	/* that much is mapped one to one */
 
 struct kernel {
@@ -95,13 +96,16 @@ static int check_file(struct load *l, struct kernel *k)
 				 im->name);
 	setup = h[HDR_SETUP_SECTS] ? h[HDR_SETUP_SECTS] : 4;
 	setup = (setup + 1) * SECTOR;
-	need = setup + 16ull * get32(h + HDR_SYSSIZE);
+	need = setup + (u64)PARAGRAPH * get32(h + HDR_SYSSIZE);
+	/* Counted in paragraphs: the last one need not be whole in the file. */
+	if (need > im->size && need - im->size < PARAGRAPH)
+		need = im->size;
 	if (need > im->size)
 		return load_fail(l, "%s: truncated bzImage: %llu bytes wanted, "
 				 "the file has %llu", im->name,
 				 (unsigned long long)need,
 				 (unsigned long long)im->size);
-	if (need == setup)
+	if (need <= setup)
 		return load_fail(l, "%s: bad bzImage: no kernel in it",
 				 im->name);
 	if (strlen(l->cmdline) > get32(h + HDR_CMDLINE_SIZE))

@@ -78,7 +78,7 @@ void machine_end(enum vm_end how, u32 value, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(msg.text, sizeof(msg.text), fmt, ap);
 	va_end(ap);
-	for (i = 0; i < VM_SERIALS; i++) {
+	for (i = 0; i < VM_PORTS; i++) {
 		p.fd = machine.fds.serial[i];
 		while (!serial_flush(&machine, i))
 			if (poll(&p, 1, FLUSH_MS) <= 0 ||
@@ -358,6 +358,17 @@ static void vars_load(struct machine *m)
 	free((void *)(uintptr_t)im.data);
 }
 
+/* Which of the serial ports are there, bit by bit. */
+static unsigned coms(const struct machine *m)
+{
+	unsigned set = 0, i;
+
+	for (i = 0; i < VM_SERIALS; i++)
+		if (m->fds.serial[i] >= 0)
+			set |= 1u << i;
+	return set;
+}
+
 /* The firmware, and what it reads; the vCPUs start where power-on left them. */
 static void firmware_start(struct machine *m, struct load *l)
 {
@@ -367,7 +378,7 @@ static void firmware_start(struct machine *m, struct load *l)
 	if (firmware_load(l, m->flash, m->cfg->firmware_size))
 		machine_end(END_REFUSED, 0, "%s", l->error);
 	fwcfg_init(&m->dev.fwcfg, m->cfg->vcpus, m->cfg->memory);
-	if (firmware_files(&m->dev.fwcfg, &m->mem, &vm))
+	if (firmware_files(&m->dev.fwcfg, &m->mem, &vm, coms(m)))
 		machine_end(END_REFUSED, 0, "no room for the firmware's tables");
 	free((void *)(uintptr_t)l->kernel.data);
 	if (m->vars)
@@ -397,7 +408,7 @@ void machine_load(struct machine *m, struct joist_regs *regs)
 		machine_end(END_REFUSED, 0, "%s", l.error);
 	*regs = l.regs;
 	if (acpi_build(m->mem.low + ACPI_BASE, ACPI_BASE, m->cfg->vcpus,
-		       pci_window(m->mem.low_size), &links) ||
+		       pci_window(m->mem.low_size), coms(m), &links) ||
 	    smbios_build(m->mem.low + SMBIOS_BASE, SMBIOS_BASE, &vm) < 0)
 		machine_end(END_REFUSED, 0, "no room for the guest's tables");
 	free((void *)(uintptr_t)l.kernel.data);
@@ -408,25 +419,32 @@ void machine_load(struct machine *m, struct joist_regs *regs)
 
 static void serial_in(struct machine *m, unsigned port)
 {
-	struct uart *u = &m->dev.com[port];
-	unsigned room = uart_rx_room(u), i;
-	u8 buf[UART_FIFO];
+	bool hvc = port == PORT_HVC;
+	unsigned room = hvc ? console_rx_room(m->console) :
+			uart_rx_room(&m->dev.com[port]), i;
+	u8 buf[CONSOLE_IN];
 	ssize_t n;
 
+	_Static_assert(UART_FIFO <= CONSOLE_IN, "room for both");
 	if (!room) {
 		m->line[port].in_blocked = true;
 		watch_serial(m, port);
 		return;
 	}
 	n = read(m->fds.serial[port], buf, room);
-	for (i = 0; n > 0 && i < (unsigned)n; i++)
-		uart_rx(u, buf[i]);
+	if (n > 0 && hvc)
+		console_rx(m->console, buf, (unsigned)n);
+	for (i = 0; n > 0 && !hvc && i < (unsigned)n; i++)
+		uart_rx(&m->dev.com[port], buf[i]);
 }
 
 static void serial_out(struct machine *m, unsigned port)
 {
 	serial_flush(m, port);
-	uart_tx_room(&m->dev.com[port]);
+	if (port == PORT_HVC)
+		console_tx_room(m->console);
+	else
+		uart_tx_room(&m->dev.com[port]);
 	watch_serial(m, port);
 }
 
@@ -460,7 +478,7 @@ static void serve_timer(struct machine *m, int fd)
 		rtc_timer(&m->dev.rtc);
 	else if (fd == m->timer[TIMER_PM])
 		pm_timer(&m->dev.pm);
-	for (i = 0; fd == m->out_timer && i < VM_SERIALS; i++)
+	for (i = 0; fd == m->out_timer && i < VM_PORTS; i++)
 		if (m->fds.serial[i] >= 0)
 			serial_out(m, i);
 }
@@ -470,9 +488,9 @@ static bool serve_serial(struct machine *m, const struct epoll_event *e)
 {
 	unsigned port = 0;
 
-	while (port < VM_SERIALS && m->fds.serial[port] != e->data.fd)
+	while (port < VM_PORTS && m->fds.serial[port] != e->data.fd)
 		port++;
-	if (port == VM_SERIALS)
+	if (port == VM_PORTS)
 		return false;
 	if (e->events & (EPOLLHUP | EPOLLERR))
 		_exit(0);		/* the manager is gone */
@@ -537,7 +555,7 @@ static void open_events(struct machine *m)
 		m->timer[i] = open_timer(m);
 	m->out_timer = open_timer(m);
 	watch(m, EPOLL_CTL_ADD, m->fds.channel, EPOLLIN);
-	for (i = 0; i < VM_SERIALS; i++) {
+	for (i = 0; i < VM_PORTS; i++) {
 		if (m->fds.serial[i] < 0)
 			continue;
 		fcntl(m->fds.serial[i], F_SETFL, O_NONBLOCK);

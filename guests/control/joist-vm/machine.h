@@ -21,11 +21,14 @@
 #include "rtc.h"
 #include "uart.h"
 #include "vhost.h"
+#include "virtio_console.h"
 #include "virtio_rng.h"
 #include "virtio_scsi.h"
+#include "virtio_vsock.h"
 #include "vm.h"
 
 #define SERIAL_OUT	(64 * KiB)
+#define VM_VHOSTS	(VM_NICS * NET_PAIRS + 1)
 
 /* Device state: what a saved machine would consist of. */
 struct devices {
@@ -41,7 +44,7 @@ struct devices {
 	struct flash flash;
 };
 
-/* Between a UART and the manager. */
+/* Between a UART, or the virtio console, and the manager. */
 struct serial_line {
 	u8 out[SERIAL_OUT];	/* ring of output */
 	u32 out_head, out_len;
@@ -66,17 +69,23 @@ struct machine {
 	struct blk *blk[VM_DISKS];		/* [c], what it points to [l] */
 	struct cd *cd[VM_DISKS];		/* [c], likewise */
 	struct net *net[VM_NICS];		/* [c], likewise */
-	struct vhost vhost[VM_NICS];		/* [l] */
+	struct console *console;		/* [c], likewise, or NULL */
+	struct vsock *vsock;			/* [c], likewise */
 	struct rng *rng;			/* [c], likewise */
+	struct vhost vhost[VM_VHOSTS];		/* [l] those in use first */
+	unsigned vhosts;			/* [c] */
 	struct virtio *virtio[PCI_SLOTS];	/* [c] by slot, or NULL */
 	int kick[PCI_SLOTS];			/* [c] eventfd of each */
-	u64 doorbell[PCI_SLOTS][VIRTIO_QUEUES];	/* [l] address; 0: none */
+	struct doorbell {
+		u64 addr;			/* 0: none */
+		int fd;
+	} doorbell[PCI_SLOTS][VIRTIO_QUEUES];	/* [l] in joist.ko */
 
 	int epoll;				/* [c] */
 	int io;					/* [c] io.c has finished something */
 	int out_timer;				/* [c] timerfd: send output on */
 	int timer[TIMER_COUNT];			/* [c] timerfds */
-	struct serial_line line[VM_SERIALS];	/* [l] */
+	struct serial_line line[VM_PORTS];	/* [l] */
 };
 
 extern struct machine machine;

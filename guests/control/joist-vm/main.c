@@ -27,6 +27,7 @@
 #include "firmware.h"
 #include "serial.h"
 #include "uefi.h"
+#include "virtio_vsock.h"
 
 #define MEMORY_MIN	(4 * MiB)
 #define CMDLINE_MAX	65535
@@ -183,6 +184,15 @@ static void apply(struct args *a, const struct setting *s, char *arg)
 	case 's':
 		serial_parse(c, arg);
 		break;
+	case SET_CONSOLE:
+		console_parse(c, arg);
+		break;
+	case SET_VSOCK:
+		c->vsock = parse_number("--vsock", arg, VSOCK_CID_MAX);
+		if (c->vsock < VSOCK_CID_MIN)
+			die_usage("--vsock '%s': a guest's CID is %u or more",
+				  arg, VSOCK_CID_MIN);
+		break;
 	case SET_DEBUG_EXIT:
 		c->debug_exit = (int)parse_number("--debug-exit", arg, 0xffff);
 		break;
@@ -281,7 +291,7 @@ static void from_option(struct args *a, const struct setting *s, char *arg)
 		a->own_nics = true;
 	} else if (s->key == 's' && !a->own_serials) {
 		forget(a, "serial");
-		memset(c->serial, 0, sizeof(c->serial));
+		memset(c->serial, 0, VM_SERIALS * sizeof(c->serial[0]));
 		c->serials = 0;
 		a->own_serials = true;
 	}

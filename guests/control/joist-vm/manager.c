@@ -291,7 +291,7 @@ static void serials_start(struct manager *m)
 	struct port *p;
 	unsigned i;
 
-	for (i = 0; i < VM_SERIALS; i++) {
+	for (i = 0; i < VM_PORTS; i++) {
 		s = &m->cfg->serial[i];
 		p = &m->port[i];
 		p->fd = p->file = p->listener = -1;
@@ -323,7 +323,7 @@ static void machine_child(struct manager *m, int channel, const int *serial,
 	for (c = m->clients; c < m->clients + CLIENTS; c++)
 		if (c->state != CLIENT_FREE)
 			close(c->fd);
-	for (p = m->port; p < m->port + VM_SERIALS; p++) {
+	for (p = m->port; p < m->port + VM_PORTS; p++) {
 		fds.serial[p - m->port] = serial[p - m->port];
 		close(p->file);
 		close(p->listener);
@@ -358,18 +358,18 @@ static void close_any(int fd)
 
 static int machine_spawn(struct manager *m)
 {
-	int ch[2] = { -1, -1 }, theirs[VM_SERIALS], err = 0;
+	int ch[2] = { -1, -1 }, theirs[VM_PORTS], err = 0;
 	pid_t parent = getpid();
 	unsigned i;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ch) < 0)
 		err = -errno;
-	for (i = 0; i < VM_SERIALS; i++)
+	for (i = 0; i < VM_PORTS; i++)
 		err = serial_pair(m, i, &theirs[i]) ?: err;
 	m->pid = err ? -1 : fork();
 	if (m->pid == 0) {
 		close(ch[0]);
-		for (i = 0; i < VM_SERIALS; i++)
+		for (i = 0; i < VM_PORTS; i++)
 			close_any(m->port[i].fd);
 		machine_child(m, ch[1], theirs, parent);
 	}
@@ -378,7 +378,7 @@ static int machine_spawn(struct manager *m)
 		m->pid = 0;
 	}
 	close_any(ch[1]);
-	for (i = 0; i < VM_SERIALS; i++)
+	for (i = 0; i < VM_PORTS; i++)
 		close_any(theirs[i]);
 	m->channel = ch[0];
 	m->ready = m->paused = false;
@@ -471,7 +471,7 @@ static void machine_reap(struct manager *m, const struct msg *last)
 		kill(m->pid, SIGKILL);
 	while (waitpid(m->pid, &status, 0) < 0 && errno == EINTR)
 		;
-	for (i = 0; i < VM_SERIALS; i++) {
+	for (i = 0; i < VM_PORTS; i++) {
 		while (serial_read(m, i))
 			;
 		close_any(m->port[i].fd);
@@ -601,8 +601,8 @@ static void serve_signal(struct manager *m)
 
 enum {
 	POLL_CHANNEL, POLL_LISTENER, POLL_SIGNALS, POLL_SERIAL,
-	POLL_SOCKET = POLL_SERIAL + VM_SERIALS,
-	POLL_DISKS = POLL_SOCKET + VM_SERIALS,
+	POLL_SOCKET = POLL_SERIAL + VM_PORTS,
+	POLL_DISKS = POLL_SOCKET + VM_PORTS,
 	POLL_NETS = POLL_DISKS + VM_DISKS,
 	POLL_CLIENTS = POLL_NETS + VM_NICS
 };
@@ -623,7 +623,7 @@ static void poll_fill(struct manager *m, struct pollfd *p)
 	unsigned i;
 
 	p[POLL_CHANNEL] = (struct pollfd){ m->pid ? m->channel : -1, POLLIN, 0 };
-	for (i = 0; i < VM_SERIALS; i++) {
+	for (i = 0; i < VM_PORTS; i++) {
 		const struct port *port = &m->port[i];
 
 		p[POLL_SERIAL + i] = (struct pollfd){ port->fd, 0, 0 };
@@ -679,7 +679,7 @@ static void serve_serials(struct manager *m, const struct pollfd *p)
 	unsigned i;
 	int fd;
 
-	for (i = 0; i < VM_SERIALS; i++) {
+	for (i = 0; i < VM_PORTS; i++) {
 		if (p[POLL_SERIAL + i].revents & POLLIN)
 			serial_read(m, i);
 		if (p[POLL_SERIAL + i].revents & POLLOUT)
@@ -749,7 +749,7 @@ static void loop(struct manager *m, const struct manager_args *args)
 			serve_signal(m);
 		serve_helpers(m, p);
 		serve_clients(m, p + POLL_CLIENTS);
-		for (i = 0; i < VM_SERIALS; i++)
+		for (i = 0; i < VM_PORTS; i++)
 			serial_write(&m->port[i]);
 		if (p[POLL_LISTENER].revents)
 			client_accept(m);

@@ -69,7 +69,7 @@ struct manager {
 	char reason[MSG_TEXT];	/* of the last end, also of one before a restart */
 
 	struct client clients[CLIENTS];
-	struct port port[VM_SERIALS];
+	struct port port[VM_PORTS];
 };
 
 /* control.c: a line from a client. */

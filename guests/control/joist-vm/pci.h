@@ -34,7 +34,7 @@ static inline u32 pci_window(u64 low_size)
 
 /* Windows of a device; those made here are 32-bit memory. */
 #define PCI_BARS	2
-#define PCI_VECTORS	17
+#define PCI_VECTORS	18
 #define PCI_NO_VECTOR	0xffffu
 
 struct pci_bar {

@@ -38,12 +38,12 @@ static int by_number(const void *a, const void *b)
 
 int sandbox_close(const struct vm_config *cfg, const struct machine_fds *fds)
 {
-	int keep[9 + VM_SERIALS + VM_DISKS + VM_NICS], next = 3;
-	unsigned n = 0, i;
+	int keep[9 + VM_PORTS + VM_DISKS + VM_NICS * NET_PAIRS], next = 3;
+	unsigned n = 0, i, q;
 
 	keep[n++] = fds->vm;
 	keep[n++] = fds->channel;
-	for (i = 0; i < VM_SERIALS; i++)
+	for (i = 0; i < VM_PORTS; i++)
 		keep[n++] = fds->serial[i];
 	if (cfg->kernel.path)
 		keep[n++] = cfg->kernel.fd;
@@ -56,7 +56,8 @@ int sandbox_close(const struct vm_config *cfg, const struct machine_fds *fds)
 	for (i = 0; i < cfg->disks; i++)
 		keep[n++] = cfg->disk[i].fd;
 	for (i = 0; i < cfg->nics; i++)
-		keep[n++] = cfg->nic[i].fd;
+		for (q = 0; q < cfg->nic[i].pairs; q++)
+			keep[n++] = cfg->nic[i].fd[q];
 	qsort(keep, n, sizeof(keep[0]), by_number);
 	for (i = 0; i < n; i++) {
 		if (keep[i] > next && close_range((unsigned)next,
@@ -169,11 +170,10 @@ static const int plain_calls[] = {
 
 static const u32 ioctls[] = {
 	JOIST_RUN, JOIST_KICK, JOIST_INTR, JOIST_DOORBELL, JOIST_IRQFD,
-	JOIST_MEMSEG_PROTECT,
-	TUNSETOFFLOAD,
+	JOIST_MEMSEG_PROTECT, TUNSETOFFLOAD, TUNSETQUEUE,
 	VHOST_SET_FEATURES, VHOST_SET_VRING_NUM, VHOST_SET_VRING_BASE,
 	VHOST_SET_VRING_ADDR, VHOST_SET_VRING_KICK, VHOST_SET_VRING_CALL,
-	VHOST_NET_SET_BACKEND,
+	VHOST_NET_SET_BACKEND, VHOST_VSOCK_SET_RUNNING,
 };
 
 /* The flash memory's file, and no other. */

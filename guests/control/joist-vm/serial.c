@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * serial.c -- where serial ports lead: files, pseudo-terminals, sockets.
+ * serial.c -- where serial ports and the virtio console lead: files, pseudo-terminals, sockets.
  *
  * They are the manager's: what the guest can reach has no part in them.
  */
@@ -19,7 +19,7 @@
 #include "guests/control/lib/err.h"
 #include "serial.h"
 
-void serial_parse(struct vm_config *cfg, char *text)
+static void parse(struct serial *s, const char *option, char *text)
 {
 	static const struct {
 		const char *name;
@@ -33,12 +33,8 @@ void serial_parse(struct vm_config *cfg, char *text)
 		{ "unix", SERIAL_UNIX, true },
 	};
 	size_t i, len = strcspn(text, ":");
-	struct serial *s = &cfg->serial[cfg->serials];
 	bool path = text[len] && text[len + 1];
 
-	if (cfg->serials == VM_SERIALS)
-		die_usage("--serial '%s': a VM has %d serial ports", text,
-			  VM_SERIALS);
 	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
 		if (strlen(kinds[i].name) != len ||
 		    strncmp(kinds[i].name, text, len) ||
@@ -47,11 +43,24 @@ void serial_parse(struct vm_config *cfg, char *text)
 		s->kind = kinds[i].kind;
 		if (path)
 			s->path = text + len + 1;
-		cfg->serials++;
 		return;
 	}
-	die_usage("--serial '%s': it is console, none, pty, file:PATH or "
-		  "unix:PATH", text);
+	die_usage("%s '%s': it is console, none, pty, file:PATH or "
+		  "unix:PATH", option, text);
+}
+
+void serial_parse(struct vm_config *cfg, char *text)
+{
+	if (cfg->serials == VM_SERIALS)
+		die_usage("--serial '%s': a VM has %d serial ports", text,
+			  VM_SERIALS);
+	parse(&cfg->serial[cfg->serials++], "--serial", text);
+}
+
+void console_parse(struct vm_config *cfg, char *text)
+{
+	cfg->serial[PORT_HVC].path = NULL;
+	parse(&cfg->serial[PORT_HVC], "--console", text);
 }
 
 /* O_NONBLOCK: a FIFO without a reader is not to hold us. */
@@ -132,7 +141,7 @@ void serials_open(struct vm_config *cfg)
 {
 	struct serial *s;
 
-	for (s = cfg->serial; s < cfg->serial + VM_SERIALS; s++) {
+	for (s = cfg->serial; s < cfg->serial + VM_PORTS; s++) {
 		s->fd = -1;
 		if (s->kind == SERIAL_FILE)
 			s->fd = open_file(s->path);
@@ -147,7 +156,7 @@ void serials_close(const struct vm_config *cfg)
 {
 	const struct serial *s;
 
-	for (s = cfg->serial; s < cfg->serial + VM_SERIALS; s++)
+	for (s = cfg->serial; s < cfg->serial + VM_PORTS; s++)
 		if (s->kind == SERIAL_UNIX && s->fd >= 0)
 			unlink(s->path);
 }

@@ -38,19 +38,18 @@ static const char *default_path(const char *name)
 	return path;
 }
 
-static void copy(const char *path, int to, int from)
+/* 0, or an error number. */
+static int copy(int to, int from)
 {
 	char buf[65536];
-	ssize_t n;
+	ssize_t n, put;
 
-	while ((n = read(from, buf, sizeof(buf))) > 0)
-		if (write(to, buf, (size_t)n) != n)
-			die("uefi variables %s: cannot write: %s", path,
-			    errno ? strerror(errno) : "no room");
-	if (n < 0)
-		die("%s: %s", UEFI_VARS, strerror(errno));
-	if (fsync(to))
-		die("uefi variables %s: %s", path, strerror(errno));
+	while ((n = read(from, buf, sizeof(buf))) > 0) {
+		put = write(to, buf, (size_t)n);
+		if (put != n)
+			return put < 0 ? errno : ENOSPC;
+	}
+	return n < 0 || fsync(to) ? errno : 0;
 }
 
 /* Make the name durable, too. */
@@ -75,7 +74,7 @@ static void sync_dir(const char *path)
  */
 static void make(const char *path)
 {
-	int from = open(UEFI_VARS, O_RDONLY | O_CLOEXEC), to;
+	int from = open(UEFI_VARS, O_RDONLY | O_CLOEXEC), to, err;
 	char *tmp;
 
 	if (from < 0)
@@ -87,14 +86,16 @@ static void make(const char *path)
 		die("uefi variables %s: cannot make it: %s (firmware "
 		    "'uefi,vars=FILE' names another place)", path,
 		    strerror(errno));
-	errno = 0;
-	copy(tmp, to, from);
+	err = copy(to, from);
 	close(to);
 	close(from);
-	if (link(tmp, path) && errno != EEXIST)
-		die("uefi variables %s: %s", path, strerror(errno));
+	if (!err && link(tmp, path) && errno != EEXIST)
+		err = errno;
 	unlink(tmp);
 	free(tmp);
+	if (err)
+		die("uefi variables %s: cannot make it: %s", path,
+		    strerror(err));
 	sync_dir(path);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vhost.c -- a network card whose queues the control VM's kernel serves, by
- * its vhost-net: a doorbell is an eventfd that joist.ko signals, an interrupt
+ * vhost.c -- queues that the control VM's kernel serves, by its vhost-net or
+ * vhost-vsock: a doorbell is an eventfd that joist.ko signals, an interrupt
  * one that joist.ko waits for.
  *
  * The kernel checks rings and descriptors itself, against the same memory.
@@ -19,12 +19,14 @@
 #include "board.h"
 #include "guests/control/lib/hv.h"
 #include "vhost.h"
+#include "virtio_net.h"
+#include "virtio_vsock.h"
 
 #define VHOST_NET	"/dev/vhost-net"
 
-/* The transport's features; the others are the tap's. */
-#define KERNEL_FEATURES	(VIRTIO_INDIRECT_DESC | VIRTIO_EVENT_IDX | \
-			 VIRTIO_VERSION_1 | NET_F_MRG_RXBUF)
+/* The transport's; of a card's others, most are the tap's. */
+#define TRANSPORT	(VIRTIO_INDIRECT_DESC | VIRTIO_EVENT_IDX | \
+			 VIRTIO_VERSION_1)
 
 static int set_memory(int fd, const struct guest_mem *mem)
 {
@@ -49,42 +51,72 @@ static int set_memory(int fd, const struct guest_mem *mem)
 	return err;
 }
 
-int vhost_init(struct vhost *h, struct net *n)
+/* What both kinds need; h is filled but for fd. */
+static int set_up(struct vhost *h, int fd)
 {
-	struct virtio *v = &n->virtio;
-	int fd = open(VHOST_NET, O_RDWR | O_CLOEXEC), err = 0;
 	u64 features;
+	int err = 0;
 	unsigned i;
 
-	h->fd = -1;
-	if (fd < 0)
-		return -errno;
 	if (ioctl(fd, VHOST_SET_OWNER) < 0 ||
 	    ioctl(fd, VHOST_GET_FEATURES, &features) < 0)
-		err = -errno;
-	if (!err && !(features & VIRTIO_VERSION_1))
-		err = -EOPNOTSUPP;
-	if (!err)
-		err = set_memory(fd, v->mem);
+		return -errno;
+	if (!(features & VIRTIO_VERSION_1))
+		return -EOPNOTSUPP;
+	err = set_memory(fd, h->virtio->mem);
 	for (i = 0; i < VHOST_QUEUES && !err; i++) {
 		h->kick[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		h->call[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		if (h->kick[i] < 0 || h->call[i] < 0)
 			err = -errno;
 	}
-	if (err) {
-		close(fd);
-		return err;
-	}
-	v->offered &= features | ~KERNEL_FEATURES;
-	n->in_kernel = true;
-	h->fd = fd;
-	return 0;
+	if (!err)
+		h->virtio->offered &= features | ~h->features;
+	return err;
 }
 
-static int set_queue(struct vhost *h, const struct virtio *v, unsigned i)
+int vhost_net_init(struct vhost *h, struct virtio *v, unsigned first, int tap)
 {
-	const struct virtq *q = &v->queue[i];
+	int fd = open(VHOST_NET, O_RDWR | O_CLOEXEC), err;
+
+	if (fd < 0)
+		return -errno;
+	*h = (struct vhost){
+		.fd = fd, .virtio = v, .first = first, .tap = tap,
+		.features = TRANSPORT | NET_F_MRG_RXBUF,
+	};
+	err = set_up(h, fd);
+	if (err) {
+		close(fd);
+		h->virtio = NULL;
+	}
+	return err;
+}
+
+int vhost_vsock_init(struct vhost *h, struct virtio *v, u64 cid)
+{
+	int fd = open(VHOST_VSOCK, O_RDWR | O_CLOEXEC), err;
+
+	if (fd < 0)
+		return -errno;
+	*h = (struct vhost){
+		.fd = fd, .virtio = v, .first = VSOCK_RX, .tap = -1,
+		.features = TRANSPORT | VSOCK_F_SEQPACKET,
+	};
+	err = set_up(h, fd);
+	if (!err && ioctl(fd, VHOST_VSOCK_SET_GUEST_CID, &cid) < 0)
+		err = -errno;
+	if (err) {
+		close(fd);
+		h->virtio = NULL;
+	}
+	return err;
+}
+
+static int set_queue(const struct vhost *h, unsigned i)
+{
+	const struct virtio *v = h->virtio;
+	const struct virtq *q = &v->queue[h->first + i];
 	struct vhost_vring_state num = { i, q->size }, base = { i, 0 };
 	struct vhost_vring_file kick = { i, h->kick[i] };
 	struct vhost_vring_file call = { i, h->call[i] };
@@ -105,11 +137,15 @@ static int set_queue(struct vhost *h, const struct virtio *v, unsigned i)
 	return 0;
 }
 
-static int set_backend(struct vhost *h, int tap)
+/* Let the kernel begin, or make it end: on return it touches nothing then. */
+static int set_backend(struct vhost *h, bool on)
 {
-	struct vhost_vring_file file = { .fd = tap };
-	int err = 0;
+	struct vhost_vring_file file = { .fd = on ? h->tap : -1 };
+	int err = 0, runs = on;
 
+	if (h->tap < 0)
+		return ioctl(h->fd, VHOST_VSOCK_SET_RUNNING, &runs) < 0 ?
+		       -errno : 0;
 	for (file.index = 0; file.index < VHOST_QUEUES; file.index++)
 		if (ioctl(h->fd, VHOST_NET_SET_BACKEND, &file) < 0)
 			err = -errno;
@@ -117,23 +153,23 @@ static int set_backend(struct vhost *h, int tap)
 }
 
 /* Queues that a driver has not enabled, or spoiled, are not the kernel's. */
-static int start(struct vhost *h, const struct net *n)
+static int start(struct vhost *h)
 {
-	const struct virtio *v = &n->virtio;
-	u64 features = v->features & KERNEL_FEATURES;
+	u64 features = h->virtio->features & h->features;
 	unsigned i;
 	int err;
 
 	if (ioctl(h->fd, VHOST_SET_FEATURES, &features) < 0)
 		return -errno;
 	for (i = 0; i < VHOST_QUEUES; i++) {
-		err = v->queue[i].enabled ? set_queue(h, v, i) : -EINVAL;
+		err = h->virtio->queue[h->first + i].enabled ?
+		      set_queue(h, i) : -EINVAL;
 		if (err)
 			return err;
 	}
-	err = set_backend(h, n->nic->fd);
+	err = set_backend(h, true);
 	if (err)
-		set_backend(h, -1);
+		set_backend(h, false);
 	return err;
 }
 
@@ -141,15 +177,15 @@ static int start(struct vhost *h, const struct net *n)
  * While a vector's message may be sent it is joist.ko's; else the main thread
  * gets the eventfd, and keeps the interrupt pending or raises the line.
  */
-static void set_call(struct vhost *h, const struct virtio *v, unsigned i,
-		     int vm)
+static void set_call(struct vhost *h, unsigned i, int vm)
 {
 	struct joist_irqfd a = { .fd = h->call[i] };
 	u32 data = 0;
 	u64 address = 0;
 	bool direct;
 
-	direct = h->runs && virtq_message(v, i, &address, &data);
+	direct = h->runs && virtq_message(h->virtio, h->first + i, &address,
+					  &data);
 	if (direct == h->direct[i] && address == h->address[i] &&
 	    data == h->data[i])
 		return;
@@ -171,19 +207,18 @@ static void set_call(struct vhost *h, const struct virtio *v, unsigned i,
 	h->data[i] = data;
 }
 
-void vhost_update(struct vhost *h, struct net *n, int vm)
+void vhost_update(struct vhost *h, bool wanted, int vm)
 {
-	struct virtio *v = &n->virtio;
-	bool runs = virtio_runs(v);
+	bool runs = wanted && virtio_runs(h->virtio);
 	unsigned i;
 
 	if (h->runs && !runs)
-		set_backend(h, -1);	/* on return it touches nothing */
-	if (!h->runs && runs && start(h, n)) {
-		virtio_break(v);
+		set_backend(h, false);
+	if (!h->runs && runs && start(h)) {
+		virtio_break(h->virtio);
 		runs = false;
 	}
 	h->runs = runs;
 	for (i = 0; i < VHOST_QUEUES; i++)
-		set_call(h, v, i, vm);
+		set_call(h, i, vm);
 }

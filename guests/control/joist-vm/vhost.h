@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vhost.h -- a network card whose queues the control VM's kernel serves.
+ * vhost.h -- queues of a virtio device that the control VM's kernel serves:
+ * those of a network card, or of a vsock.
  */
 #ifndef VM_VHOST_H
 #define VM_VHOST_H
 
-#include "virtio_net.h"
+#include "virtio.h"
 
 #define VHOST_QUEUES	2
 
 struct vhost {
-	int fd;			/* -1: the kernel does not serve this card */
+	int fd;
+	struct virtio *virtio;	/* whose queues; NULL: this serves none */
+	unsigned first;		/* the first of them */
+	u64 features;		/* those that are the kernel's business */
+	int tap;		/* of a card; -1: this is a vsock */
 	int kick[VHOST_QUEUES];	/* eventfds: doorbells */
 	int call[VHOST_QUEUES];	/* eventfds: interrupts */
 	bool runs;
@@ -21,11 +26,16 @@ struct vhost {
 };
 
 /*
- * 0, or -errno: then h->fd is -1 and nothing has changed.  Features that the
- * kernel does not have are taken from those offered.
+ * 0, or -errno: then nothing has changed.  Features that the kernel does not
+ * have are taken from those offered.
  */
-int vhost_init(struct vhost *h, struct net *n);
-/* After the driver has done something to the device. */
-void vhost_update(struct vhost *h, struct net *n, int vm);
+int vhost_net_init(struct vhost *h, struct virtio *v, unsigned first, int tap);
+/* -EADDRINUSE: some other has that CID. */
+int vhost_vsock_init(struct vhost *h, struct virtio *v, u64 cid);
+/* After the driver has done something to the device; wanted: its queues are
+ * in use. */
+void vhost_update(struct vhost *h, bool wanted, int vm);
+
+#define VHOST_VSOCK	"/dev/vhost-vsock"
 
 #endif

@@ -18,14 +18,16 @@
 
 #define VIRTIO_ID_NET	1
 #define VIRTIO_ID_BLOCK	2
+#define VIRTIO_ID_CONSOLE	3
 #define VIRTIO_ID_RNG	4
 #define VIRTIO_ID_SCSI	8
+#define VIRTIO_ID_VSOCK	19
 
 #define VIRTIO_INDIRECT_DESC	BIT(28)
 #define VIRTIO_EVENT_IDX	BIT(29)
 #define VIRTIO_VERSION_1	BIT(32)
 
-#define VIRTIO_QUEUES	16
+#define VIRTIO_QUEUES	17	/* a card with eight pairs and a control queue */
 #define VIRTQ_SIZE	256	/* the most entries a queue can have */
 #define VIRTQ_CHAIN	256	/* and a chain of descriptors */
 #define VIRTIO_CONFIG	64	/* bytes of device configuration */
@@ -108,6 +110,12 @@ static inline bool virtio_has(const struct virtio *v, u64 feature)
 
 /* The next chain; false: none, or the device broke.  Each must be put back. */
 bool virtq_get(struct virtio *v, unsigned queue, struct virtq_chain *c);
+/*
+ * For a loop over a queue's chains, with *n 0 before it.  False: there is no
+ * more now; the device is served again when there is.
+ */
+bool virtq_next(struct virtio *v, unsigned queue, struct virtq_chain *c,
+		unsigned *n);
 /* len: bytes written to it.  The driver learns of it by virtq_signal(). */
 void virtq_put(struct virtio *v, unsigned queue, u16 head, u32 len);
 /* Undo the last virtq_get(). */

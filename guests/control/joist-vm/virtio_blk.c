@@ -215,19 +215,9 @@ static void blk_serve(struct virtio *v, unsigned queue)
 {
 	struct blk *b = (struct blk *)v;
 	struct blk_request *r;
-	unsigned n;
+	unsigned n = 0;
 
-	for (n = 0; (r = b->free); n++) {
-		/* A driver on another core could keep us here for ever. */
-		if (n == VIRTQ_SIZE) {
-			board_kick(v->slot);
-			break;
-		}
-		if (!virtq_get(v, queue, &r->chain)) {
-			if (!virtq_wait(v, queue))
-				break;
-			continue;
-		}
+	while ((r = b->free) && virtq_next(v, queue, &r->chain, &n)) {
 		b->free = r->next;
 		r->queue = (u16)queue;
 		start(r);

@@ -11,52 +11,70 @@
 #include "guests/control/lib/hv.h"
 #include "machine.h"
 
-/* The card in that slot if the kernel serves it, or NULL. */
-static struct vhost *vhost_in(struct machine *m, unsigned slot)
+/* Who in the kernel serves that queue, or NULL. */
+static struct vhost *vhost_of(struct machine *m, unsigned slot, unsigned queue)
+{
+	struct vhost *h;
+
+	for (h = m->vhost; h < m->vhost + m->vhosts; h++)
+		if (h->virtio->slot == slot && queue - h->first < VHOST_QUEUES)
+			return h;
+	return NULL;
+}
+
+/* How many of the device's queues its driver uses. */
+static unsigned in_use(const struct machine *m, const struct virtio *v)
 {
 	unsigned i;
 
 	for (i = 0; i < m->cfg->nics; i++)
-		if (m->net[i] && m->net[i]->virtio.slot == slot &&
-		    m->net[i]->in_kernel)
-			return &m->vhost[i];
-	return NULL;
+		if (m->net[i] && &m->net[i]->virtio == v)
+			return 2 * m->net[i]->active;
+	return v->queues;
 }
 
-/* In the kernel a doorbell costs an exit, without it a way to us as well. */
-static bool doorbell(struct machine *m, unsigned slot, unsigned queue,
-		     u64 addr, u32 flags)
+static bool doorbell(struct machine *m, const struct doorbell *d, u32 flags)
 {
-	struct vhost *h = vhost_in(m, slot);
 	struct joist_doorbell a = {
-		.addr = addr, .size = VIRTIO_DOORBELL_LEN,
-		.fd = h ? h->kick[queue] : m->kick[slot], .flags = flags,
+		.addr = d->addr, .size = VIRTIO_DOORBELL_LEN, .fd = d->fd,
+		.flags = flags,
 	};
 
-	return !hv_call(m->fds.vm, JOIST_DOORBELL, &a);
+	return d->addr && !hv_call(m->fds.vm, JOIST_DOORBELL, &a);
+}
+
+/* In joist.ko a doorbell costs an exit, without it a way to us as well. */
+static void set_doorbell(struct machine *m, unsigned slot, unsigned queue)
+{
+	struct doorbell *now = &m->doorbell[slot][queue];
+	const struct vhost *h = vhost_of(m, slot, queue);
+	struct doorbell want = {
+		.addr = virtio_doorbell(m->virtio[slot], queue),
+		.fd = h && h->runs ? h->kick[queue - h->first] : m->kick[slot],
+	};
+
+	if (now->addr == want.addr && (!now->addr || now->fd == want.fd))
+		return;
+	doorbell(m, now, JOIST_EVENT_REMOVE);
+	if (!doorbell(m, &want, 0))
+		want.addr = 0;
+	*now = want;
 }
 
 void board_virtio(unsigned slot)
 {
 	struct machine *m = &machine;
 	const struct virtio *v = m->virtio[slot];
-	u64 *now, want;
+	struct vhost *h;
 	unsigned i;
 
 	if (!v)
 		return;
-	for (i = 0; i < m->cfg->nics; i++)
-		if (vhost_in(m, slot) == &m->vhost[i])
-			vhost_update(&m->vhost[i], m->net[i], m->fds.vm);
-	for (i = 0; i < v->queues; i++) {
-		now = &m->doorbell[slot][i];
-		want = virtio_doorbell(v, i);
-		if (*now == want)
-			continue;
-		if (*now)
-			doorbell(m, slot, i, *now, JOIST_EVENT_REMOVE);
-		*now = want && doorbell(m, slot, i, want, 0) ? want : 0;
-	}
+	for (h = m->vhost; h < m->vhost + m->vhosts; h++)
+		if (h->virtio == v)
+			vhost_update(h, h->first < in_use(m, v), m->fds.vm);
+	for (i = 0; i < v->queues; i++)
+		set_doorbell(m, slot, i);
 }
 
 static void add(struct machine *m, struct virtio *v, int err,
@@ -81,19 +99,55 @@ static void *alloc(size_t size)
 	return p;
 }
 
+/* m->vhost[m->vhosts] has been filled. */
+static void add_vhost(struct machine *m)
+{
+	struct vhost *h = &m->vhost[m->vhosts++];
+	unsigned q;
+
+	for (q = 0; q < VHOST_QUEUES; q++)
+		machine_watch(m, h->call[q], true);
+}
+
 /*
  * The kernel does not look at source addresses, so it serves only cards that
  * may use any.  Without vhost-net they work as the others do.
  */
-static void init_vhost(struct machine *m, unsigned i)
+static void init_vhost_net(struct machine *m, struct net *n)
 {
-	struct vhost *h = &m->vhost[i];
-	unsigned q;
+	unsigned i;
 
-	if (!m->cfg->nic[i].allow || m->cfg->nic[i].user || vhost_init(h, m->net[i]))
+	if (!n->nic->allow || n->nic->user)
 		return;
-	for (q = 0; q < VHOST_QUEUES; q++)
-		machine_watch(m, h->call[q], true);
+	for (i = 0; i < n->nic->pairs; i++) {
+		if (vhost_net_init(&m->vhost[m->vhosts], &n->virtio, NET_RX(i),
+				   n->nic->fd[i]))
+			break;
+		add_vhost(m);
+	}
+	n->in_kernel = i > 0;
+	if (i && i < n->nic->pairs)
+		machine_end(END_REFUSED, 0, "network card: vhost-net for %u "
+			    "pairs of queues: %s", n->nic->pairs,
+			    strerror(errno));
+}
+
+static void init_vsock(struct machine *m)
+{
+	u64 cid = m->cfg->vsock;
+	int err;
+
+	m->vsock = alloc(sizeof(*m->vsock));
+	add(m, &m->vsock->virtio,
+	    vsock_init(m->vsock, cid, &m->dev.pci, &m->mem), "vsock");
+	err = vhost_vsock_init(&m->vhost[m->vhosts], &m->vsock->virtio, cid);
+	if (err == -EADDRINUSE)
+		machine_end(END_REFUSED, 0, "vsock: CID %llu is in use by "
+			    "another VM", (unsigned long long)cid);
+	if (err)
+		machine_end(END_REFUSED, 0, "vsock: " VHOST_VSOCK ": %s",
+			    strerror(-err));
+	add_vhost(m);
 }
 
 static void init_disk(struct machine *m, unsigned i)
@@ -139,7 +193,15 @@ void virtio_devices_init(struct machine *m)
 		add(m, &m->net[i]->virtio,
 		    net_init(m->net[i], &cfg->nic[i], &m->dev.pci, &m->mem),
 		    "network card");
-		init_vhost(m, i);
+		init_vhost_net(m, m->net[i]);
+	}
+	if (cfg->vsock)
+		init_vsock(m);
+	if (m->fds.serial[PORT_HVC] >= 0) {
+		m->console = alloc(sizeof(*m->console));
+		add(m, &m->console->virtio,
+		    console_init(m->console, PORT_HVC, &m->dev.pci, &m->mem),
+		    "console");
 	}
 	/* The last one: what is configured keeps its place. */
 	m->rng = alloc(sizeof(*m->rng));
@@ -150,35 +212,38 @@ void virtio_devices_init(struct machine *m)
 /* A doorbell that was not the kernel's, for it or for us. */
 static void serve_slot(struct machine *m, unsigned slot)
 {
-	struct vhost *h = vhost_in(m, slot);
+	struct vhost *h;
 	unsigned q;
 
-	if (!h)
-		virtio_serve(m->virtio[slot]);
-	for (q = 0; h && q < VHOST_QUEUES; q++)
-		eventfd_write(h->kick[q], 1);
+	for (h = m->vhost; h < m->vhost + m->vhosts; h++)
+		for (q = 0; h->virtio->slot == slot && h->runs &&
+			    q < VHOST_QUEUES; q++)
+			eventfd_write(h->kick[q], 1);
+	virtio_serve(m->virtio[slot]);
 }
 
 /* Interrupts that joist.ko does not send; false: not one of these. */
-static bool serve_calls(struct machine *m, unsigned i, int fd)
+static bool serve_calls(struct machine *m, int fd)
 {
+	struct vhost *h;
 	eventfd_t count;
 	unsigned q;
 
-	for (q = 0; m->net[i]->in_kernel && q < VHOST_QUEUES; q++) {
-		if (m->vhost[i].call[q] != fd)
-			continue;
-		if (!eventfd_read(fd, &count))
-			virtq_interrupt(&m->net[i]->virtio, q);
-		return true;
-	}
+	for (h = m->vhost; h < m->vhost + m->vhosts; h++)
+		for (q = 0; q < VHOST_QUEUES; q++) {
+			if (h->call[q] != fd)
+				continue;
+			if (!eventfd_read(fd, &count))
+				virtq_interrupt(h->virtio, h->first + q);
+			return true;
+		}
 	return false;
 }
 
 bool virtio_devices_event(struct machine *m, int fd)
 {
 	eventfd_t count;
-	unsigned i;
+	unsigned i, q;
 
 	for (i = 0; i < PCI_SLOTS; i++) {
 		if (!m->virtio[i] || m->kick[i] != fd)
@@ -188,12 +253,12 @@ bool virtio_devices_event(struct machine *m, int fd)
 		return true;
 	}
 	for (i = 0; i < m->cfg->nics; i++) {
-		if (m->cfg->nic[i].fd == fd) {
-			net_receive(m->net[i]);
+		for (q = 0; q < m->cfg->nic[i].pairs; q++) {
+			if (m->cfg->nic[i].fd[q] != fd)
+				continue;
+			net_receive(m->net[i], q);
 			return true;
 		}
-		if (serve_calls(m, i, fd))
-			return true;
 	}
-	return false;
+	return serve_calls(m, fd);
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * virtio_net.c -- virtio's "Network Device", one pair of queues, on a tap
+ * virtio_net.c -- virtio's "Network Device", pairs of queues on those of a tap
  * whose frames have the same header in front ("vnet header"), or a socket
  * that stands for one.
  *
  * What the tap does not take is dropped, as on a wire.
  */
 #include <errno.h>
+#include <linux/if.h>
 #include <linux/if_tun.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -25,11 +26,21 @@
 #define F_HOST_TSO6	BIT(12)
 #define F_HOST_ECN	BIT(13)
 #define F_STATUS	BIT(16)
+#define F_CTRL_VQ	BIT(17)
+#define NET_F_MQ		BIT(22)
 
 #define N_MAC		0
 #define N_STATUS	6
-#define N_LEN		8
+#define N_MAX_PAIRS	8
+#define N_LEN		10
 #define STATUS_UP	1
+
+/* "Control Virtqueue": class and command, then what the command needs. */
+#define CTRL_HEAD	2
+#define CTRL_MQ		4
+#define MQ_PAIRS_SET	0
+#define CTRL_OK		0
+#define CTRL_ERR	1
 
 #define H_BUFFERS	10		/* num_buffers in the header */
 #define ETH_SOURCE	6
@@ -47,17 +58,18 @@ struct scatter {
 	u8 *buffers[2];		/* where num_buffers lies */
 };
 
-static u32 copy_out(struct net *n, struct scatter *s, u32 at)
+static u32 copy_out(struct net *n, struct net_pair *p, struct scatter *s,
+		    u32 at)
 {
 	const struct virtq_chain *c = &n->chain;
 	u32 start = at, len;
 	unsigned i, b;
 
-	for (i = 0; i < c->in && at < n->held; i++) {
+	for (i = 0; i < c->in && at < p->held; i++) {
 		const struct iovec *v = &c->iov[c->out + i];
 
-		len = (u32)MIN(v->iov_len, (size_t)(n->held - at));
-		memcpy(v->iov_base, n->packet + at, len);
+		len = (u32)MIN(v->iov_len, (size_t)(p->held - at));
+		memcpy(v->iov_base, p->packet + at, len);
 		for (b = 0; b < 2; b++)
 			if (at <= H_BUFFERS + b && H_BUFFERS + b - at < len)
 				s->buffers[b] = (u8 *)v->iov_base +
@@ -69,21 +81,22 @@ static u32 copy_out(struct net *n, struct scatter *s, u32 at)
 
 enum verdict { TAKEN, NO_BUFFER, NO_ROOM };
 
-static enum verdict scatter(struct net *n, struct scatter *s)
+static enum verdict scatter(struct net *n, unsigned pair, struct scatter *s)
 {
+	struct net_pair *p = &n->pair[pair];
 	struct virtio *v = &n->virtio;
 	unsigned most = virtio_has(v, NET_F_MRG_RXBUF) ?
-			v->queue[NET_RX].size : 1;
+			v->queue[NET_RX(pair)].size : 1;
 	u32 at = 0, len;
 
 	/* Held are more bytes than a header has, so these are set below. */
-	s->buffers[0] = s->buffers[1] = n->packet + H_BUFFERS;
-	for (s->chains = 0; at < n->held; s->chains++) {
+	s->buffers[0] = s->buffers[1] = p->packet + H_BUFFERS;
+	for (s->chains = 0; at < p->held; s->chains++) {
 		if (s->chains == most)
 			return NO_ROOM;
-		if (!virtq_get(v, NET_RX, &n->chain))
+		if (!virtq_get(v, NET_RX(pair), &n->chain))
 			return NO_BUFFER;
-		len = copy_out(n, s, at);
+		len = copy_out(n, p, s, at);
 		s->head[s->chains] = n->chain.head;
 		s->len[s->chains] = len;
 		at += len;
@@ -97,24 +110,24 @@ static enum verdict scatter(struct net *n, struct scatter *s)
 }
 
 /* The packet we hold, to the driver; false: it has no buffers now. */
-static bool deliver(struct net *n)
+static bool deliver(struct net *n, unsigned pair)
 {
 	struct virtio *v = &n->virtio;
 	enum verdict verdict;
 	struct scatter s;
 	unsigned i;
 
-	verdict = scatter(n, &s);
+	verdict = scatter(n, pair, &s);
 	if (verdict != TAKEN) {
 		for (i = 0; i < s.chains; i++)
-			virtq_unget(v, NET_RX);
+			virtq_unget(v, NET_RX(pair));
 		/* One that can never fit is dropped. */
 		return verdict == NO_ROOM;
 	}
 	*s.buffers[0] = (u8)s.chains;
 	*s.buffers[1] = (u8)(s.chains >> 8);
 	for (i = 0; i < s.chains; i++)
-		virtq_put(v, NET_RX, s.head[i], s.len[i]);
+		virtq_put(v, NET_RX(pair), s.head[i], s.len[i]);
 	return true;
 }
 
@@ -130,14 +143,16 @@ static void link_down(struct net *n)
 }
 
 /* True: the tap may have more. */
-static bool receive(struct net *n)
+static bool receive(struct net *n, unsigned pair)
 {
+	struct net_pair *p = &n->pair[pair];
 	unsigned i;
 	ssize_t len;
 
 	for (i = 0; i < TURN; i++) {
-		if (!n->held) {
-			len = read(n->nic->fd, n->packet, sizeof(n->packet));
+		if (!p->held) {
+			len = read(n->nic->fd[pair], p->packet,
+				   sizeof(p->packet));
 			if (len < 0 && errno == EINTR)
 				continue;
 			if (len < 0)
@@ -148,32 +163,35 @@ static bool receive(struct net *n)
 			}
 			if (len <= NET_HEADER)
 				continue;
-			n->held = (u32)len;
+			p->held = (u32)len;
 		}
-		if (!deliver(n)) {
-			if (virtq_wait(&n->virtio, NET_RX))
+		if (!deliver(n, pair)) {
+			if (virtq_wait(&n->virtio, NET_RX(pair)))
 				continue;
 			return false;
 		}
-		n->held = 0;
+		p->held = 0;
 	}
 	return true;
 }
 
-static void net_watch(struct net *n, bool on)
+static void net_watch(struct net *n, unsigned pair, bool on)
 {
-	if (n->watching != on)
-		board_watch(n->nic->fd, on);
-	n->watching = on;
+	struct net_pair *p = &n->pair[pair];
+
+	if (p->watching != on)
+		board_watch(n->nic->fd[pair], on);
+	p->watching = on;
 }
 
-void net_receive(struct net *n)
+void net_receive(struct net *n, unsigned pair)
 {
-	bool more = virtio_runs(&n->virtio) && receive(n);
+	bool more = pair < n->active && virtio_runs(&n->virtio) &&
+		    receive(n, pair);
 
-	virtq_signal(&n->virtio, NET_RX);
+	virtq_signal(&n->virtio, NET_RX(pair));
 	/* Without buffers it waits until the driver rings the doorbell. */
-	net_watch(n, more);
+	net_watch(n, pair, more);
 }
 
 /* ---- from the guest ---- */
@@ -182,7 +200,7 @@ void net_receive(struct net *n)
  * The headers are copied before they are looked at, and it is the copy that
  * goes out.
  */
-static void transmit(struct net *n)
+static void transmit(struct net *n, unsigned pair)
 {
 	struct virtq_chain *c = &n->chain;
 	u8 head[NET_HEADER + ETH_HEADER];
@@ -197,39 +215,116 @@ static void transmit(struct net *n)
 		return;
 	n->out[0] = (struct iovec){ head, sizeof(head) };
 	memcpy(n->out + 1, iov, count * sizeof(*iov));
-	while (writev(n->nic->fd, n->out, (int)count + 1) < 0 &&
+	while (writev(n->nic->fd[pair], n->out, (int)count + 1) < 0 &&
 	       errno == EINTR)
 		;
 }
 
-static void serve_tx(struct net *n)
+static void serve_tx(struct net *n, unsigned pair)
 {
 	struct virtio *v = &n->virtio;
-	unsigned i;
+	unsigned q = NET_TX(pair), i;
 
 	for (i = 0; i < VIRTQ_SIZE; i++) {
-		if (virtq_get(v, NET_TX, &n->chain)) {
-			transmit(n);
-			virtq_put(v, NET_TX, n->chain.head, 0);
-		} else if (!virtq_wait(v, NET_TX)) {
+		if (virtq_get(v, q, &n->chain)) {
+			transmit(n, pair);
+			virtq_put(v, q, n->chain.head, 0);
+		} else if (!virtq_wait(v, q)) {
 			break;
 		}
 	}
 	if (i == VIRTQ_SIZE)
 		board_kick(v->slot);	/* others want their turn */
-	virtq_signal(v, NET_TX);
+	virtq_signal(v, q);
+}
+
+/* ---- the control queue ---- */
+
+/* It comes after those that the driver can know of. */
+static unsigned control_queue(const struct net *n)
+{
+	return 2 * (virtio_has(&n->virtio, NET_F_MQ) ? n->nic->pairs : 1);
+}
+
+/*
+ * A tap spreads packets over the queues that are attached.  Who serves them
+ * in the kernel starts after that, and ends before a queue is detached.
+ */
+static void set_active(struct net *n, unsigned count)
+{
+	struct ifreq on = { .ifr_flags = IFF_ATTACH_QUEUE };
+	struct ifreq off = { .ifr_flags = IFF_DETACH_QUEUE };
+	unsigned i;
+
+	n->active = count;
+	if (n->nic->pairs == 1)
+		return;
+	/* Of one that is as it should be already it is an error. */
+	for (i = 0; i < count; i++)
+		ioctl(n->nic->fd[i], TUNSETQUEUE, &on);
+	board_virtio(n->virtio.slot);
+	for (i = count; i < n->nic->pairs; i++) {
+		net_watch(n, i, false);
+		n->pair[i].held = 0;
+		ioctl(n->nic->fd[i], TUNSETQUEUE, &off);
+	}
+}
+
+static u8 control_command(struct net *n)
+{
+	struct virtq_chain *c = &n->chain;
+	struct iovec *iov = c->iov;
+	unsigned count = c->out, pairs;
+	u8 head[CTRL_HEAD], data[2];
+
+	if (!iov_take(&iov, &count, head, sizeof(head)) ||
+	    head[0] != CTRL_MQ || head[1] != MQ_PAIRS_SET ||
+	    !virtio_has(&n->virtio, NET_F_MQ) ||
+	    !iov_take(&iov, &count, data, sizeof(data)))
+		return CTRL_ERR;
+	pairs = get16(data);
+	if (!pairs || pairs > n->nic->pairs)
+		return CTRL_ERR;
+	set_active(n, pairs);
+	/* Buffers may be there already. */
+	board_kick(n->virtio.slot);
+	return CTRL_OK;
+}
+
+static void serve_control(struct net *n, unsigned queue)
+{
+	struct virtio *v = &n->virtio;
+	struct virtq_chain *c = &n->chain;
+	unsigned taken = 0;
+	u16 head;
+
+	while (virtq_next(v, queue, c, &taken)) {
+		head = c->head;
+		if (c->in) {
+			u8 *ack = c->iov[c->out].iov_base;
+
+			*ack = control_command(n);
+		} else {
+			virtio_break(v);	/* no place for an answer */
+		}
+		virtq_put(v, queue, head, 1);
+	}
+	virtq_signal(v, queue);
 }
 
 static void net_serve(struct virtio *v, unsigned queue)
 {
 	struct net *n = (struct net *)v;
+	unsigned pair = queue / 2;
 
-	if (n->in_kernel)
+	if (virtio_has(v, F_CTRL_VQ) && queue == control_queue(n))
+		serve_control(n, queue);
+	else if (n->in_kernel || pair >= n->active)
 		return;
-	if (queue == NET_TX)
-		serve_tx(n);
+	else if (queue == NET_TX(pair))
+		serve_tx(n, pair);
 	else
-		net_receive(n);
+		net_receive(n, pair);
 }
 
 /* ---- set-up ---- */
@@ -250,7 +345,7 @@ static void offload(struct net *n, u64 features)
 	/* Segmentation without checksums makes no sense: none then. */
 	if (!(flags & TUN_F_CSUM))
 		flags = 0;
-	ioctl(n->nic->fd, TUNSETOFFLOAD, flags);
+	ioctl(n->nic->fd[0], TUNSETOFFLOAD, flags);
 }
 
 static void net_features(struct virtio *v)
@@ -261,10 +356,14 @@ static void net_features(struct virtio *v)
 static void net_reset(struct virtio *v)
 {
 	struct net *n = (struct net *)v;
+	unsigned i;
 
-	n->held = 0;
+	for (i = 0; i < n->nic->pairs; i++) {
+		n->pair[i].held = 0;
+		net_watch(n, i, false);
+	}
 	offload(n, 0);
-	net_watch(n, false);
+	set_active(n, 1);
 }
 
 static const struct virtio_model net_model = {
@@ -279,11 +378,14 @@ int net_init(struct net *n, const struct nic *nic, struct pci *pci,
 	     const struct guest_mem *mem)
 {
 	struct virtio *v = &n->virtio;
+	int err;
 
 	memset(n, 0, sizeof(*n));
 	n->nic = nic;
-	v->queues = 2;
+	v->queues = 2 * nic->pairs + (nic->pairs > 1);
 	v->offered = F_MAC | NET_F_MRG_RXBUF | F_STATUS;
+	if (nic->pairs > 1)
+		v->offered |= F_CTRL_VQ | NET_F_MQ;
 	/* A user network knows frames only, not what a header asks for. */
 	if (!nic->user)
 		v->offered |= F_CSUM | F_GUEST_CSUM | F_GUEST_TSO4 |
@@ -292,6 +394,10 @@ int net_init(struct net *n, const struct nic *nic, struct pci *pci,
 	v->config_len = N_LEN;
 	memcpy(v->config + N_MAC, nic->mac, NET_MAC);
 	put16(v->config + N_STATUS, STATUS_UP);
+	put16(v->config + N_MAX_PAIRS, (u16)nic->pairs);
 	offload(n, 0);
-	return virtio_init(v, &net_model, pci, mem);
+	err = virtio_init(v, &net_model, pci, mem);
+	if (!err)
+		set_active(n, 1);
+	return err;
 }

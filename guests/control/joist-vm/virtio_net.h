@@ -12,8 +12,9 @@
 /* A header, and the longest packet that segmentation offload makes. */
 #define NET_PACKET	(NET_HEADER + 14 + 4 + 65535)
 #define NET_FORWARDS	16	/* ports of a user network */
-#define NET_RX		0
-#define NET_TX		1
+#define NET_PAIRS	8	/* of queues, at most */
+#define NET_RX(pair)	(2 * (pair))
+#define NET_TX(pair)	(2 * (pair) + 1)
 
 #define NET_F_MRG_RXBUF	BIT(15)
 
@@ -22,8 +23,9 @@ struct nic {
 	bool user;		/* or this: see user_net.h */
 	const char *forward[NET_FORWARDS];
 	unsigned forwards;
-	int far;		/* of a user network: its end of fd */
-	int fd;
+	int far;		/* of a user network: its end of fd[0] */
+	unsigned pairs;		/* of queues; the tap has as many */
+	int fd[NET_PAIRS];
 	u8 mac[NET_MAC];
 	bool allow;		/* any source address, not only mac */
 };
@@ -31,17 +33,20 @@ struct nic {
 struct net {
 	struct virtio virtio;
 	const struct nic *nic;
-	bool in_kernel;		/* others serve the queues: vhost.c */
-	bool watching;		/* for packets */
-	u32 held;		/* bytes in packet, no buffer for them yet */
-	u8 packet[NET_PACKET];
+	bool in_kernel;		/* others serve the pairs: vhost.c */
+	unsigned active;	/* pairs in use, the first ones */
+	struct net_pair {
+		bool watching;	/* for packets */
+		u32 held;	/* bytes in packet, no buffer for them yet */
+		u8 packet[NET_PACKET];
+	} pair[NET_PAIRS];
 	struct virtq_chain chain;
 	struct iovec out[VIRTQ_CHAIN + 1];
 };
 
 int net_init(struct net *n, const struct nic *nic, struct pci *pci,
 	     const struct guest_mem *mem);
-/* The tap has packets. */
-void net_receive(struct net *n);
+/* That queue of the tap has packets. */
+void net_receive(struct net *n, unsigned pair);
 
 #endif

@@ -291,6 +291,20 @@ bool virtq_wait(struct virtio *v, unsigned queue)
 	return avail_idx(v, q) != q->taken;
 }
 
+bool virtq_next(struct virtio *v, unsigned queue, struct virtq_chain *c,
+		unsigned *n)
+{
+	/* A driver on another core could keep us here for ever. */
+	if (++*n > VIRTQ_SIZE) {
+		board_kick(v->slot);
+		return false;
+	}
+	while (!virtq_get(v, queue, c))
+		if (!virtq_wait(v, queue))
+			return false;
+	return true;
+}
+
 void virtio_serve(struct virtio *v)
 {
 	unsigned i;
@@ -529,7 +543,9 @@ u64 virtio_doorbell(const struct virtio *v, unsigned queue)
 {
 	u32 at = pci_dev(v)->bar[BAR_REGS].at;
 
-	return at && (v->status & S_DRIVER_OK) && !v->resetting ? at + NOTIFY + (u64)queue * NOTIFY_STEP : 0;
+	if (!at || !(v->status & S_DRIVER_OK) || v->resetting)
+		return 0;
+	return at + NOTIFY + (u64)queue * NOTIFY_STEP;
 }
 
 /*

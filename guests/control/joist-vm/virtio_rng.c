@@ -40,19 +40,9 @@ static u32 fill(struct virtq_chain *c)
 static void rng_serve(struct virtio *v, unsigned queue)
 {
 	static struct virtq_chain c;	/* the main thread's */
-	unsigned n;
+	unsigned n = 0;
 
-	for (n = 0; ; n++) {
-		/* A driver on another core could keep us here for ever. */
-		if (n == VIRTQ_SIZE) {
-			board_kick(v->slot);
-			break;
-		}
-		if (!virtq_get(v, queue, &c)) {
-			if (!virtq_wait(v, queue))
-				break;
-			continue;
-		}
+	while (virtq_next(v, queue, &c, &n)) {
 		/* "The driver MUST NOT place driver-readable buffers". */
 		if (c.out || !c.in)
 			virtio_break(v);

@@ -469,23 +469,13 @@ static bool cd_start(struct cd_request *r)
 	return true;
 }
 
-static void serve_requests(struct cd *cd, unsigned queue)
+static void cd_serve_requests(struct cd *cd, unsigned queue)
 {
 	struct virtio *v = &cd->virtio;
 	struct cd_request *r;
-	unsigned n;
+	unsigned n = 0;
 
-	for (n = 0; (r = cd->free); n++) {
-		/* A driver on another core could keep us here for ever. */
-		if (n == VIRTQ_SIZE) {
-			board_kick(v->slot);
-			break;
-		}
-		if (!virtq_get(v, queue, &r->chain)) {
-			if (!virtq_wait(v, queue))
-				break;
-			continue;
-		}
+	while ((r = cd->free) && virtq_next(v, queue, &r->chain, &n)) {
 		cd->free = r->next;
 		r->queue = (u16)queue;
 		r->written = 0;
@@ -536,23 +526,14 @@ static bool cd_control(const struct cd *cd, struct virtq_chain *c, u32 *written)
 	return iov_give(&in, &ins, answer, len);
 }
 
-static void serve_control(struct cd *cd)
+static void cd_serve_control(struct cd *cd)
 {
 	static struct virtq_chain c;	/* the main thread's */
 	struct virtio *v = &cd->virtio;
-	unsigned n;
+	unsigned n = 0;
 	u32 len;
 
-	for (n = 0; ; n++) {
-		if (n == VIRTQ_SIZE) {
-			board_kick(v->slot);
-			break;
-		}
-		if (!virtq_get(v, Q_CONTROL, &c)) {
-			if (!virtq_wait(v, Q_CONTROL))
-				break;
-			continue;
-		}
+	while (virtq_next(v, Q_CONTROL, &c, &n)) {
 		len = 0;
 		if (!cd_control(cd, &c, &len)) {
 			virtio_break(v);
@@ -568,9 +549,9 @@ static void cd_serve(struct virtio *v, unsigned queue)
 	struct cd *cd = (struct cd *)v;
 
 	if (queue == Q_CONTROL)
-		serve_control(cd);
+		cd_serve_control(cd);
 	else if (queue == Q_REQUEST)
-		serve_requests(cd, queue);
+		cd_serve_requests(cd, queue);
 	/* Event buffers are kept: nothing ever happens. */
 }
 

@@ -31,8 +31,10 @@ struct file {
 #define VM_DISKS	16
 #define VM_NICS		8
 #define VM_SERIALS	2	/* COM1, COM2 */
+#define PORT_HVC	VM_SERIALS	/* the virtio console, a port like them */
+#define VM_PORTS	(VM_SERIALS + 1)
 
-/* Where a serial port leads; all but SERIAL_NONE also to the console. */
+/* Where a port leads; all but SERIAL_NONE also to the console. */
 enum serial_kind {
 	SERIAL_NONE,		/* the port is not there */
 	SERIAL_CONSOLE,
@@ -61,8 +63,9 @@ struct vm_config {
 	int debug_exit;		/* port, or -1 */
 	enum policy on_crash, on_reboot, on_poweroff;
 	const char *shown;	/* the settings in effect, as JSON */
+	u64 vsock;		/* its CID, or 0 */
 	unsigned disks, nics, serials;
-	struct serial serial[VM_SERIALS];
+	struct serial serial[VM_PORTS];
 	struct disk disk[VM_DISKS];
 	struct nic nic[VM_NICS];
 };
@@ -102,7 +105,7 @@ struct msg {
 struct machine_fds {
 	int vm;			/* /dev/joist/NAME */
 	int channel;		/* struct msg, SOCK_SEQPACKET */
-	int serial[VM_SERIALS];	/* their bytes, SOCK_STREAM; -1: no port */
+	int serial[VM_PORTS];	/* their bytes, SOCK_STREAM; -1: no port */
 };
 
 void machine_main(const struct vm_config *cfg, const struct machine_fds *fds)

@@ -24,7 +24,7 @@ struct options {
 /*
  * The command line of a command.  `flags`, for getopt(3), are those it takes
  * out of "j" json, "f" force, "w" and "d" follow, "a" all, "t:" and "d:"
- * seconds, "n:" count, "p:" serial port; "-h" they all take.
+ * seconds, "n:" count, "p:" port; "-h" they all take.
  */
 enum name_rule { NAME_NONE, NAME_MAYBE, NAME_MUST };
 void parse_options(struct options *o, int argc, char **argv,

@@ -45,10 +45,10 @@ static const struct command {
 	{ "create", cmd_create, "PATH -s SIZE [-F FORMAT] [-b BACKING]",
 	  "make a disk image (create --help)" },
 	{ "console", cmd_console, "NAME [-p PORT] [-d]",
-	  "this terminal on its serial port COM1 (2: COM2); ~. leaves it;\n"
-	  "\twith -d (or -w) only watch" },
+	  "this terminal on its serial port COM1 (2: COM2, hvc: the virtio\n"
+	  "\tconsole); ~. leaves it; with -d only watch" },
 	{ "log", cmd_log, "NAME [-p PORT]",
-	  "what that serial port has said so far" },
+	  "what that port has said so far" },
 	{ "wait", cmd_wait, "NAME [--json]",
 	  "wait for a VM's end; its exit code is ours" },
 	{ "stats", cmd_stats, "[NAME] [--json]",
@@ -163,7 +163,8 @@ void parse_options(struct options *o, int argc, char **argv,
 		if (c == 't' || (c == 'd' && optarg))
 			o->seconds = number(c == 't' ? "t" : "d", optarg);
 		if (c == 'p')
-			o->port = number("p", optarg);
+			o->port = strcmp(optarg, "hvc") ? number("p", optarg) :
+				  PROTO_PORT_HVC;
 		if (c == 'n')
 			o->count = number("n", optarg);
 	}

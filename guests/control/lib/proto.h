@@ -7,25 +7,28 @@
  * Then it may send the next.  Commands:
  *
  *	status		name, pid, manager, state, vcpus, memory, boots,
- *			uptime (seconds), kernel, firmware, serial, last_end (why the
-			guest's last boot ended, if it had one before)
+ *			uptime (seconds), kernel, firmware, serial, console, last_end (why the
+ *			the guest's last boot ended, if it had one before)
  *	stop		presses the power button; ended: true, if the guest had
  *			ended before and the VM has now gone, too
  *	kill		ends the VM
  *	reset		the reset button
  *	pause, unpause
- *	log		with "port": 1 or 2 for COM1 (also without) or COM2:
+ *	log		with "port": 1 (also without) or 2 for COM1 or COM2, 3 for
+ *			the virtio console:
  *			{"ok": true, "bytes": N}, a newline, then N bytes: what
  *			it has said, the last 256 KiB of that
  *	show		settings: an object, as joistctl show --json prints it
  *	wait		answers when the VM ends or is preserved: exit, reason
  *	console		with "port", too: from the answer's newline on the
- *			connection is that serial port, both ways
+ *			connection is that port, both ways
  */
 #ifndef TOOLS_PROTO_H
 #define TOOLS_PROTO_H
 
 #include "util.h"
+
+#define PROTO_PORT_HVC	3
 
 #define PROTO_DIR	"/run/joist"
 #define PROTO_LINE	4096	/* longest command, with its newline */

@@ -28,16 +28,23 @@ const struct setting settings[] = {
 	  "virtio disk: an image or a block device; up to 16.  Formats: raw\n"
 	  "(default), qcow2, qcow, qed, vdi, vhdx, vmdk, vpc, parallels.  With\n"
 	  "cd it is in a CD drive (virtio SCSI), as installers want theirs" },
-	{ "net", 'n', "tap=NAME|bridge=NAME|user[,mac=MAC][,allow]"
+	{ "net", 'n', "tap=NAME|bridge=NAME|user[,mac=MAC][,queues=N][,allow]"
 	  "[,forward=FORWARD]", .list = true, .help =
 	  "virtio network card on a tap, on a new tap in a bridge, or on a\n"
-	  "network of its own that needs no rights; up to 8.  With allow, its\n"
+	  "network of its own that needs no rights; up to 8.  N pairs of\n"
+	  "queues, 1 (default) to 8, for that many CPUs.  With allow, its\n"
 	  "guest may use other source addresses than its own.  FORWARD, of a\n"
 	  "user network: tcp:[ADDRESS]:PORT:GUEST-PORT, or udp" },
 	{ "serial", 's', "console|none|pty|file:PATH|unix:PATH", .list = true,
 	  .help =
 	  "where a serial port leads: COM1, and, given twice, COM2 (default\n"
 	  "console, and no COM2)" },
+	{ "console", SET_CONSOLE, "console|none|pty|file:PATH|unix:PATH",
+	  .value = "none", .help =
+	  "where the virtio console leads, hvc0 in Linux (default none)" },
+	{ "vsock", SET_VSOCK, "CID", .help =
+	  "sockets between guest and control VM: the guest's address, 3 or\n"
+	  "more, which no other VM has" },
 	{ "debug-exit", SET_DEBUG_EXIT, "PORT", .help =
 	  "a write of V to this I/O port ends the VM with exit code\n"
 	  "(V << 1) | 1" },

@@ -1,7 +1,8 @@
 ; SPDX-License-Identifier: BSD-2-Clause
 ;
 ; A driver that does anything: writes to configuration space, registers,
-; doorbells, MSI-X tables and rings at random, onto devices in slots 2 to 5.
+; doorbells, MSI-X tables and rings at random, onto devices in slots 2 to 9.
+; Meanwhile a second processor changes what lies in rings and descriptors.
 ; Then it behaves, and reads the first sector of the disk in slot 2.  Ends
 ; with status 3 if that sector begins with "JOIST", with 5 if not.
 ;
@@ -9,7 +10,7 @@
 ; at all: this program is not to be hit.
 %include "elf.inc"
 
-ROUNDS		equ 4000
+ROUNDS		equ 6000
 SLOT		equ 2
 BARS		equ 0xd0000000	; that slot's; 32 KiB a slot
 QUEUES		equ 0x200000	; 64 KiB a slot, 4 KiB a queue
@@ -17,28 +18,54 @@ AVAIL		equ 0x400
 USED		equ 0x800
 BUFFERS		equ 0x280000
 
+BARS_STEP	equ 15		; log2 of what a slot's take
+IOAPIC		equ 0xfec00000
+ICR		equ 0xfee00300	; of the local APIC
+SVR		equ 0xfee000f0
+TRAMPOLINE	equ 0x8000
+
 COMMON_FEATURES	equ 12
 COMMON_STATUS	equ 20
 NOTIFY		equ 0x3000
 MSIX		equ 0x4000
 
 	cld
+	mov esi, ap16
+	mov edi, TRAMPOLINE
+	mov ecx, ap16_end - ap16
+	rep movsb
+	mov dword [SVR], 0x1ff
+	mov dword [ICR + 0x10], 1 << 24
+	mov dword [ICR], 0x4500			; INIT, then start-up
+.start:
+	mov dword [ICR], 0x4600 | TRAMPOLINE >> 12
+	mov ecx, 100000
+.alive:
+	pause
+	cmp byte [vandal], RUNS
+	loopne .alive
+	jne .start
 	call say
 	db "virtio", 10, 0
 	mov edi, ROUNDS
 round:
 	call random
 	mov ebx, eax
-	and ebx, 3		; slot - SLOT
+	and ebx, 7		; slot - SLOT
 	mov ebp, ebx
-	shl ebp, 15
+	shl ebp, BARS_STEP
 	add ebp, BARS		; its registers, unless they were moved
-	shr eax, 2
+	shr eax, 3
 	and eax, 15
 	call [jumps + eax * 4]
 	dec edi
 	jnz round
 
+	mov byte [vandal], STOP
+.stopped:
+	pause
+	cmp byte [vandal], STOPPED
+	jne .stopped
 	call say
 	db "a good one", 10, 0
 	xor ebx, ebx		; the first slot's windows win
@@ -81,6 +108,70 @@ round:
 	mov dx, DEBUG_EXIT
 	out dx, al
 	jmp $
+
+; What the other processor does; [vandal] says which of these holds.
+RUNS		equ 1
+STOP		equ 2
+STOPPED		equ 3
+
+bits 16
+ap16:
+	cli
+	o32 lgdt [cs:ap_gdtr - ap16]
+	mov eax, cr0
+	or al, 1
+	mov cr0, eax
+	jmp dword 8:ap32
+ap_gdtr:
+	dw 23
+	dd gdt
+ap16_end:
+bits 32
+ap32:
+	mov eax, 16
+	mov ds, eax
+	mov ebx, 0x2545f491
+	mov byte [vandal], RUNS
+.next:
+	mov eax, ebx
+	shl eax, 13
+	xor ebx, eax
+	mov eax, ebx
+	shr eax, 17
+	xor ebx, eax
+	mov eax, ebx
+	shl eax, 5
+	xor ebx, eax
+	; Into the first KiB and a half of some queue, and nothing that would
+	; have a device write where this program is.
+	mov ecx, ebx
+	and ecx, 0x775fc
+	and ebx, ebx
+	js .half
+	mov eax, ebx
+	and eax, 0xfffff
+	or eax, QUEUES
+	mov [QUEUES + ecx], eax
+	jmp .end
+.half:
+	mov eax, ebx
+	shr eax, 16
+	and eax, 0x1f		; an index, flags, a length
+	mov [QUEUES + 8 + ecx], ax
+.end:
+	pause
+	cmp byte [vandal], STOP
+	jne .next
+	mov byte [vandal], STOPPED
+	cli
+	hlt
+	jmp $ - 1
+
+align 8
+gdt:
+	dq 0, 0x00cf9b000000ffff, 0x00cf93000000ffff
+vandal:
+	dd 0
 
 ; xorshift; only EAX and EDX change.
 random:
@@ -126,6 +217,27 @@ any_config:
 	call random
 	jmp config
 
+; A window onto another's, onto memory, or onto the I/O APIC.
+any_bar:
+	call random
+	mov esi, eax
+	mov cl, 0x10
+	test esi, 8
+	jz .which
+	mov cl, 0x14
+.which:
+	call random
+	and eax, 7
+	shl eax, BARS_STEP
+	add eax, BARS
+	test esi, 0x30
+	jnz config
+	mov eax, IOAPIC
+	test esi, 0x40
+	jnz config
+	mov eax, QUEUES
+	jmp config
+
 any_dword:
 	call random
 	mov ecx, eax
@@ -166,7 +278,7 @@ any_message:
 ; EAX: a queue's memory.
 queue:
 	call random
-	and eax, 1
+	and eax, 7
 	shl eax, 12
 	mov ecx, ebx
 	shl ecx, 16
@@ -239,7 +351,7 @@ publish:
 	mov [esi + AVAIL + 4 + ecx * 2], ax
 	inc word [esi + AVAIL + 2]
 	shr esi, 12
-	and esi, 1
+	and esi, 7
 	mov [ebp + NOTIFY + esi * 4], si
 	ret
 
@@ -292,7 +404,7 @@ behave:
 	mov word [ebp + 28], 1
 	add eax, 0x1000
 	inc ecx
-	cmp ecx, 2
+	cmp ecx, 5		; of a card with two pairs; others have fewer
 	jb .queue
 	mov byte [ebp + COMMON_STATUS], 15
 	ret
@@ -304,6 +416,6 @@ patience:
 	dd 100
 jumps:
 	dd any_config, any_dword, any_word, any_byte, any_message, any_memory
-	dd descriptor, descriptor, descriptor, header, header
+	dd descriptor, descriptor, descriptor, header, any_bar
 	dd publish, publish, publish, publish, behave
 image_end:

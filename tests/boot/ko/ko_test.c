@@ -85,6 +85,13 @@ static int memseg(int vm, unsigned long cmd, unsigned seg, uint64_t size)
 	return ioctl(vm, cmd, &m);
 }
 
+static int protect(int vm, unsigned seg, unsigned access)
+{
+	struct joist_memseg m = { .seg = seg, .flags = access };
+
+	return ioctl(vm, JOIST_MEMSEG_PROTECT, &m);
+}
+
 /* Segment 0 from its start on. */
 static int query(int vm, struct joist_memseg *m)
 {
@@ -287,6 +294,10 @@ static void test_memory(void)
 	check(query(vm, &q) == 0 && q.flags == 0);
 	/* By ioctl. */
 	check_err(memseg(vm, JOIST_MEMSEG_UNMAP, 0, 0), ENOENT);
+	check_err(protect(vm, 0, JOIST_SEG_WRITE), EINVAL);
+	check_err(protect(vm, 1, JOIST_SEG_READ), ENOENT);
+	check_err(protect(vm, JOIST_MAX_MEMSEGS, JOIST_SEG_READ), ENOENT);
+	check(protect(vm, 0, 0) == 0);
 	check(memseg(vm, JOIST_MEMSEG_MAP, 0, 0) == 0);
 	check_err(memseg(vm, JOIST_MEMSEG_MAP, 0, 0), EEXIST);
 	check_err(memseg(vm, JOIST_MEMSEG_FREE, 0, 0), EBUSY);
@@ -382,6 +393,10 @@ static void test_threads(const uint8_t *code, size_t len)
 		n += ioctl(vm, JOIST_READREGS, &regs) == 0;
 	check(n == 100);
 	check(memseg(vm, JOIST_MEMSEG_ALLOC, 1, 0) == -1);
+	/* The memory its code is in. */
+	for (i = n = 0; i < 100; i++)
+		n += protect(vm, 0, i & 1 ? JOIST_SEG_RW : JOIST_SEG_READ) == 0;
+	check(n == 100);
 	r.kicked = 1;
 	check(ioctl(vm, JOIST_KICK, &head) == 0);
 	pthread_join(r.thread, NULL);
