@@ -151,12 +151,12 @@ def under_kvm(files, folder, parts, timeout, echo):
 def kvm_part(kernel, initrd, part, net, timeout, echo):
     for attempt in range(ATTEMPTS):
         try:
-            return results(emulator.start_kernel(
-                kernel, initrd, words("kvm", [part], net), MEMORY), timeout, echo,
-                PATIENCE).get("kvm", {})
+            machine = emulator.start_kernel(
+                kernel, initrd, words("kvm", [part], net), MEMORY)
+            return results(machine, timeout, echo, PATIENCE).get("kvm", {})
         except emulator.Stuck:
-            print(f"bench: KVM's guest hangs ({part}, attempt {attempt + 1} of "
-                  f"{ATTEMPTS})", flush=True)
+            print(f"bench: KVM's guest hangs ({part}, attempt {attempt + 1} "
+                  f"of {ATTEMPTS})", flush=True)
     return {}
 
 
@@ -232,7 +232,7 @@ set datafile missing "-"
 $rows << END
 {rows}
 END
-plot $rows using 2:xtic(1) title "KVM, QEMU's devices" linecolor rgb "#999999", \\
+plot $rows using 2:xtic(1) title "KVM and QEMU" linecolor rgb "#999999", \\
      $rows using 3 title "Joist" linecolor rgb "#3060b0"
 """
 
