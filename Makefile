@@ -79,7 +79,8 @@ help:
 #H make test-svm        every hypercall and exit, in QEMU
 #H make test-vmx        the same in Bochs, which has VMX, and Linux there
 #H make test-boot       Linux as control VM, guests, refusals, in QEMU
-#H make bench           what exits cost, in instructions, beside KVM and Xen
+#H make bench           what exits and the work of guests cost, beside KVM and bare
+#H                      [BENCH_ONLY="exits boot block net"], build/bench.svg
 #H make bench-trace     where the instructions go [EVENT="port mmio"]
 #H make bench-peers     KVM's figures again, with the same guest
 #H                      all three on VMX, in Bochs: VENDOR=intel

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Measure what Joist's paths cost and print them beside targets and peers.
 
-Boots the same kernel and initramfs twice, under Joist and bare, and a third
-time to see where the instructions of each event go.
+Exits: boots the same kernel and initramfs twice, under Joist and bare, and a
+third time to see where the instructions of each event go.  Then what a guest's
+work costs: compare.py.
 """
 import argparse
 import concurrent.futures
@@ -12,6 +13,7 @@ import os
 import sys
 import tempfile
 
+import compare
 import emulator
 import trace
 
@@ -153,6 +155,58 @@ def peers(args, folder):
                   f"{text(key, kvm):>15}")
 
 
+def exits(args, folder):
+    """The figures, by key; which missed their target; where they went."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        joist = boot(args, 0, folder, args.timeout, args.verbose)
+        # Bare, it is to set up no more memory than it had under Joist.
+        bare = pool.submit(boot, args, 1, folder, args.timeout, args.verbose,
+                           f"mem={joist['end'] >> 10}K")
+        if args.jobs == 1:
+            bare.result()
+        unpacked = argparse.Namespace(**vars(args))
+        unpacked.control = args.vmlinux
+        events = trace.record(unpacked, folder, args.timeout)
+        got = figures(joist, bare.result())
+    got["port.hypervisor"] = events["port"].by["hypervisor"]
+    for key in table(got, args.vendor):
+        if key in events:
+            events[key].print(args.top)
+    return got
+
+
+def work(args, folder, parts):
+    files = argparse.Namespace(
+        vendor=args.vendor, elf=args.elf, control=args.vmlinux,
+        vmlinux=args.vmlinux, host=args.host, initrd=[args.host],
+        peer=args.peer, boot=args.boot)
+    return compare.measure(files, folder, parts, args.jobs, args.timeout,
+                           args.verbose)
+
+
+def part_list(text):
+    parts = text.replace(",", " ").split()
+    for part in parts:
+        if part not in ("exits", *compare.PARTS):
+            raise argparse.ArgumentTypeError(
+                f"'{part}' is none of exits, {', '.join(compare.PARTS)}")
+    return parts
+
+
+def write_json(path, data):
+    """What was not measured this time stays."""
+    try:
+        with open(path) as f:
+            old = json.load(f)
+    except (OSError, ValueError):
+        old = {}
+    for key, rows in data.items():
+        old.setdefault(key, {}).update(rows)
+    with open(path, "w") as f:
+        json.dump(old, f, indent=1)
+        f.write("\n")
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     ap.add_argument("--vendor", choices=ROWS, default="amd",
@@ -169,31 +223,36 @@ def main():
     ap.add_argument("--verbose", action="store_true")
     ap.add_argument("--kvm", metavar="IMAGE",
                     help="measure KVM instead; appended to the initramfs")
+    ap.add_argument("--only", type=part_list, metavar="PARTS", default=[],
+                    help="exits, boot, block, net; default: what VENDOR has")
+    ap.add_argument("--host", help="initramfs of the machine that works")
+    ap.add_argument("--peer", help="what is appended to it for KVM")
+    ap.add_argument("--boot", help="initramfs of the guest that only boots")
+    ap.add_argument("--out", default=".", help="folder of the results")
     args = ap.parse_args()
 
     if args.kvm:
         with tempfile.TemporaryDirectory(prefix="joist-bench-") as folder:
             peers(args, folder)
         return
-    with tempfile.TemporaryDirectory(prefix="joist-bench-") as folder, \
-            concurrent.futures.ThreadPoolExecutor(1) as pool:
-        print("bench: booting with and without Joist; this takes minutes",
+    # KVM's devices are QEMU's, and what has VMX is too slow for them.
+    here = ("exits",) + (compare.PARTS if args.vendor == "amd" else ())
+    parts = [p for p in here if p in (args.only or here)]
+    if not parts:
+        sys.exit(f"bench: {' '.join(args.only)}: not measured with "
+                 f"VENDOR={args.vendor}")
+    data = {}
+    with tempfile.TemporaryDirectory(prefix="joist-bench-") as folder:
+        print("bench: several machines are booted; this takes minutes",
               flush=True)
-        joist = boot(args, 0, folder, args.timeout, args.verbose)
-        # Bare, it is to set up no more memory than it had under Joist.
-        bare = pool.submit(boot, args, 1, folder, args.timeout, args.verbose,
-                           f"mem={joist['end'] >> 10}K")
-        if args.jobs == 1:
-            bare.result()
-        unpacked = argparse.Namespace(**vars(args))
-        unpacked.control = args.vmlinux
-        events = trace.record(unpacked, folder, args.timeout)
-        got = figures(joist, bare.result())
-    got["port.hypervisor"] = events["port"].by["hypervisor"]
-    missed = table(got, args.vendor)
-    for key in missed:
-        if key in events:
-            events[key].print(args.top)
+        if "exits" in parts:
+            data[f"exits-{args.vendor}"] = exits(args, folder)
+            parts.remove("exits")
+        if parts:
+            data["work"] = work(args, folder, parts)
+            compare.table(data["work"])
+            compare.plot(data["work"], os.path.join(args.out, "bench.svg"))
+    write_json(os.path.join(args.out, "bench.json"), data)
 
 
 main()

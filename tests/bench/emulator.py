@@ -29,12 +29,13 @@ COMMAND = {
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-HJKf]|\x1bc|\x1b\[\?7l|[\r\0]")
 
 
-def make_iso(path, files, entry=0, control_args=""):
+def make_iso(path, files, entry=0, control_args="", tunables=""):
     """files: elf, control and initrd; entry: which of the boot menu."""
     command = [os.path.join(BOOT, "mkiso"), path, "--bios-only",
                "--default", str(entry), "--elf", files.elf,
                "--control", files.control, "--control-args",
-               f"{CONTROL_ARGS[files.vendor]} {control_args}"]
+               f"{CONTROL_ARGS[files.vendor]} {control_args}",
+               "--tunables", tunables]
     for initrd in files.initrd:
         command += ["--initrd", initrd]
     subprocess.run(command, check=True)
@@ -45,14 +46,43 @@ def start(vendor, iso, extra=()):
                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
 
 
-def lines(machine, timeout):
-    """What the serial port says; ends the machine when time is out."""
+def start_kernel(kernel, initrd, words, memory):
+    """QEMU without an ISO: it loads the kernel itself."""
+    command = COMMAND["amd"]
+    at = command.index("-cdrom")
+    return subprocess.Popen([*command[:at], "-m", str(memory),
+                             "-kernel", kernel, "-initrd", initrd,
+                             "-append", words],
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+
+
+class Stuck(Exception):
+    """A machine that has said nothing for too long."""
+
+
+def lines(machine, timeout, patience=None):
+    """What the serial port says; ends the machine when time is out, and when
+    it says nothing for as long as `patience`."""
     late = threading.Timer(timeout, machine.terminate)
+    silent = None
+
+    def said():
+        nonlocal silent
+        if silent:
+            silent.cancel()
+        if patience:
+            silent = threading.Timer(patience, machine.terminate)
+            silent.start()
+
     late.start()
+    said()
     try:
         for line in machine.stdout:
+            said()
             yield ESCAPES.sub("", line.decode(errors="replace")).strip()
         machine.wait()
+        if silent and not silent.is_alive():
+            raise Stuck
         if not late.is_alive():
             sys.exit(f"bench: not done after {timeout} s")
         if machine.returncode:
@@ -60,5 +90,7 @@ def lines(machine, timeout):
                      f"{machine.returncode}")
     finally:
         late.cancel()
+        if silent:
+            silent.cancel()
         if machine.poll() is None:
             machine.terminate()
