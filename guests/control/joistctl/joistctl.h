@@ -59,6 +59,7 @@ void print_json(json_t *o);	/* takes it over */
 int cmd_start(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
+int cmd_kill(int argc, char **argv);
 int cmd_simple(int argc, char **argv);
 int cmd_load(int argc, char **argv);
 int cmd_reload(int argc, char **argv);

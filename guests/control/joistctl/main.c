@@ -28,7 +28,7 @@ static const struct command {
 	  "the same, with its serial port here, and its end as exit code" },
 	{ "stop", cmd_stop, "NAME|--all [-t SECONDS] [-f]",
 	  "press the power button; after 30 s, or at once with -f, kill" },
-	{ "kill", cmd_simple, "NAME", "end a VM at once" },
+	{ "kill", cmd_kill, "NAME", "end a VM at once" },
 	{ "reset", cmd_simple, "NAME", "press the reset button" },
 	{ "pause", cmd_simple, "NAME", "stop a VM's virtual CPUs" },
 	{ "unpause", cmd_simple, "NAME", "let them go on" },

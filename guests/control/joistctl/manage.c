@@ -14,7 +14,7 @@
 
 #define STOP_SECONDS	30
 
-/* kill, reset, pause, unpause: the command's name is the socket's. */
+/* reset, pause, unpause: the command's name is the socket's. */
 int cmd_simple(int argc, char **argv)
 {
 	struct options o = { 0 };
@@ -78,6 +78,7 @@ static bool stop_begin(struct stopping *s, const struct options *o)
 static void stop_end(struct stopping *s, const struct options *o, u64 end)
 {
 	int killer;
+	char byte;
 
 	if (o->force || !ended_by(s->fd, end)) {
 		if (!o->force)
@@ -88,6 +89,9 @@ static void stop_end(struct stopping *s, const struct options *o, u64 end)
 		close(killer);
 	}
 	json_decref(ask_answer(s->fd, s->name));
+	/* It has given back all it had, its disks' locks too, when it is gone. */
+	while (read(s->fd, &byte, 1) > 0 || errno == EINTR)
+		errno = 0;
 	close(s->fd);
 }
 
@@ -125,6 +129,18 @@ int cmd_stop(int argc, char **argv)
 	s.name = o.name;
 	if (stop_begin(&s, &o))
 		stop_end(&s, &o, now_ms() + o.seconds * 1000ull);
+	return EXIT_OK;
+}
+
+int cmd_kill(int argc, char **argv)
+{
+	struct options o = { .force = true };
+	struct stopping s;
+
+	parse_options(&o, argc, argv, "", NAME_MUST);
+	s.name = o.name;
+	if (stop_begin(&s, &o))
+		stop_end(&s, &o, 0);
 	return EXIT_OK;
 }
 
