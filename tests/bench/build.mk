@@ -107,7 +107,7 @@ $(COMPARE_OUT)/host.img: $(COMPARE_TOOLS) \
 		--file $(COMPARE)/init:/init \
 		--file $(COMPARE)/guest:/usr/bin/guest \
 		--file $(COMPARE_OUT)/boot.img:/boot.img \
-		--file $(COMPARE_OUT)/work.img:/work.img \
+		--file $(COMPARE_OUT)/work.img:/guest.img \
 		--file $(BUILD)/vmlinux:/vmlinux --file $(CTL_KO):/joist.ko \
 		--program /usr/bin/iperf3:/usr/bin/iperf3 \
 		$(foreach t,$(COMPARE_TOOLS) $(CTL_TOOLS),--program $(t):/usr/bin/$(notdir $(t)))
