@@ -8,8 +8,8 @@ guest's devices take in the host is in them.
 
 QEMU 7.2's SVM delivers an interrupt a second time, whatever IF says, if it
 happens to stop between the VMRUN that injects it and the guest's next exit.
-That is how KVM injects; then its guest may wait for ever for a lock that it
-holds itself.  Such a machine is started again, and each part of the work under
+That is how KVM injects; and its guest now and then spins for ever with
+interrupts off, which fits.  Such a machine is started again, and each part of the work under
 KVM has a machine of its own, and is short.
 """
 import concurrent.futures
