@@ -15,13 +15,14 @@ import time
 import pytest
 
 import machine as m
-from vms import ctl_json, vm, wait
+from vms import LINUX, LINUX_MEM, ctl_json, guest_run, said, vm, wait
 
 pytestmark = pytest.mark.xdist_group("debian")
 DEBIAN = os.path.join(m.BUILD, "debian")
 CPUS = 4
 # QEMU's user network hands out addresses in the order of asking.
 OUTSIDE, CONTROL, GUEST = "10.0.2.2", "10.0.2.15", "10.0.2.16"
+NEIGHBOUR = "10.0.2.77"
 
 
 def free_port():
@@ -145,6 +146,21 @@ def test_ssh(web, served):
          "-o", "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes",
          "root@127.0.0.1", "true"], text=True, stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE, timeout=m.LIMIT).stderr
+
+
+def test_neighbour(web):
+    """Another guest on that bridge: to it, to the outside, and as another."""
+    ctl = web.control
+    ctl.output(f"joistctl start next {LINUX} -m {LINUX_MEM} -n bridge=br0 "
+               "-a 'console=ttyS0 quiet no_timer_check guest.name=next "
+               f"guest.ip={NEIGHBOUR}'")
+    said(ctl, "next", "guest: Linux")
+    for address in (GUEST, CONTROL, OUTSIDE):
+        assert guest_run(ctl, "next", f"ping -c 2 -w 60 {address}") == 0
+    web.output(f"ping -c 2 -W 60 {NEIGHBOUR}")
+    assert guest_run(ctl, "next", "ifconfig eth0 hw ether 4a:6f:00:00:00:01 "
+                     f"&& ! ping -c 2 -w 5 {OUTSIDE}") == 0
+    ctl.output("joistctl kill next")
 
 
 def exits(web):
