@@ -15,6 +15,7 @@ MIB = 1 << 20
 CPUS = 2
 DISK_MIB, FILE_MIB = 32, 2
 FETCHED = MIB // 2
+NET = "192.168.77."
 GUEST = "/usr/share/joist/guest"
 GUEST_MEM = "128M"
 GUEST_ARGS = "console=ttyS0 quiet mitigations=off cryptomgr.notests"
@@ -91,16 +92,36 @@ def said(control, name, text):
         f"{name} does not say {text}: {control.run(f'joistctl log {name}')}"
 
 
-def check_guest(control, name):
+def type_to(control, name, line):
+    control.run(f"printf '{line}\\r' | timeout 2 joistctl console {name} "
+                "> /dev/null")
+
+
+def check_devices(control, name):
+    """virtio disk and network card: what the guest reads, writes and sends."""
+    digest = control.output("sha256sum < /tmp/disk").split()[0]
+    type_to(control, name, "sha256sum /dev/vda")
+    said(control, name, digest)
+    type_to(control, name, "echo written-by-guest | dd of=/dev/vda bs=512 "
+            "seek=8 conv=fsync; echo status-$((40 + $?))")
+    said(control, name, "status-40")
+    assert control.output("dd if=/tmp/disk bs=512 skip=8 count=1 2>/dev/null "
+                          "| head -n 1") == "written-by-guest"
+    control.output(f"ping -c 2 -w 600 {NET}2")
+
+
+def check_guest(control, name, devices=""):
     """Boots, sees its CPUs, answers on its console; then the plug is pulled."""
     control.output(f"joistctl start {name} -k {GUEST}/vmlinux "
-                   f"-r {GUEST}/initrd -m {GUEST_MEM} "
-                   f"-c {CPUS} -a '{GUEST_ARGS} guest.name={name}'")
+                   f"-r {GUEST}/initrd -m {GUEST_MEM} {devices} "
+                   f"-c {CPUS} -a '{GUEST_ARGS} guest.name={name} "
+                   f"guest.ip={NET}2'")
     said(control, name, f"guest: Linux .* on {CPUS} CPUs")
     said(control, name, f"{name}# ")
-    control.run(f"printf 'sum4k 64 {name}\\r' | timeout 2 joistctl console "
-                f"{name} > /dev/null")
+    type_to(control, name, f"sum4k 64 {name}")
     said(control, name, control.output(f"sum4k 64 {name}"))
+    if devices:
+        check_devices(control, name)
     got = json.loads(control.output("joistctl status --json"))
     assert [(v["name"], v["vcpus"], v["state"]) for v in got] == \
         [(name, CPUS, "running")]
@@ -123,8 +144,12 @@ def test_linux(control, served):
     check_disk(control)
     check_nic(control, served)
     free = info(control)["pool_free"]
-    for name in ("first", "second"):
-        check_guest(control, name)
+    control.output("head -c 65536 /dev/urandom > /tmp/disk; ip link add br0 "
+                   f"type bridge; ip addr add {NET}1/24 dev br0; "
+                   "ip link set br0 up")
+    for name, devices in (("first", ""),
+                          ("second", "-d /tmp/disk -n bridge=br0")):
+        check_guest(control, name, devices)
         assert info(control)["pool_free"] == free
         assert json.loads(control.output("joistctl status --json")) == []
         assert control.output("ls /dev/joist 2>/dev/null | wc -l") == "0"

@@ -8,8 +8,8 @@ wait_button:
 	in ax, dx
 	test ah, 1		; the power button
 	jz wait_button
-	mov dx, 0xb004		; PM1 control
-	mov ax, 5 << 10 | 1 << 13 ; S5, go
+	mov dx, PM1_CONTROL
+	mov ax, S5
 	out dx, ax
 	jmp $
 image_end:

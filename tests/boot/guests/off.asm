@@ -3,8 +3,8 @@
 %include "elf.inc"
 	call say
 	db "hello", 10, 0
-	mov dx, 0xb004		; PM1 control
-	mov ax, 5 << 10 | 1 << 13 ; S5, go
+	mov dx, PM1_CONTROL
+	mov ax, S5
 	out dx, ax
 	jmp $
 image_end:
