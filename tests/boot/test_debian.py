@@ -115,7 +115,6 @@ def web(start_linux_module, tmp_path_factory):
 
 def test_console(web):
     """Its own GRUB, its own kernel; a login on the serial console."""
-    web.expect("Loading Linux")
     web.expect("debian login:")
     with open(os.path.join(DEBIAN, "password")) as f:
         password = f.readline().strip()
