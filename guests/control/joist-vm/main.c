@@ -515,7 +515,7 @@ static bool started(int fd, const struct vm_config *c)
 	char byte;
 
 	for (s = 1; poll(&p, 1, 1000) == 0; s++) {
-		if (s == 1 || !isatty(STDERR_FILENO))
+		if (s < 5 || !isatty(STDERR_FILENO))
 			continue;
 		fprintf(stderr, "\r%s: starting, with %llu MiB of memory: %u s",
 			c->name, (unsigned long long)(c->memory / MiB), s);
