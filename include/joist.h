@@ -75,6 +75,8 @@ enum joist_hc {
 	HC_WRITELAPIC		= 23,
 	HC_VERIFY		= 24,	/* debug builds; -ENOSYS otherwise */
 	HC_MEMSEG_PROTECT	= 25,
+	HC_MEMSEG_DROP		= 26,
+	HC_MEMSEG_FILL		= 27,
 	HC_COUNT
 };
 
@@ -443,6 +445,30 @@ struct joist_memseg {
 	uint64_t offset;		/* QUERY: (in); ALLOC: (in/out) bytes done, 0 at first */
 	uint64_t hpa;			/* QUERY: (out) where offset lies */
 	uint64_t len;			/* QUERY: (out) contiguous bytes from there */
+};
+
+/*
+ * HC_MEMSEG_DROP gives pages of a segment back to the pool: what was in them
+ * is gone, the guest finds no memory there (JOIST_EXIT_MMIO), and the control
+ * VM none either.  HC_MEMSEG_FILL puts cleared pages where there are none.  Pages
+ * that are so already are passed over.  -EAGAIN: call again with the block as it
+ * came back, in which what is done has been taken off the ranges.  -ENOMEM: the
+ * pool is empty (DROP: of pages for tables, when it must split a large page);
+ * pages before that are done, and the same call may be made again.
+ * -EINVAL: a range that is not all in the segment; nothing is done then.
+ */
+#define JOIST_PAGE_RANGES	256
+
+struct joist_page_range {
+	uint32_t page;			/* first, counted from the segment's begin */
+	uint32_t count;			/* pages; 0: none */
+};
+
+struct joist_pages {
+	struct joist_head head;
+	uint32_t seg;			/* (in) */
+	uint32_t ranges;		/* (in) of range[] in use, at most JOIST_PAGE_RANGES */
+	struct joist_page_range range[JOIST_PAGE_RANGES];	/* (in/out) */
 };
 
 /*
