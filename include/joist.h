@@ -75,6 +75,9 @@ enum joist_hc {
 	HC_WRITELAPIC		= 23,
 	HC_VERIFY		= 24,	/* debug builds; -ENOSYS otherwise */
 	HC_MEMSEG_PROTECT	= 25,
+	HC_MEMSEG_DROP		= 26,
+	HC_MEMSEG_FILL		= 27,
+	HC_POOL			= 28,
 	HC_COUNT
 };
 
@@ -426,9 +429,10 @@ struct joist_vmparam_args {
  * PROTECT says what the guest may do with a segment from now on, JOIST_SEG_*
  * in `flags`: what it may not do ends RUN with JOIST_EXIT_MMIO, as if there were
  * no memory, and the memory stays as it is.  What may be read may be executed.
- * QUERY tells where bytes `offset`.. of a segment lie.
+ * QUERY tells where bytes `offset`.. of a segment lie, or that they were dropped.
  */
 #define JOIST_SEG_RUN		0xffffffffu	/* QUERY: run pages, offset = vcpu * 4096 */
+#define JOIST_NO_PAGE		(~0ull)		/* QUERY: there is no memory there now */
 
 #define JOIST_SEG_READ		(1u << 0)
 #define JOIST_SEG_WRITE		(1u << 1)	/* only with READ */
@@ -441,8 +445,44 @@ struct joist_memseg {
 	uint64_t gpa;			/* ALLOC: (in); QUERY: (out) of offset 0 */
 	uint64_t size;			/* ALLOC: (in); QUERY: (out) bytes of the segment */
 	uint64_t offset;		/* QUERY: (in); ALLOC: (in/out) bytes done, 0 at first */
-	uint64_t hpa;			/* QUERY: (out) where offset lies */
-	uint64_t len;			/* QUERY: (out) contiguous bytes from there */
+	uint64_t hpa;			/* QUERY: (out) where offset lies, or JOIST_NO_PAGE */
+	uint64_t len;			/* QUERY: (out) contiguous bytes from there, maybe not all */
+};
+
+/*
+ * HC_MEMSEG_DROP gives pages of a segment back to the pool: what was in them
+ * is gone, the guest finds no memory there (JOIST_EXIT_MMIO), and the control
+ * VM none either.  HC_MEMSEG_FILL puts cleared pages where there are none.  Pages
+ * that are so already are passed over.  -EAGAIN: call again with the block as it
+ * came back, in which what is done has been taken off the ranges.  -ENOMEM: the
+ * pool is empty (DROP: of pages for tables, when it must split a large page);
+ * pages before that are done, and the same call may be made again.
+ * -EINVAL: a range that is not all in the segment; nothing is done then.
+ */
+#define JOIST_PAGE_RANGES	256
+
+struct joist_page_range {
+	uint32_t page;			/* first, counted from the segment's begin */
+	uint32_t count;			/* pages; 0: none */
+};
+
+struct joist_pages {
+	struct joist_head head;
+	uint32_t seg;			/* (in) */
+	uint32_t ranges;		/* (in) of range[] in use, at most JOIST_PAGE_RANGES */
+	struct joist_page_range range[JOIST_PAGE_RANGES];	/* (in/out) */
+};
+
+/*
+ * HC_POOL: a stretch of host-physical memory of which guests' pages are taken;
+ * parts of it may be the hypervisor's own.  -ENOENT: there is none from `index` on.
+ */
+struct joist_pool {
+	struct joist_head head;
+	uint32_t index;			/* (in) 0 at first; (out) for the next call */
+	uint32_t reserved;
+	uint64_t hpa;			/* (out) multiple of 4 KiB */
+	uint64_t len;			/* (out) bytes */
 };
 
 /*
