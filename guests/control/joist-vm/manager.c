@@ -170,7 +170,8 @@ static void client_read(struct manager *m, struct client *c)
 		return;
 	if (n <= 0) {
 		c->no_input = true;
-		if (c->state != CLIENT_CONSOLE || n < 0)
+		if ((c->state != CLIENT_CONSOLE && c->state != CLIENT_MEMORY) ||
+		    n < 0)
 			client_close(c);
 		return;
 	}
@@ -463,9 +464,25 @@ static void decide(struct manager *m, const struct msg *msg, int status)
 	}
 }
 
+/* What the machine knows about memory, for all who have asked. */
+static void memory_answers(struct manager *m, const struct balloon_state *s)
+{
+	struct client *c;
+
+	for (c = m->clients; c < m->clients + CLIENTS; c++) {
+		if (c->state != CLIENT_MEMORY)
+			continue;
+		c->state = CLIENT_COMMAND;
+		control_memory(m, c, s);
+		client_lines(m, c);
+		c->closing |= c->no_input && c->state == CLIENT_COMMAND;
+	}
+}
+
 /* The machine is at its end: collect it and its last words. */
 static void machine_reap(struct manager *m, const struct msg *last)
 {
+	const struct balloon_state none = { 0 };
 	int status = 0;
 	unsigned i;
 
@@ -481,6 +498,7 @@ static void machine_reap(struct manager *m, const struct msg *last)
 	}
 	close(m->channel);
 	m->pid = 0;
+	memory_answers(m, &none);
 	decide(m, last, status);
 }
 
@@ -519,6 +537,8 @@ static void machine_message(struct manager *m, int ready)
 	msg.text[MSG_TEXT - 1] = 0;
 	if (msg.kind == MSG_END) {
 		machine_reap(m, &msg);
+	} else if (msg.kind == MSG_MEMORY) {
+		memory_answers(m, &msg.balloon);
 	} else if (msg.kind == MSG_DISK_LOST) {
 		storage_kill(m->cfg, msg.value);
 	} else if (msg.kind == MSG_READY && !m->ready) {
@@ -567,7 +587,8 @@ static int manager_tell(struct manager *m, enum msg_kind kind, u32 value)
 
 int manager_send(struct manager *m, enum msg_kind kind)
 {
-	int err = manager_tell(m, kind, 0);
+	u32 pages = (u32)(m->cfg->target / PAGE_SIZE);
+	int err = manager_tell(m, kind, kind == MSG_MEMORY ? pages : 0);
 
 	if (err)
 		return err;

@@ -273,6 +273,12 @@ void virtio_devices_init(struct machine *m)
 		    console_init(m->console, PORT_HVC, &m->dev.pci, &m->mem),
 		    "console");
 	}
+	if (cfg->balloon) {
+		m->balloon = alloc(sizeof(*m->balloon));
+		add(m, &m->balloon->virtio,
+		    balloon_init(m->balloon, cfg->target / PAGE_SIZE,
+				 &m->dev.pci, &m->mem), "balloon");
+	}
 	/* The last one: what is configured keeps its place. */
 	rng = alloc(sizeof(*rng));
 	add(m, &rng->virtio, rng_init(rng, &m->dev.pci, &m->mem),
