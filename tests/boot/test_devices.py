@@ -7,10 +7,13 @@ import re
 import pytest
 
 import machine as m
-from vms import (GUEST, LINUX, LINUX_MEM, control, guest_run, nothing_left, said,
-                 start_linux_guest, type_to, vm, wait)
+from vms import (GUEST, LINUX, LINUX_MEM, control, ctl_json, guest_run,
+                 nothing_left, pool_free, said, start_linux_guest, type_to, vm,
+                 wait)
 
 pytestmark = pytest.mark.xdist_group("devices")
+
+MIB = 1 << 20
 
 
 def test_disk(control):
@@ -291,6 +294,77 @@ def test_console(control):
     control.output("joistctl kill no")
 
 
+def memory(control, name):
+    return ctl_json(control, f"memory {name}")
+
+
+def test_balloon(control):
+    """Memory goes to another VM and comes back; a pool that has none."""
+    size, least, other = 256, 160, 64                   # MiB
+    # All but so much is taken, and a little for tables.
+    hog = pool_free(control) // MIB - size - 32
+    control.output(f"joistctl start hog -m {hog}M -k /guests/spin")
+    start_linux_guest(control, "bal", more=f"-m {size}M --balloon yes")
+    said(control, "bal", "guest: Linux .* on 1 CPU")
+    free = pool_free(control)
+    two = f"joistctl start two -m {other}M -k /guests/spin"
+    code, text = control.run(two + " 2>&1")
+    assert code == 2 and "the pool has" in text, text
+
+    # Less: in the guest, in the hypervisor, and for another VM.
+    control.output(f"joistctl memory bal {least}M -w -t 900")
+    now = memory(control, "bal")
+    assert now["held"] == now["target"] == least * MIB
+    assert now["configured"] == size * MIB and now["driver"]
+    assert now["actual"] == (size - least) * MIB
+    assert 0 < now["stats"]["free"] < now["stats"]["total"] < least * MIB
+    assert vm(control, "bal")["memory"] == least * MIB
+    assert pool_free(control) - free > (size - least - 2) * MIB
+    control.output(two)
+
+    # More, and somebody else has it.
+    control.output(f"joistctl memory bal {size}M")
+    assert wait(control, "joistctl memory bal | grep -q 'wants memory back'")
+    code, text = control.run(f"joistctl memory bal {size}M -w -t 1 2>&1")
+    assert code == 2 and "the pool has not got that much" in text and \
+        f"not {size} MiB" in text, text
+    assert memory(control, "bal")["starved"]
+    control.output("joistctl kill two")
+    control.output(f"joistctl memory bal {size}M -w -t 900")
+    # What has come back is memory: it keeps what is written.
+    assert guest_run(control, "bal", "mkdir /t && mount -t tmpfs none /t && "
+                     "dd if=/dev/urandom of=/t/x bs=64k count=640 && "
+                     "cp /t/x /t/y && cmp /t/x /t/y && rm /t/x /t/y") == 0
+
+    # A reboot while it has little, which it is asked to keep to again.
+    control.output(f"joistctl memory bal {least}M -w -t 900")
+    type_to(control, "bal", "reboot")
+    said(control, "bal", "guest: Linux .* on 1 CPU", 2)
+    control.output(f"joistctl memory bal {least}M -w -t 900")
+    # And one when another VM has the rest.
+    control.output(two)
+    type_to(control, "bal", "reboot")
+    assert wait(control, "logread | grep -q 'bal: the guest starts anew, and "
+                "memory that it had given back is not in the pool'")
+    assert wait(control, "! joistctl status bal > /dev/null 2>&1")
+    control.output("joistctl kill two")
+
+    # Whom it cannot be asked of, or what not.
+    control.output("joistctl start no -m 32M --balloon yes -k /guests/spin")
+    for command, code, word in (
+            ("hog", 2, "it has no balloon"), ("no 8M", 2, "16 MiB or more"),
+            ("no 33M", 2, "has 32 MiB and cannot get more"),
+            ("no 20001K", 2, "4 KiB"), ("no some", 64, "not a size"),
+            ("no -w", 64, "which size"),
+            ("no 20M", 0, "no driver"), ("no 20M -t 2", 2, "not 20 MiB")):
+        got, text = control.run(f"joistctl memory {command} 2>&1")
+        assert got == code and word in text, (command, got, text)
+    now = memory(control, "no")
+    assert not now["driver"] and now["target"] == 20 * MIB and \
+        now["held"] == 32 * MIB and now["stats"] is None
+    control.output("joistctl kill no; joistctl kill hog")
+
+
 def test_hostile(control):
     """A guest that tries everything ends in one of the documented ways."""
     code, text = control.run("joistctl run h -m 16M --debug-exit 0xf4 "
@@ -307,12 +381,12 @@ def test_hostile_driver(control):
     control.output("(echo JOIST; head -c 99994 /dev/zero) > /tmp/disk; "
                    "yes | head -c 99994 > /tmp/disk2; "
                    "ip link add br0 type bridge; ip link set br0 up")
-    for allow in ("", ",allow"):
+    for allow, more in (("", "-d /tmp/disk2,ro"), (",allow", "--balloon yes")):
         code, text = control.run(
             "joistctl run h -m 16M -c 2 --debug-exit 0xf4 "
             "-k /guests/hostile-virtio -d /tmp/disk -n bridge=br0 "
-            "-d /tmp/disk2,ro -d /tmp/disk2,cd "
-            f"-n bridge=br0,queues=2{allow} --vsock 9 --console console 2>&1")
+            f"-d /tmp/disk2,cd -n bridge=br0,queues=2{allow} {more} --vsock 9 "
+            "--console console 2>&1")
         # It may have written to the disk, but could read it in the end.
         assert code in (3, 5) and "a good one" in text, (code, text)
     control.output("ip link del br0; rm /tmp/disk /tmp/disk2")
