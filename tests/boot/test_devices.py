@@ -108,7 +108,23 @@ def test_qcow2(control):
                      "sha256sum -c sums") == 0
     assert guest_run(control, "cow", "cd / && umount /m && "
                      "fsck.ext4 -fn /dev/vda") == 0
-    # Without the daemon the guest gets errors, and goes on.
+    # A daemon that closes its connection is ended, and the guest gets errors.
+    pid = control.output("grep -l small.vmdk $(pidof qemu-storage-daemon | "
+                         "sed 's,[0-9]\\+,/proc/&/cmdline,g')").split("/")[2]
+    listener = re.search(r"addr.str=(\d+)", control.output(
+        f"tr '\\0' '\\n' < /proc/{pid}/cmdline")).group(1)
+    connection, = set(re.findall(r" (\d+) -> socket:", control.output(
+        f"ls -l /proc/{pid}/fd"))) - {"0", "1", "2", listener}
+    assert guest_run(control, "cow", "modprobe -a virtio_scsi sr_mod && "
+                     "dd if=/dev/sr0 of=/dev/null bs=2k count=1") == 0
+    control.output(f"inject {pid} 48 {connection} 2")
+    assert wait(control, "logread | grep -q 'cow: disk /guests/small.vmdk: "
+                "qemu-storage-daemon died of signal 9'")
+    assert guest_run(control, "cow", "dd if=/dev/sr0 of=/dev/null bs=2k "
+                     "count=1 skip=110") != 0
+    assert guest_run(control, "cow", "dd if=/dev/vda of=/dev/null bs=4k "
+                     "count=1 skip=7000") == 0
+    # So it does without a daemon, and goes on.
     control.output("kill -9 $(pidof qemu-storage-daemon)")
     assert wait(control, "logread | grep -q 'cow: disk /tmp/q/top.qcow2: "
                 "qemu-storage-daemon died of signal 9'")
