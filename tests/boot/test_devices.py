@@ -74,7 +74,8 @@ def test_qcow2(control):
     control.output("mkdir /tmp/q; cp /guests/*.qcow2 /tmp/q; "
                    "chown -R joist /tmp/q; chmod 444 /tmp/q/base.qcow2")
     start = (f"joistctl start cow {LINUX} -m {LINUX_MEM} "
-             "-d /tmp/q/top.qcow2,format=qcow2 -a 'console=ttyS0 quiet "
+             "-d /tmp/q/top.qcow2,format=qcow2,serial=cow-1 "
+             "-d /guests/small.vmdk,format=vmdk,cd -a 'console=ttyS0 quiet "
              "no_timer_check guest.name=cow'")
     mount = "mkdir -p /m && mount -t ext4 /dev/vda /m"
     control.output(f'su joist -c "{start}"')
@@ -82,6 +83,22 @@ def test_qcow2(control):
     assert guest_run(control, "cow", f"mkfs.ext4 -q /dev/vda && {mount}") == 0
     assert guest_run(control, "cow", "cd /m && dd if=/dev/urandom of=big "
                      "bs=64k count=80 && sha256sum big > sums && sync") == 0
+    # As a raw disk would be: it is who it is, and takes discards.
+    assert guest_run(control, "cow", "grep cow-1 /sys/block/vda/serial && "
+                     "fstrim /m") == 0
+    digest = control.output("sha256sum < /guests/small").split()[0]
+    assert guest_run(control, "cow", "modprobe -a virtio_scsi sr_mod && "
+                     f"sha256sum /dev/sr0 | grep {digest}") == 0
+    # A reboot with the file system mounted: the same daemon goes on.
+    daemons = control.output("pidof qemu-storage-daemon")
+    type_to(control, "cow", "reboot")
+    said(control, "cow", "guest: Linux .* on 1 CPU", 2)
+    assert guest_run(control, "cow", f"{mount} && cd /m && "
+                     "sha256sum -c sums") == 0
+    control.output("joistctl pause cow && joistctl unpause cow")
+    assert guest_run(control, "cow", "dd if=big of=more bs=64k count=9 "
+                     "conv=fsync") == 0
+    assert control.output("pidof qemu-storage-daemon") == daemons
     # One VM at a time writes to it.
     code, text = control.run(f"{start.replace('cow', 'two', 1)} 2>&1")
     assert code == 2 and "top.qcow2" in text and "in use" in text, text
@@ -94,10 +111,28 @@ def test_qcow2(control):
                      "sha256sum -c sums") == 0
     assert guest_run(control, "cow", "cd / && umount /m && "
                      "fsck.ext4 -fn /dev/vda") == 0
-    # Without the daemon the guest gets errors, and goes on.
+    # A daemon that closes its connection is ended, and the guest gets errors.
+    pid = control.output("grep -l small.vmdk $(pidof qemu-storage-daemon | "
+                         "sed 's,[0-9]\\+,/proc/&/cmdline,g')").split("/")[2]
+    listener = re.search(r"addr.str=(\d+)", control.output(
+        f"tr '\\0' '\\n' < /proc/{pid}/cmdline")).group(1)
+    connection, = set(re.findall(r" (\d+) -> socket:", control.output(
+        f"ls -l /proc/{pid}/fd"))) - {"0", "1", "2", listener}
+    assert guest_run(control, "cow", "modprobe -a virtio_scsi sr_mod && "
+                     "dd if=/dev/sr0 of=/dev/null bs=2k count=1") == 0
+    control.output(f"inject {pid} 48 {connection} 2")
+    assert wait(control, "logread | grep -q 'cow: disk /guests/small.vmdk: "
+                "qemu-storage-daemon died of signal 9'")
+    assert guest_run(control, "cow", "dd if=/dev/sr0 of=/dev/null bs=2k "
+                     "count=1 skip=110") != 0
+    assert guest_run(control, "cow", "dd if=/dev/vda of=/dev/null bs=4k "
+                     "count=1 skip=7000") == 0
+    # So it does without a daemon, and goes on.
     control.output("kill -9 $(pidof qemu-storage-daemon)")
     assert wait(control, "logread | grep -q 'cow: disk /tmp/q/top.qcow2: "
                 "qemu-storage-daemon died of signal 9'")
+    assert guest_run(control, "cow", "dd if=/dev/vda of=/dev/null bs=4k "
+                     "count=1 skip=9000") != 0
     assert guest_run(control, "cow", "dd if=/dev/urandom of=/dev/vda bs=64k "
                      "count=1 conv=fsync") != 0
     control.output("joistctl kill cow; rm -r /tmp/q")
@@ -381,15 +416,18 @@ def test_hostile_driver(control):
     control.output("(echo JOIST; head -c 99994 /dev/zero) > /tmp/disk; "
                    "yes | head -c 99994 > /tmp/disk2; "
                    "ip link add br0 type bridge; ip link set br0 up")
-    for allow, more in (("", "-d /tmp/disk2,ro"), (",allow", "--balloon yes")):
+    control.output("cp /guests/small.vmdk /tmp")
+    for first, allow, more in (
+            ("/tmp/disk", "", "-d /tmp/disk2,ro"),
+            ("/tmp/small.vmdk,format=vmdk", ",allow", "--balloon yes")):
         code, text = control.run(
             "joistctl run h -m 16M -c 2 --debug-exit 0xf4 "
-            "-k /guests/hostile-virtio -d /tmp/disk -n bridge=br0 "
+            f"-k /guests/hostile-virtio -d {first} -n bridge=br0 "
             f"-d /tmp/disk2,cd -n bridge=br0,queues=2{allow} {more} --vsock 9 "
             "--console console 2>&1")
         # It may have written to the disk, but could read it in the end.
         assert code in (3, 5) and "a good one" in text, (code, text)
-    control.output("ip link del br0; rm /tmp/disk /tmp/disk2")
+    control.output("ip link del br0; rm /tmp/disk /tmp/disk2 /tmp/small.vmdk")
 
 
 def acks(text, names):

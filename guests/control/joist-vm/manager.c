@@ -522,6 +522,20 @@ static void report_ready(struct manager *m, int fd)
 		drop_stdio();
 }
 
+/* What it dies of is said when it has died. */
+static void disk_lost(struct manager *m, const struct msg *msg)
+{
+	char text[MSG_TEXT];
+
+	if (msg->value >= m->cfg->disks)
+		return;
+	snprintf(text, sizeof(text), "disk %s: qemu-storage-daemon has broken "
+		 "the rules of vhost-user", m->cfg->disk[msg->value].path);
+	if (msg->how)
+		report(m, text, "");
+	storage_kill(m->cfg, msg->value);
+}
+
 static void machine_message(struct manager *m, int ready)
 {
 	const struct msg none = { 0 };
@@ -540,7 +554,7 @@ static void machine_message(struct manager *m, int ready)
 	} else if (msg.kind == MSG_MEMORY) {
 		memory_answers(m, &msg.balloon);
 	} else if (msg.kind == MSG_DISK_LOST) {
-		storage_kill(m->cfg, msg.value);
+		disk_lost(m, &msg);
 	} else if (msg.kind == MSG_READY && !m->ready) {
 		m->ready = true;
 		if (m->boots == 1)

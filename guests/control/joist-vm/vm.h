@@ -89,7 +89,9 @@ enum msg_kind {
 	/* From the machine. */
 	MSG_READY = 1,		/* loaded; the vCPUs start now */
 	MSG_END,		/* how: enum vm_end; the last message */
-	MSG_DISK_LOST,		/* value: which; its daemon is to be ended */
+	/* value: which; its daemon is to be ended.  how: 1 if it broke the
+	 * rules, 0 if it closed the connection. */
+	MSG_DISK_LOST,
 	/* Both ways: asks the guest to keep so much, and how it is about that. */
 	MSG_MEMORY,		/* value: pages; balloon */
 	/* To the machine. */
