@@ -368,7 +368,7 @@ def test_balloon(control):
     control.output(f"joistctl memory bal {size}M -w -t 900")
     # What has come back is memory: it keeps what is written.
     assert guest_run(control, "bal", "mkdir /t && mount -t tmpfs none /t && "
-                     "dd if=/dev/urandom of=/t/x bs=64k count=640 && "
+                     "dd if=/dev/urandom of=/t/x bs=64k count=256 && "
                      "cp /t/x /t/y && cmp /t/x /t/y && rm /t/x /t/y") == 0
 
     # A reboot while it has little, which it is asked to keep to again.
