@@ -287,6 +287,17 @@ void memory_fill_pool(void)
 				      (pool[i].end - pool[i].base) >> PAGE_SHIFT);
 }
 
+const struct mem_piece *memory_pool_piece(u32 *index)
+{
+	while (*index < pool_count) {
+		const struct mem_piece *p = &pool[(*index)++];
+
+		if (p->base < p->end)
+			return p;
+	}
+	return NULL;
+}
+
 u64 memory_hypervisor_bytes(void)
 {
 	return image_bytes + TABLES_SIZE + early_bytes;

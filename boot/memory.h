@@ -36,6 +36,8 @@ hpa_t early_alloc(u64 size);
 /* Frame array and owners set up; what is left becomes the pool. */
 void memory_init_frames(const struct boot_info *bi, u64 image_base, u64 image_end);
 void memory_fill_pool(void);
+/* What the pool was made of: the piece at or after *index, which moves past it. */
+const struct mem_piece *memory_pool_piece(u32 *index);
 /* Bytes the hypervisor took: image and early memory. */
 u64 memory_hypervisor_bytes(void);
 

@@ -46,6 +46,16 @@ int hc_memseg_protect(struct hc_context *c, void *args)
 	return memseg_protect(c->vm, a->seg, a->flags);
 }
 
+int hc_memseg_drop(struct hc_context *c, void *args)
+{
+	return memseg_drop(c->vm, args);
+}
+
+int hc_memseg_fill(struct hc_context *c, void *args)
+{
+	return memseg_fill(c->vm, args);
+}
+
 int hc_memseg_query(struct hc_context *c, void *args)
 {
 	struct joist_memseg *a = args;

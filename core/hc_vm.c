@@ -56,6 +56,21 @@ int hc_capabilities(struct hc_context *c, void *args)
 	return 0;
 }
 
+int hc_pool(struct hc_context *c, void *args)
+{
+	struct joist_pool *a = args;
+	const struct mem_piece *p;
+
+	if (!no_ids(&a->head) || a->reserved)
+		return fail(-EINVAL);
+	p = memory_pool_piece(&a->index);
+	if (!p)
+		return -ENOENT;
+	a->hpa = p->base;
+	a->len = p->end - p->base;
+	return 0;
+}
+
 int hc_create(struct hc_context *c, void *args)
 {
 	struct joist_create *a = args;
@@ -104,7 +119,7 @@ int hc_info(struct hc_context *c, void *args)
 	a->state = vm->dying ? JOIST_VM_TERMINATED : 0;
 	for (i = 0; i < JOIST_MAX_MEMSEGS; i++) {
 		a->memsegs += !!vm->seg[i].size;
-		a->memory += vm->seg[i].done;
+		a->memory += vm->seg[i].held;
 	}
 	/* The VM, its vCPUs with save areas, VMCBs and run pages, its tables. */
 	a->overhead = (1 + 4ull * vm->vcpu_count + vm->s2.tables) * PAGE_SIZE;

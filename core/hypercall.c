@@ -34,6 +34,8 @@ static const struct hypercall calls[HC_COUNT] = {
 	HC(HC_MEMSEG_MAP,    hc_memseg_map,    joist_memseg,       LOCK_ALL_VCPUS | XLOCK_MEMSEGS),
 	HC(HC_MEMSEG_UNMAP,  hc_memseg_unmap,  joist_memseg,       LOCK_ALL_VCPUS | XLOCK_MEMSEGS),
 	HC(HC_MEMSEG_PROTECT, hc_memseg_protect, joist_memseg,     LOCK_ALL_VCPUS | XLOCK_MEMSEGS),
+	HC(HC_MEMSEG_DROP,   hc_memseg_drop,   joist_pages,        LOCK_ALL_VCPUS | XLOCK_MEMSEGS),
+	HC(HC_MEMSEG_FILL,   hc_memseg_fill,   joist_pages,        LOCK_ALL_VCPUS | XLOCK_MEMSEGS),
 	HC(HC_MEMSEG_QUERY,  hc_memseg_query,  joist_memseg,       SLOCK_MEMSEGS),
 	HC(HC_STATS,         hc_stats,         joist_stats,        0),
 	HC(HC_LOG,           hc_log,           joist_log,          0),
@@ -42,6 +44,7 @@ static const struct hypercall calls[HC_COUNT] = {
 	HC(HC_READLAPIC,     hc_readlapic,     joist_lapic,        LOCK_ONE_VCPU),
 	HC(HC_WRITELAPIC,    hc_writelapic,    joist_lapic,        LOCK_ONE_VCPU),
 	HC(HC_VERIFY,        hc_verify,        joist_vm,           0),
+	HC(HC_POOL,          hc_pool,          joist_pool,         0),
 };
 
 static_assert(sizeof(struct joist_xstate) <= PAGE_SIZE, "a block fits a page");

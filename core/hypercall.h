@@ -45,6 +45,7 @@ int hc_info(struct hc_context *c, void *args);
 int hc_stats(struct hc_context *c, void *args);
 int hc_log(struct hc_context *c, void *args);
 int hc_verify(struct hc_context *c, void *args);
+int hc_pool(struct hc_context *c, void *args);
 int hc_run(struct hc_context *c, void *args);		/* hc_vcpu.c */
 int hc_intr(struct hc_context *c, void *args);
 int hc_readvmparams(struct hc_context *c, void *args);
@@ -62,6 +63,8 @@ int hc_memseg_map(struct hc_context *c, void *args);
 int hc_memseg_unmap(struct hc_context *c, void *args);
 int hc_memseg_protect(struct hc_context *c, void *args);
 int hc_memseg_query(struct hc_context *c, void *args);
+int hc_memseg_drop(struct hc_context *c, void *args);
+int hc_memseg_fill(struct hc_context *c, void *args);
 
 /* Debug builds: every mapping agrees with the owner of what it maps. */
 int verify_all(void);

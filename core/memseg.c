@@ -3,7 +3,8 @@
  * memseg.c -- a VM's memory: segments of guest-physical space, backed by pool.
  *
  * Work goes in steps of STEP bytes, so that no call keeps a core's interrupts
- * off for long.  What backs a segment is known from the stage-2 tables alone.
+ * off for long.  What backs a segment, and what of it was dropped, is known from
+ * the stage-2 tables alone.
  */
 #include "arch/x86/exit.h"
 #include "arch/x86/guest_mem.h"
@@ -16,6 +17,7 @@
 
 #define STEP		(32 * MiB)
 #define FREE_STEP	(256 * MiB)
+#define QUERY_BLOCKS	1024		/* that one QUERY looks at */
 
 struct spinlock control_s2_lock = SPINLOCK(LOCK_CONTROL_S2);
 
@@ -32,23 +34,24 @@ static u64 order_size(unsigned order)
 }
 
 /* One block at gpa; the next smaller when there is none of the best size. */
-static int add_block(struct vm *vm, u64 gpa, u64 len, u64 *added)
+static int add_block(struct vm *vm, struct memseg *s, u64 gpa, u64 len, hpa_t *pa, u64 *added)
 {
 	unsigned order = order_for(gpa, len);
-	hpa_t pa;
 	int err;
 
-	if (!page_alloc(order, vm->owner, &pa)) {
-		if (order == ORDER_4K || !page_alloc(ORDER_4K, vm->owner, &pa))
+	if (!page_alloc(order, vm->owner, pa)) {
+		if (order == ORDER_4K || !page_alloc(ORDER_4K, vm->owner, pa))
 			return fail(-ENOMEM);
 		order = ORDER_4K;
 	}
-	err = stage2_map(&vm->s2, gpa, pa.v, order_size(order), STAGE2_RWX, 3);
+	*added = order_size(order);
+	err = stage2_map(&vm->s2, gpa, pa->v, *added, s->prot, 3);
 	if (err) {
-		page_free(pa, order, vm->owner);
+		stage2_unmap(&vm->s2, gpa, *added);
+		page_free(*pa, order, vm->owner);
 		return err;
 	}
-	*added = order_size(order);
+	s->held += *added;
 	return 0;
 }
 
@@ -68,9 +71,11 @@ static int add_part(struct vm *vm, struct memseg *s, u64 *added)
 	*added = PAGE_SIZE_2M;
 	if (offset + PAGE_SIZE_2M < PAGE_SIZE_1G)
 		return 0;
-	err = stage2_map(&vm->s2, gpa - offset, s->block.v, PAGE_SIZE_1G, STAGE2_RWX, 3);
-	if (!err)
+	err = stage2_map(&vm->s2, gpa - offset, s->block.v, PAGE_SIZE_1G, s->prot, 3);
+	if (!err) {
 		s->block = HPA(0);
+		s->held += PAGE_SIZE_1G;
+	}
 	return err;
 }
 
@@ -114,14 +119,14 @@ static int alloc_check(const struct vm *vm, const struct joist_memseg *a)
 	return 0;
 }
 
-/* Frees [gpa, gpa + len) of a guest; nothing runs and nobody else maps it. */
-static int free_range(struct vm *vm, u64 gpa, u64 len)
+/* Frees [gpa, gpa + len) of a segment; nothing runs and nobody else maps it. */
+static int free_range(struct vm *vm, struct memseg *s, u64 gpa, u64 len)
 {
 	while (len) {
 		u64 hpa, n;
 
 		if (!stage2_find(&vm->s2, gpa, &hpa, &n)) {
-			n = PAGE_SIZE;
+			n = MIN(n, len);
 		} else {
 			unsigned order = ORDER_1G;
 			int err;
@@ -135,6 +140,7 @@ static int free_range(struct vm *vm, u64 gpa, u64 len)
 			if (err)
 				return err;
 			page_free(HPA(hpa), order, vm->owner);
+			s->held -= n;
 		}
 		gpa += n;
 		len -= n;
@@ -169,21 +175,22 @@ int memseg_alloc(struct vm *vm, struct joist_memseg *a)
 			return fail(-EINVAL);
 		if (overlaps(vm, a->gpa, a->size))
 			return fail(-EEXIST);
-		*s = (struct memseg){ .gpa = a->gpa, .size = a->size };
+		*s = (struct memseg){ .gpa = a->gpa, .size = a->size, .prot = STAGE2_RWX };
 	} else if (s->gpa != a->gpa || s->size != a->size || s->done != a->offset ||
 		   s->done == s->size) {
 		return fail(-EEXIST);
 	}
 	while (s->done < s->size && step < STEP) {
 		u64 n = 0;
+		hpa_t pa;
 
 		if (!s->block.v && wants_1g(vm, s))
 			page_take(ORDER_1G, vm->owner, &s->block);
 		err = s->block.v ? add_part(vm, s, &n) :
-		      add_block(vm, s->gpa + s->done, s->size - s->done, &n);
+		      add_block(vm, s, s->gpa + s->done, s->size - s->done, &pa, &n);
 		if (err) {
 			drop_block(vm, s);
-			free_range(vm, s->gpa, s->done);
+			free_range(vm, s, s->gpa, s->done);
 			flush_vcpus(vm);
 			s->size = 0;
 			return err;
@@ -220,7 +227,7 @@ static int free_step(struct vm *vm, struct memseg *s)
 		if (stage2_find(&vm->s2, page, &hpa, &len) && len == PAGE_SIZE_1G)
 			begin = begin > page && page + len < end ? page + len : page;
 	}
-	err = free_range(vm, begin, end - begin);
+	err = free_range(vm, s, begin, end - begin);
 	if (err)
 		return err;
 	s->done = begin - s->gpa;
@@ -244,7 +251,7 @@ int memseg_free(struct vm *vm, u32 seg)
 	return err;
 }
 
-/* What map and unmap do, extent by extent. */
+/* What map and unmap do, extent by extent; what was dropped is passed over. */
 static int for_extents(struct vm *vm, const struct memseg *s,
 		       int (*f)(struct vm *vm, u64 hpa, u64 len))
 {
@@ -253,11 +260,10 @@ static int for_extents(struct vm *vm, const struct memseg *s,
 
 	while (off < s->size) {
 		u64 hpa, len;
+		bool there = stage2_find(&vm->s2, s->gpa + off, &hpa, &len);
 
-		if (!stage2_find(&vm->s2, s->gpa + off, &hpa, &len))
-			panic("VM %s: a hole in a memory segment", vm->name);
 		len = MIN(len, s->size - off);
-		err = f(vm, hpa, len);
+		err = there ? f(vm, hpa, len) : 0;
 		if (err)
 			return err;
 		off += len;
@@ -271,7 +277,9 @@ static int show_locked(struct vm *vm, u64 hpa, u64 len)
 
 	forbidden_unmap_ones_locked(hpa, len);
 	err = stage2_map(&control_vm->s2, hpa, hpa, len, STAGE2_READ | STAGE2_WRITE, 3);
-	if (!err)
+	if (err)
+		stage2_unmap(&control_vm->s2, hpa, len);
+	else
 		page_set_mapped(HPA(hpa), len >> PAGE_SHIFT, true);
 	return err;
 }
@@ -363,14 +371,162 @@ int memseg_protect(struct vm *vm, u32 seg, u32 access)
 	err = stage2_protect(&vm->s2, s->gpa, s->size, prot);
 	/* Pages never reach beyond their segment: no split, no memory needed. */
 	assert(!err);
+	s->prot = prot;
 	flush_vcpus(vm);
 	return 0;
+}
+
+static bool ranges_ok(const struct memseg *s, const struct joist_pages *a)
+{
+	u64 pages = s->size >> PAGE_SHIFT;
+	u32 i;
+
+	if (a->ranges > JOIST_PAGE_RANGES)
+		return false;
+	for (i = 0; i < a->ranges; i++)
+		if (a->range[i].page > pages || a->range[i].count > pages - a->range[i].page)
+			return false;
+	return true;
+}
+
+static u64 range_gpa(const struct memseg *s, const struct joist_page_range *r)
+{
+	return s->gpa + ((u64)r->page << PAGE_SHIFT);
+}
+
+static void range_advance(struct joist_page_range *r, u64 len)
+{
+	r->page += (u32)(len >> PAGE_SHIFT);
+	r->count -= (u32)(len >> PAGE_SHIFT);
+}
+
+static int ranges_left(const struct joist_pages *a)
+{
+	u32 i;
+
+	for (i = 0; i < a->ranges; i++)
+		if (a->range[i].count)
+			return -EAGAIN;
+	return 0;
+}
+
+/*
+ * Takes [gpa, gpa + len) from guest and control VM.  It stays the segment's, to
+ * be found again once no core has a translation.  *done: bytes up to an error.
+ */
+static int take_locked(struct vm *vm, const struct memseg *s, u64 gpa, u64 len, u64 *done)
+{
+	u64 hpa, n;
+
+	for (*done = 0; *done < len; *done += n) {
+		bool there = stage2_find(&vm->s2, gpa + *done, &hpa, &n);
+		int err = 0;
+
+		n = MIN(n, len - *done);
+		if (!there)
+			continue;
+		/* Large pages are split, which needs memory, before anything changes. */
+		if (s->mapped)
+			err = stage2_protect(&control_vm->s2, hpa, n, STAGE2_READ | STAGE2_WRITE);
+		if (!err)
+			err = stage2_protect(&vm->s2, gpa + *done, n, 0);
+		if (err)
+			return err;
+		hide_locked(vm, hpa, n);
+	}
+	return 0;
+}
+
+int memseg_drop(struct vm *vm, struct joist_pages *a)
+{
+	struct memseg *s = complete_seg(vm, a->seg);
+	u64 total = 0, len;
+	int err = 0;
+	u32 i;
+
+	if (!s)
+		return fail(-ENOENT);
+	if (!ranges_ok(s, a))
+		return fail(-EINVAL);
+	spin_lock(&control_s2_lock);
+	for (i = 0; i < a->ranges && total < STEP && !err; i++) {
+		struct joist_page_range *r = &a->range[i];
+
+		len = MIN((u64)r->count << PAGE_SHIFT, STEP - total);
+		err = take_locked(vm, s, range_gpa(s, r), len, &len);
+		total += len;
+	}
+	if (s->mapped)
+		control_flushed_collect();
+	spin_unlock(&control_s2_lock);
+	flush_vcpus(vm);
+	for (i = 0; i < a->ranges && total; i++) {
+		struct joist_page_range *r = &a->range[i];
+
+		len = MIN((u64)r->count << PAGE_SHIFT, total);
+		if (free_range(vm, s, range_gpa(s, r), len))
+			panic("VM %s: a page to be dropped is still part of a large one", vm->name);
+		range_advance(r, len);
+		total -= len;
+	}
+	return err ? err : ranges_left(a);
+}
+
+/* The next page or hole of [gpa, gpa + len), which is *n bytes. */
+static int fill_next(struct vm *vm, struct memseg *s, u64 gpa, u64 len, u64 *n)
+{
+	hpa_t pa;
+	int err;
+
+	if (stage2_find(&vm->s2, gpa, &pa.v, n)) {
+		*n = MIN(*n, len);
+		return 0;
+	}
+	err = add_block(vm, s, gpa, MIN(*n, len), &pa, n);
+	if (err || !s->mapped)
+		return err;
+	err = control_show(pa.v, *n);
+	if (err)
+		free_range(vm, s, gpa, *n);
+	return err;
+}
+
+int memseg_fill(struct vm *vm, struct joist_pages *a)
+{
+	struct memseg *s = complete_seg(vm, a->seg);
+	u64 total = 0, n;
+	int err = 0;
+	u32 i;
+
+	if (!s)
+		return fail(-ENOENT);
+	if (!ranges_ok(s, a))
+		return fail(-EINVAL);
+	for (i = 0; i < a->ranges && !err; i++) {
+		struct joist_page_range *r = &a->range[i];
+
+		while (r->count && total < STEP && !err) {
+			err = fill_next(vm, s, range_gpa(s, r), (u64)r->count << PAGE_SHIFT, &n);
+			if (!err) {
+				range_advance(r, n);
+				total += n;
+			}
+		}
+	}
+	/* No guest has seen what was not there; the control VM may have read ones. */
+	if (s->mapped) {
+		spin_lock(&control_s2_lock);
+		control_flushed_collect();
+		spin_unlock(&control_s2_lock);
+	}
+	return err ? err : ranges_left(a);
 }
 
 int memseg_query(struct vm *vm, struct joist_memseg *a)
 {
 	struct memseg *s;
-	u64 next, hpa, len;
+	u64 hpa, len;
+	u32 n = 0;
 
 	if (a->seg == JOIST_SEG_RUN) {
 		u64 v = a->offset >> PAGE_SHIFT;
@@ -392,14 +548,13 @@ int memseg_query(struct vm *vm, struct joist_memseg *a)
 	a->flags = s->mapped;
 	a->gpa = s->gpa;
 	a->size = s->size;
-	stage2_find(&vm->s2, s->gpa + a->offset, &a->hpa, &a->len);
+	if (!stage2_find(&vm->s2, s->gpa + a->offset, &a->hpa, &a->len))
+		a->hpa = JOIST_NO_PAGE;
 	/* Neighbouring blocks that lie side by side count as one. */
-	while (a->len < s->size - a->offset &&
+	while (a->hpa != JOIST_NO_PAGE && n++ < QUERY_BLOCKS && a->len < s->size - a->offset &&
 	       stage2_find(&vm->s2, s->gpa + a->offset + a->len, &hpa, &len) &&
-	       hpa == a->hpa + a->len) {
-		next = a->len + len;
-		a->len = next;
-	}
+	       hpa == a->hpa + a->len)
+		a->len += len;
 	a->len = MIN(a->len, s->size - a->offset);
 	return 0;
 }

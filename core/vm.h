@@ -114,9 +114,10 @@ struct memseg {
 	u64 gpa;
 	u64 size;		/* 0: free */
 	u64 done;		/* bytes allocated; size when complete */
+	u64 held;		/* of those, bytes that have pages: the rest was dropped */
+	u32 prot;		/* the guest's, STAGE2_* */
 	hpa_t block;		/* 1 GiB being cleared, not yet mapped; or 0 */
 	bool mapped;		/* shown to the control VM */
-	bool busy;		/* being torn down */
 };
 
 struct vm {
@@ -195,6 +196,9 @@ int memseg_map(struct vm *vm, u32 seg);
 int memseg_unmap(struct vm *vm, u32 seg);
 /* What the guest may do with a segment from now on: JOIST_SEG_*. */
 int memseg_protect(struct vm *vm, u32 seg, u32 access);
+/* Pages of a segment go back to the pool, or come again, cleared. */
+int memseg_drop(struct vm *vm, struct joist_pages *a);
+int memseg_fill(struct vm *vm, struct joist_pages *a);
 int memseg_query(struct vm *vm, struct joist_memseg *a);
 /* Everything of a VM nobody uses any more; -EAGAIN: call again. */
 int memseg_free_all(struct vm *vm);

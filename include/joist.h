@@ -77,6 +77,7 @@ enum joist_hc {
 	HC_MEMSEG_PROTECT	= 25,
 	HC_MEMSEG_DROP		= 26,
 	HC_MEMSEG_FILL		= 27,
+	HC_POOL			= 28,
 	HC_COUNT
 };
 
@@ -428,9 +429,10 @@ struct joist_vmparam_args {
  * PROTECT says what the guest may do with a segment from now on, JOIST_SEG_*
  * in `flags`: what it may not do ends RUN with JOIST_EXIT_MMIO, as if there were
  * no memory, and the memory stays as it is.  What may be read may be executed.
- * QUERY tells where bytes `offset`.. of a segment lie.
+ * QUERY tells where bytes `offset`.. of a segment lie, or that they were dropped.
  */
 #define JOIST_SEG_RUN		0xffffffffu	/* QUERY: run pages, offset = vcpu * 4096 */
+#define JOIST_NO_PAGE		(~0ull)		/* QUERY: there is no memory there now */
 
 #define JOIST_SEG_READ		(1u << 0)
 #define JOIST_SEG_WRITE		(1u << 1)	/* only with READ */
@@ -443,8 +445,8 @@ struct joist_memseg {
 	uint64_t gpa;			/* ALLOC: (in); QUERY: (out) of offset 0 */
 	uint64_t size;			/* ALLOC: (in); QUERY: (out) bytes of the segment */
 	uint64_t offset;		/* QUERY: (in); ALLOC: (in/out) bytes done, 0 at first */
-	uint64_t hpa;			/* QUERY: (out) where offset lies */
-	uint64_t len;			/* QUERY: (out) contiguous bytes from there */
+	uint64_t hpa;			/* QUERY: (out) where offset lies, or JOIST_NO_PAGE */
+	uint64_t len;			/* QUERY: (out) contiguous bytes from there, maybe not all */
 };
 
 /*
@@ -469,6 +471,18 @@ struct joist_pages {
 	uint32_t seg;			/* (in) */
 	uint32_t ranges;		/* (in) of range[] in use, at most JOIST_PAGE_RANGES */
 	struct joist_page_range range[JOIST_PAGE_RANGES];	/* (in/out) */
+};
+
+/*
+ * HC_POOL: a stretch of host-physical memory of which guests' pages are taken;
+ * parts of it may be the hypervisor's own.  -ENOENT: there is none from `index` on.
+ */
+struct joist_pool {
+	struct joist_head head;
+	uint32_t index;			/* (in) 0 at first; (out) for the next call */
+	uint32_t reserved;
+	uint64_t hpa;			/* (out) multiple of 4 KiB */
+	uint64_t len;			/* (out) bytes */
 };
 
 /*

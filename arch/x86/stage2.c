@@ -282,23 +282,24 @@ void stage2_collect(struct stage2 *s)
 	}
 }
 
-/* The leaf at gpa, present or parked; 0 if there is none. */
+/* The leaf at gpa, present or parked; 0 if there is none, and *len of nothing. */
 static inline u64 lookup(const struct stage2 *s, u64 gpa, u64 *hpa, u64 *len)
 {
 	const u64 *t = s->root;
 	unsigned l;
 
+	*len = PAGE_SIZE;
 	if (gpa >> STAGE2_GPA_BITS)
 		return 0;
 	for (l = STAGE2_LEVELS; l; l--) {
 		u64 e = __atomic_load_n(&t[level_index(gpa, l)], __ATOMIC_ACQUIRE);
 		u64 offset = gpa & (level_size(l) - 1);
 
+		*len = level_size(l) - offset;
 		if (!used(s, e))
 			return 0;
 		if (is_leaf(e, l)) {
 			*hpa = leaf_addr(e, l) + offset;
-			*len = level_size(l) - offset;
 			return e;
 		}
 		t = table_of(e);

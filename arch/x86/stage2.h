@@ -62,7 +62,10 @@ void stage2_collect(struct stage2 *s);
  * caller flushes all TLBs.
  */
 int stage2_protect(struct stage2 *s, u64 gpa, u64 len, u32 prot);
-/* Looks gpa up: protection (0: no access) and *hpa; *len: bytes to the page's end. */
+/*
+ * Looks gpa up: protection (0: no access) and *hpa; *len: bytes to the page's
+ * end, or as far as there is surely nothing.
+ */
 u32 stage2_walk(const struct stage2 *s, u64 gpa, u64 *hpa, u64 *len);
 /* The same for memory with any protection; false: there is none. */
 bool stage2_find(const struct stage2 *s, u64 gpa, u64 *hpa, u64 *len);

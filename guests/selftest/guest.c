@@ -81,6 +81,19 @@ s64 seg_protect(u32 id, u32 seg, u32 access)
 	return HC(HC_MEMSEG_PROTECT, &m);
 }
 
+s64 seg_pages(u32 nr, u32 id, u32 seg, u32 page, u32 count)
+{
+	struct joist_pages p = {
+		.head = { id, 0 }, .seg = seg, .ranges = 1,
+		.range = { { page, count } },
+	};
+	s64 ret;
+
+	while ((ret = HC(nr, &p)) == -EAGAIN)
+		;
+	return ret;
+}
+
 s64 seg_query(u32 id, u32 seg, u64 offset, struct joist_memseg *m)
 {
 	*m = (struct joist_memseg){

@@ -44,6 +44,8 @@ void vm_destroy(u32 id);
 s64 seg_alloc(u32 id, u32 seg, u64 gpa, u64 size);
 s64 seg_call(u32 nr, u32 id, u32 seg);
 s64 seg_protect(u32 id, u32 seg, u32 access);
+/* HC_MEMSEG_DROP or _FILL of one range, to its end. */
+s64 seg_pages(u32 nr, u32 id, u32 seg, u32 page, u32 count);
 s64 seg_query(u32 id, u32 seg, u64 offset, struct joist_memseg *m);
 void seg_wipe(u32 id, u32 seg);		/* unmap and free */
 

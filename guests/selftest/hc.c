@@ -38,6 +38,9 @@ static const struct {
 	[HC_WRITEXSTATE]	= { "WRITEXSTATE", sizeof(struct joist_xstate) },
 	[HC_READLAPIC]		= { "READLAPIC", sizeof(struct joist_lapic) },
 	[HC_WRITELAPIC]		= { "WRITELAPIC", sizeof(struct joist_lapic) },
+	[HC_MEMSEG_DROP]	= { "MEMSEG_DROP", sizeof(struct joist_pages) },
+	[HC_MEMSEG_FILL]	= { "MEMSEG_FILL", sizeof(struct joist_pages) },
+	[HC_POOL]		= { "POOL", sizeof(struct joist_pool) },
 	[HC_VERIFY]		= { "VERIFY", sizeof(struct joist_vm) },
 };
 

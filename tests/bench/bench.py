@@ -83,12 +83,8 @@ def boot(files, entry, folder, timeout, echo, control_args=""):
     iso = os.path.join(folder, f"boot{entry}.iso")
     emulator.make_iso(iso, files, entry, control_args)
     found, ram, end = {}, 0, 0
-    for line in emulator.lines(emulator.start(files.vendor, iso), timeout):
-        if echo:
-            print(line, file=sys.stderr, flush=True)
-        if not line.startswith("bench: "):
-            continue
-        key, _, rest = line[7:].partition(" ")
+    for key, rest in emulator.results(emulator.start(files.vendor, iso),
+                                      timeout, echo):
         if key == "ram":
             first, last = (int(w, 16) for w in rest.split())
             ram += last + 1 - first

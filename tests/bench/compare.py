@@ -95,12 +95,7 @@ def read_result(key, rest):
 def results(machine, timeout, echo, patience=None):
     """Side -> row -> instructions."""
     found, side = {}, None
-    for line in emulator.lines(machine, timeout, patience):
-        if echo:
-            print(line, file=sys.stderr, flush=True)
-        if not line.startswith("bench: "):
-            continue
-        key, _, rest = line[7:].partition(" ")
+    for key, rest in emulator.results(machine, timeout, echo, patience):
         if key == "side":
             side = json.loads(rest)
         try:
@@ -112,12 +107,10 @@ def results(machine, timeout, echo, patience=None):
 
 def bare_boot(files, timeout, echo):
     """From power-on, with QEMU's own loader as under KVM."""
-    for line in emulator.lines(emulator.start_kernel(
-            files.vmlinux, files.boot, BOOT_ARGS, BOOT_MEMORY), timeout):
-        if echo:
-            print(line, file=sys.stderr, flush=True)
-        if line.startswith("bench: init "):
-            return {"bare": {"boot": int(line.split()[2])}}
+    for key, rest in emulator.results(emulator.start_kernel(
+            files.vmlinux, files.boot, BOOT_ARGS, BOOT_MEMORY), timeout, echo):
+        if key == "init":
+            return {"bare": {"boot": int(rest.split()[0])}}
     sys.exit("bench: the bare machine did not start")
 
 

@@ -60,6 +60,16 @@ class Stuck(Exception):
     """A machine that has said nothing for too long."""
 
 
+def results(machine, timeout, echo, patience=None):
+    """The lines `bench: KEY REST`, as (KEY, REST)."""
+    for line in lines(machine, timeout, patience):
+        if echo:
+            print(line, file=sys.stderr, flush=True)
+        if line.startswith("bench: "):
+            key, _, rest = line[7:].partition(" ")
+            yield key, rest
+
+
 def lines(machine, timeout, patience=None):
     """What the serial port says; ends the machine when time is out, and when
     it says nothing for as long as `patience`."""

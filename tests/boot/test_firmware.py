@@ -48,9 +48,8 @@ def control(start_linux_module, tmp_path_factory):
 def shown(control, name, text, times=1):
     """The same of what firmware draws: it may move the cursor, to where that
     is anyway, in the middle of a word."""
-    assert wait(control, f"[ $(joistctl log {name} | tr -d '\\033' | "
-                rf"sed 's/\[[0-9;]*H//g' | grep -ac '{text}') -ge {times} ]"), \
-        f"{name} does not show {text}: {control.run(f'joistctl log {name}')}"
+    said(control, name, text, times,
+         r"| tr -d '\033' | sed 's/\[[0-9;]*H//g'")
 
 
 def test_bios(control):

@@ -106,10 +106,10 @@ def wait(control, condition, limit=m.LIMIT):
     return True
 
 
-def said(control, name, text, times=1):
-    """Until the guest's serial log has this."""
-    assert wait(control, f"[ $(joistctl log {name} | grep -ac '{text}') "
-                f"-ge {times} ]"), \
+def said(control, name, text, times=1, through=""):
+    """Until the guest's serial log has this, after commands to clean it."""
+    assert wait(control, f"[ $(joistctl log {name} {through} | "
+                f"grep -ac '{text}') -ge {times} ]"), \
         f"{name} does not say {text}: {control.run(f'joistctl log {name}')}"
 
 

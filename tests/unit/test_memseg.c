@@ -349,6 +349,32 @@ static u64 shown(u64 gpa, u64 size)
 	return sum;
 }
 
+/* The same where pages may be missing; what is shown but not held is an error. */
+static u64 shown_or_hole(u64 gpa, u64 size)
+{
+	u64 off, hpa, len, sum = 0;
+
+	for (off = 0; off < size; off += len) {
+		bool there = stage2_find(&vm->s2, gpa + off, &hpa, &len);
+
+		len = MIN(len, size - off);
+		if (there && page_is_mapped(HPA(hpa)))
+			sum += len;
+	}
+	return sum;
+}
+
+static bool page_is_zero(u64 hpa)
+{
+	const u64 *p = hpa_ptr(HPA(hpa));
+	unsigned i;
+
+	for (i = 0; i < PAGE_SIZE / 8; i++)
+		if (p[i])
+			return false;
+	return true;
+}
+
 static void test_map_and_unmap(void **state)
 {
 	u64 gpa = 0x5000, size = 40 * MiB, tables = control.s2.tables;
@@ -583,6 +609,148 @@ static void test_protect(void **state)
 	assert_int_equal(pool_free(), pool_at_start);
 }
 
+static int pages(int (*call)(struct vm *vm, struct joist_pages *a), struct vm *v, u32 seg,
+		 u64 page, u64 count)
+{
+	struct joist_pages a = { .seg = seg, .ranges = 1, .range = { { (u32)page, (u32)count } } };
+	unsigned steps = 0;
+	int err;
+
+	while ((err = call(v, &a)) == -EAGAIN)
+		assert_true(a.range[0].page + a.range[0].count == page + count && ++steps < 1000);
+	if (!err)
+		assert_int_equal(a.range[0].count, 0);
+	return err;
+}
+
+static u64 held(struct vm *v, u32 seg)
+{
+	u64 gpa = v->seg[seg].gpa, end = gpa + v->seg[seg].size, sum = 0, hpa, len;
+
+	for (; gpa < end; gpa += len) {
+		bool there = stage2_find(&v->s2, gpa, &hpa, &len);
+
+		assert_true(len && len <= PAGE_SIZE_1G * 512);
+		len = MIN(len, end - gpa);
+		sum += there ? len : 0;
+	}
+	return sum;
+}
+
+/* What was dropped is nobody's, what comes back is clean, and nothing else moves. */
+static void test_drop_and_fill(void **state)
+{
+	u64 gpa = 2 * MiB - 0x3000, size = 40 * MiB, i, n = size >> PAGE_SHIFT, hpa, len, kept;
+	u64 before = pool_free(), tables = control.s2.tables;
+	unsigned round;
+
+	assert_int_equal(alloc(1, gpa, size), 0);
+	assert_true(stage2_find(&vm->s2, gpa + 8 * MiB, &kept, &len));
+	for (round = 0; round < 4; round++) {
+		if (round & 1)
+			assert_int_equal(memseg_map(vm, 1), 0);
+		if (round & 2)
+			assert_int_equal(memseg_protect(vm, 1, 0), 0);
+		forgotten = 0;
+		asked_flush = 0;
+		assert_int_equal(pages(memseg_drop, vm, 1, 5, 1), 0);
+		assert_int_equal(forgotten, vm->vcpu_count);
+		assert_int_equal(!!asked_flush, round & 1);
+		assert_int_equal(vm->seg[1].held, size - PAGE_SIZE);
+		assert_false(stage2_find(&vm->s2, gpa + 0x5000, &hpa, &len));
+		assert_int_equal(pages(memseg_drop, vm, 1, 600, 1000), 0);
+		assert_int_equal(pages(memseg_drop, vm, 1, 500, 300), 0);
+		assert_int_equal(vm->seg[1].held, held(vm, 1));
+		assert_int_equal(vm->seg[1].held, size - 1101 * PAGE_SIZE);
+		consistent();
+		assert_int_equal(shown_or_hole(gpa, size), round & 1 ? vm->seg[1].held : 0);
+		assert_int_equal(pages(memseg_fill, vm, 1, 0, n), 0);
+		assert_int_equal(held(vm, 1), size);
+		assert_int_equal(vm->seg[1].held, size);
+		for (i = 0; i < 1600; i++) {
+			assert_true(stage2_find(&vm->s2, gpa + i * PAGE_SIZE, &hpa, &len));
+			if (i == 5 || (i >= 500 && i < 1600))
+				assert_true(page_is_zero(hpa));
+		}
+		assert_int_equal(stage2_walk(&vm->s2, gpa + 0x5000, &hpa, &len),
+				 round & 2 ? 0 : STAGE2_RWX);
+		assert_true(stage2_find(&vm->s2, gpa + 8 * MiB, &hpa, &len));
+		assert_int_equal(hpa, kept);
+		consistent();
+		if (round & 1) {
+			assert_int_equal(shown_or_hole(gpa, size), size);
+			assert_int_equal(memseg_unmap(vm, 1), 0);
+		}
+		assert_int_equal(control.s2.tables, tables);
+		assert_int_equal(control.s2.garbage, 0);
+	}
+	/* All of it, twice, and what is left is freed. */
+	assert_int_equal(pages(memseg_drop, vm, 1, 0, n), 0);
+	assert_int_equal(pages(memseg_drop, vm, 1, 0, n), 0);
+	assert_int_equal(vm->s2.tables, 1);
+	assert_int_equal(pool_free(), before);
+	assert_int_equal(memseg_map(vm, 1), 0);
+	assert_int_equal(memseg_unmap(vm, 1), 0);
+	assert_int_equal(pages(memseg_fill, vm, 1, 3, 700), 0);
+	assert_int_equal(free_steps(vm, 1), 0);
+	assert_int_equal(pool_free(), before);
+	consistent();
+}
+
+/* Each allocation on the way fails once: no page is lost or in two hands. */
+static void test_drop_and_fill_without_memory(void **state)
+{
+	u64 gpa = 0, size = 4 * MiB, before = pool_free(), k, n = size >> PAGE_SHIFT;
+	int err;
+
+	for (k = 0; k < 12; k++) {
+		assert_int_equal(alloc(0, gpa, size), 0);
+		assert_int_equal(memseg_map(vm, 0), 0);
+		alloc_budget = k;
+		err = pages(memseg_drop, vm, 0, 100, 600);
+		/* Two large pages, split here and for the control VM. */
+		assert_int_equal(err, k < 4 ? -ENOMEM : 0);
+		consistent();
+		assert_int_equal(held(vm, 0), vm->seg[0].held);
+		assert_int_equal(shown_or_hole(gpa, size), vm->seg[0].held);
+		alloc_budget = ~0ull;
+		assert_int_equal(pages(memseg_drop, vm, 0, 100, 600), 0);
+		assert_int_equal(held(vm, 0), size - 600 * PAGE_SIZE);
+		alloc_budget = k;
+		err = pages(memseg_fill, vm, 0, 0, n);
+		assert_int_equal(err, -ENOMEM);
+		consistent();
+		assert_int_equal(held(vm, 0), vm->seg[0].held);
+		assert_int_equal(shown_or_hole(gpa, size), vm->seg[0].held);
+		alloc_budget = ~0ull;
+		assert_int_equal(pages(memseg_fill, vm, 0, 0, n), 0);
+		assert_int_equal(held(vm, 0), size);
+		assert_int_equal(shown_or_hole(gpa, size), size);
+		assert_int_equal(memseg_unmap(vm, 0), 0);
+		assert_int_equal(free_steps(vm, 0), 0);
+		assert_int_equal(pool_free(), before);
+	}
+}
+
+static void test_drop_of_a_1g_page(void **state)
+{
+	u64 before = pool_free(), hpa, len;
+
+	assert_int_equal(alloc(0, GiB, GiB), 0);
+	assert_true(stage2_find(&vm->s2, GiB, &hpa, &len) && len == GiB);
+	assert_int_equal(memseg_map(vm, 0), 0);
+	assert_int_equal(pages(memseg_drop, vm, 0, 1000, 1), 0);
+	assert_false(stage2_find(&vm->s2, GiB + 1000 * PAGE_SIZE, &hpa, &len));
+	assert_int_equal(held(vm, 0), GiB - PAGE_SIZE);
+	consistent();
+	assert_int_equal(pages(memseg_fill, vm, 0, 1000, 1), 0);
+	assert_int_equal(pages(memseg_drop, vm, 0, 0, GiB >> PAGE_SHIFT), 0);
+	consistent();
+	assert_int_equal(memseg_unmap(vm, 0), 0);
+	assert_int_equal(pool_free(), before);
+	assert_int_equal(free_steps(vm, 0), 0);
+}
+
 /* Two VMs come and go in all orders; the pool is what it was. */
 static void test_random_lives(void **state)
 {
@@ -602,7 +770,7 @@ static void test_random_lives(void **state)
 		if (seg == 3)
 			continue;
 		alloc_budget = rnd_below(5) ? ~0ull : rnd_below(40);
-		switch (rnd_below(5)) {
+		switch (rnd_below(6)) {
 		case 0:
 			err = alloc_steps(v, seg, gpa, size, &steps);
 			assert_true(!err || err == -ENOMEM || err == -EEXIST);
@@ -622,6 +790,15 @@ static void test_random_lives(void **state)
 			err = memseg_protect(v, seg, rnd() & JOIST_SEG_READ);
 			assert_int_equal(err, s->size ? 0 : -ENOENT);
 			break;
+		case 5: {
+			u64 n = s->size >> PAGE_SHIFT, page = rnd_below(n + 1);
+
+			err = pages(rnd() & 1 ? memseg_drop : memseg_fill, v, seg, page,
+				    rnd_below(n + 1 - page));
+			assert_true(s->size ? !err || err == -ENOMEM : err == -ENOENT);
+			assert_int_equal(s->held, held(v, seg));
+			break;
+		}
 		}
 		alloc_budget = ~0ull;
 		if (i % 20 == 0)
@@ -646,6 +823,9 @@ int main(void)
 		cmocka_unit_test_setup(test_without_memory, start),
 		cmocka_unit_test_setup(test_free_with_an_empty_pool, start),
 		cmocka_unit_test_setup(test_protect, start),
+		cmocka_unit_test_setup(test_drop_and_fill, start),
+		cmocka_unit_test_setup(test_drop_and_fill_without_memory, start),
+		cmocka_unit_test_setup(test_drop_of_a_1g_page, start_1g),
 		cmocka_unit_test_setup(test_query, start),
 		cmocka_unit_test_setup(test_control_map, start),
 		cmocka_unit_test_setup(test_ones, start),

@@ -66,12 +66,8 @@ struct machine {
 	bool paused;				/* [l] */
 	unsigned parked;			/* [l] vCPUs that wait */
 
-	struct blk *blk[VM_DISKS];		/* [c], what it points to [l] */
-	struct cd *cd[VM_DISKS];		/* [c], likewise */
-	struct net *net[VM_NICS];		/* [c], likewise */
+	struct net *net[VM_NICS];		/* [c], what it points to [l] */
 	struct console *console;		/* [c], likewise, or NULL */
-	struct vsock *vsock;			/* [c], likewise */
-	struct rng *rng;			/* [c], likewise */
 	struct vhost vhost[VM_VHOSTS];		/* [l] those in use first */
 	unsigned vhosts;			/* [c] */
 	struct virtio *virtio[PCI_SLOTS];	/* [c] by slot, or NULL */

@@ -86,10 +86,8 @@ int vhost_net_init(struct vhost *h, struct virtio *v, unsigned first, int tap)
 		.features = TRANSPORT | NET_F_MRG_RXBUF,
 	};
 	err = set_up(h, fd);
-	if (err) {
+	if (err)
 		close(fd);
-		h->virtio = NULL;
-	}
 	return err;
 }
 
@@ -106,10 +104,8 @@ int vhost_vsock_init(struct vhost *h, struct virtio *v, u64 cid)
 	err = set_up(h, fd);
 	if (!err && ioctl(fd, VHOST_VSOCK_SET_GUEST_CID, &cid) < 0)
 		err = -errno;
-	if (err) {
+	if (err)
 		close(fd);
-		h->virtio = NULL;
-	}
 	return err;
 }
 

@@ -12,7 +12,7 @@
 
 struct vhost {
 	int fd;
-	struct virtio *virtio;	/* whose queues; NULL: this serves none */
+	struct virtio *virtio;	/* whose queues */
 	unsigned first;		/* the first of them */
 	u64 features;		/* those that are the kernel's business */
 	int tap;		/* of a card; -1: this is a vsock */

@@ -20,18 +20,14 @@
 
 static u32 copy_in(struct console *c)
 {
-	const struct iovec *v = c->buffer.iov;
-	u32 done = 0, part;
-	unsigned i;
+	struct iovec *iov = c->buffer.iov;
+	unsigned count = c->buffer.in;
+	u32 len = (u32)MIN(c->buffer.in_len, c->in_len);
 
-	for (i = 0; i < c->buffer.in && c->in_len; i++) {
-		part = (u32)MIN(v[i].iov_len, c->in_len);
-		memcpy(v[i].iov_base, c->in + c->in_at, part);
-		c->in_at += part;
-		c->in_len -= part;
-		done += part;
-	}
-	return done;
+	iov_give(&iov, &count, c->in + c->in_at, len);
+	c->in_at += len;
+	c->in_len -= len;
+	return len;
 }
 
 static void hand_in(struct console *c)

@@ -136,13 +136,12 @@ static void init_vhost_net(struct machine *m, struct net *n)
 
 static void init_vsock(struct machine *m)
 {
+	struct vsock *s = alloc(sizeof(*s));
 	u64 cid = m->cfg->vsock;
 	int err;
 
-	m->vsock = alloc(sizeof(*m->vsock));
-	add(m, &m->vsock->virtio,
-	    vsock_init(m->vsock, cid, &m->dev.pci, &m->mem), "vsock");
-	err = vhost_vsock_init(&m->vhost[m->vhosts], &m->vsock->virtio, cid);
+	add(m, &s->virtio, vsock_init(s, cid, &m->dev.pci, &m->mem), "vsock");
+	err = vhost_vsock_init(&m->vhost[m->vhosts], &s->virtio, cid);
 	if (err == -EADDRINUSE)
 		machine_end(END_REFUSED, 0, "vsock: CID %llu is in use by "
 			    "another VM", (unsigned long long)cid);
@@ -152,22 +151,21 @@ static void init_vsock(struct machine *m)
 	add_vhost(m);
 }
 
-static void init_disk(struct machine *m, unsigned i)
+static void init_disk(struct machine *m, const struct disk *d)
 {
-	const struct disk *d = &m->cfg->disk[i];
-
 	if (d->cd && d->size < CD_SECTOR)
 		machine_end(END_REFUSED, 0, "disk %s: smaller than a sector "
 			    "of a CD", d->path);
 	if (d->cd) {
-		m->cd[i] = alloc(sizeof(*m->cd[i]));
-		add(m, &m->cd[i]->virtio,
-		    cd_init(m->cd[i], d, &m->dev.pci, &m->mem), d->path);
+		struct cd *cd = alloc(sizeof(*cd));
+
+		add(m, &cd->virtio, cd_init(cd, d, &m->dev.pci, &m->mem),
+		    d->path);
 	} else {
-		m->blk[i] = alloc(sizeof(*m->blk[i]));
-		add(m, &m->blk[i]->virtio,
-		    blk_init(m->blk[i], d, m->cfg->vcpus, &m->dev.pci,
-			     &m->mem), d->path);
+		struct blk *b = alloc(sizeof(*b));
+
+		add(m, &b->virtio, blk_init(b, d, m->cfg->vcpus, &m->dev.pci,
+					    &m->mem), d->path);
 	}
 }
 
@@ -176,6 +174,7 @@ void virtio_devices_init(struct machine *m)
 	struct joist_doorbell no_doorbells = { .flags = JOIST_EVENT_CLEAR };
 	struct joist_irqfd no_irqfds = { .flags = JOIST_EVENT_CLEAR };
 	const struct vm_config *cfg = m->cfg;
+	struct rng *rng;
 	unsigned i;
 
 	/* Those of the machine that was before us. */
@@ -189,7 +188,7 @@ void virtio_devices_init(struct machine *m)
 		machine_watch(m, m->io, true);
 	}
 	for (i = 0; i < cfg->disks; i++)
-		init_disk(m, i);
+		init_disk(m, &cfg->disk[i]);
 	for (i = 0; i < cfg->nics; i++) {
 		m->net[i] = alloc(sizeof(*m->net[i]));
 		add(m, &m->net[i]->virtio,
@@ -206,8 +205,8 @@ void virtio_devices_init(struct machine *m)
 		    "console");
 	}
 	/* The last one: what is configured keeps its place. */
-	m->rng = alloc(sizeof(*m->rng));
-	add(m, &m->rng->virtio, rng_init(m->rng, &m->dev.pci, &m->mem),
+	rng = alloc(sizeof(*rng));
+	add(m, &rng->virtio, rng_init(rng, &m->dev.pci, &m->mem),
 	    "random numbers");
 }
 

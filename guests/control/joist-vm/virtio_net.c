@@ -223,18 +223,12 @@ static void transmit(struct net *n, unsigned pair)
 static void serve_tx(struct net *n, unsigned pair)
 {
 	struct virtio *v = &n->virtio;
-	unsigned q = NET_TX(pair), i;
+	unsigned q = NET_TX(pair), taken = 0;
 
-	for (i = 0; i < VIRTQ_SIZE; i++) {
-		if (virtq_get(v, q, &n->chain)) {
-			transmit(n, pair);
-			virtq_put(v, q, n->chain.head, 0);
-		} else if (!virtq_wait(v, q)) {
-			break;
-		}
+	while (virtq_next(v, q, &n->chain, &taken)) {
+		transmit(n, pair);
+		virtq_put(v, q, n->chain.head, 0);
 	}
-	if (i == VIRTQ_SIZE)
-		board_kick(v->slot);	/* others want their turn */
 	virtq_signal(v, q);
 }
 

@@ -52,22 +52,12 @@ typedef const struct device devnode_device;
 typedef struct device devnode_device;
 #endif
 
-/* A contiguous run of a segment's bytes in host-physical memory. */
-struct extent {
-	u64 offset;		/* in the segment */
-	u64 hpa;
-	u64 len;
-	void *kva;		/* see extents_map() */
-};
-
 /* Guards: all by vm.segs_lock. */
 struct seg {
 	u64 size;		/* 0: none */
 	u32 maps;		/* VMAs that show it */
 	bool asked;		/* mapped by ioctl as well */
 	bool mapped;		/* for the control VM, in the hypervisor */
-	u32 extents;
-	struct extent *extent;	/* while mapped; by offset, without gaps */
 };
 
 /*
@@ -115,6 +105,7 @@ struct vm {
 	struct mutex all_lock;
 	struct rw_semaphore segs_lock;
 	struct seg seg[JOIST_MAX_MEMSEGS];	/* [s] */
+	void *scratch;			/* [s] in place of dropped pages */
 	struct mutex events_lock;
 	struct doorbells __rcu *doorbells;	/* [e] */
 	struct list_head irqfds;	/* [e] */
@@ -171,11 +162,14 @@ int event_irqfd(struct vm *vm, struct joist_irqfd *b);
 void events_fini(struct vm *vm);
 
 /* mem.c */
+int pool_map(void);
+void pool_unmap(void);
 int mem_mmap(struct file *file, struct vm_area_struct *vma);
 int seg_alloc(struct vm *vm, struct joist_memseg *m);
 int seg_free(struct vm *vm, struct joist_memseg *m);
 int seg_map(struct vm *vm, struct joist_memseg *m);
 int seg_unmap(struct vm *vm, struct joist_memseg *m);
+int seg_pages(struct vm *vm, u32 nr, struct joist_pages *p);
 void mem_fini(struct vm *vm);
 
 #endif

@@ -152,9 +152,12 @@ static int __init joist_init(void)
 		pr_err("gid=%u is not a valid group\n", gid);
 		return -EINVAL;
 	}
-	ret = alloc_chrdev_region(&joist_devt, 0, 1 + JOIST_MAX_VMS, "joist");
+	ret = pool_map();
 	if (ret)
 		return ret;
+	ret = alloc_chrdev_region(&joist_devt, 0, 1 + JOIST_MAX_VMS, "joist");
+	if (ret)
+		goto undo_pool;
 	joist_class = new_class("joist");
 	if (IS_ERR(joist_class)) {
 		ret = PTR_ERR(joist_class);
@@ -184,6 +187,8 @@ undo_class:
 	class_destroy(joist_class);
 undo_region:
 	unregister_chrdev_region(joist_devt, 1 + JOIST_MAX_VMS);
+undo_pool:
+	pool_unmap();
 	return ret;
 }
 
@@ -195,6 +200,7 @@ static void __exit joist_exit(void)
 	cdev_del(&ctl_cdev);
 	class_destroy(joist_class);
 	unregister_chrdev_region(joist_devt, 1 + JOIST_MAX_VMS);
+	pool_unmap();
 }
 
 module_init(joist_init);

@@ -7,7 +7,10 @@
  * a VMA that is in its file's mapping is found when the VM is destroyed, and
  * during mmap it is not there yet.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/io.h>
+#include <linux/printk.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
@@ -32,90 +35,49 @@ static int seg_call(struct vm *vm, u32 nr, u32 s)
 	return ret;
 }
 
-/* Append [hpa, hpa + len), joined to the last extent if they touch. */
-static int extent_add(struct seg *seg, u32 *room, u64 offset, u64 hpa, u64 len)
-{
-	struct extent *e, *more;
+/*
+ * All the memory that guests' pages are taken from, in the kernel's address space.
+ * Nothing uses the addresses, and most of it cannot be accessed at most times;
+ * but user mappings of memory that is not Linux's own are uncached unless
+ * somebody holds it as write-back (Documentation/x86/pat.rst).
+ */
+static void **pool;
+static u32 pool_pieces;
 
-	e = seg->extents ? &seg->extent[seg->extents - 1] : NULL;
-	if (e && e->hpa + e->len == hpa) {
-		e->len += len;
-		return 0;
-	}
-	if (seg->extents == *room) {
-		more = ko_grow(seg->extent, *room * sizeof(*e),
-			       (*room * 2 + 8) * sizeof(*e));
-		if (!more)
-			return -ENOMEM;
-		seg->extent = more;
-		*room = *room * 2 + 8;
-	}
-	e = &seg->extent[seg->extents++];
-	e->offset = offset;
-	e->hpa = hpa;
-	e->len = len;
-	e->kva = NULL;
-	return 0;
+void pool_unmap(void)
+{
+	while (pool_pieces)
+		ko_unmap(pool[--pool_pieces]);
+	ko_free(pool);
 }
 
-static void extents_free(struct seg *seg)
+int __init pool_map(void)
 {
-	u32 i;
+	struct joist_pool *p = block_alloc(sizeof(*p));
+	void **more;
+	int ret;
 
-	for (i = 0; i < seg->extents; i++)
-		if (seg->extent[i].kva)
-			ko_unmap(seg->extent[i].kva);
-	ko_free(seg->extent);
-	seg->extent = NULL;
-	seg->extents = 0;
-}
-
-static int extents_find(struct vm *vm, u32 s)
-{
-	struct seg *seg = &vm->seg[s];
-	struct joist_memseg *m = block_alloc(sizeof(*m));
-	u64 offset = 0;
-	u32 room = 0;
-	int ret = 0;
-
-	if (!m)
+	if (!p)
 		return -ENOMEM;
-	while (offset < seg->size && !ret) {
-		memset(m, 0, sizeof(*m));
-		m->head.vm = vm->id;
-		m->seg = s;
-		m->offset = offset;
-		ret = hypercall(HC_MEMSEG_QUERY, m);
-		if (ret)
-			break;
-		if (!m->len || m->len > seg->size - offset ||
-		    !PAGE_ALIGNED(m->len) || !PAGE_ALIGNED(m->hpa)) {
-			ret = -EPROTO;
+	while ((ret = hypercall(HC_POOL, p)) == 0) {
+		more = ko_grow(pool, pool_pieces * sizeof(*pool),
+			       (pool_pieces + 1) * sizeof(*pool));
+		if (more)
+			pool = more;
+		if (more)
+			pool[pool_pieces] = ko_map(p->hpa, p->len);
+		if (!more || !pool[pool_pieces]) {
+			ret = -ENOMEM;
 			break;
 		}
-		ret = extent_add(seg, &room, offset, m->hpa, m->len);
-		offset += m->len;
-		cond_resched();
+		pool_pieces++;
 	}
-	ko_free(m);
+	ko_free(p);
+	if (ret == -ENOENT)
+		return 0;
+	pr_err("the pool's memory cannot be mapped: error %d\n", ret);
+	pool_unmap();
 	return ret;
-}
-
-/*
- * Map them in the kernel.  Nothing uses the addresses; but user mappings of
- * memory that is not Linux's own are uncached unless somebody holds it as
- * write-back (Documentation/x86/pat.rst).
- */
-static int extents_map(struct seg *seg)
-{
-	struct extent *e;
-
-	for (e = seg->extent; e < seg->extent + seg->extents; e++) {
-		e->kva = ko_map(e->hpa, e->len);
-		if (!e->kva)
-			return -ENOMEM;
-	}
-	return 0;
 }
 
 static void seg_unmap_locked(struct vm *vm, u32 s)
@@ -123,7 +85,6 @@ static void seg_unmap_locked(struct vm *vm, u32 s)
 	struct seg *seg = &vm->seg[s];
 	int ret;
 
-	extents_free(seg);
 	/* ENOMEM is ours, and will pass. */
 	while ((ret = seg_call(vm, HC_MEMSEG_UNMAP, s)) == -ENOMEM)
 		cond_resched();
@@ -140,14 +101,8 @@ static int seg_map_locked(struct vm *vm, u32 s)
 	if (seg->mapped)
 		return 0;
 	ret = seg_call(vm, HC_MEMSEG_MAP, s);
-	if (ret)
-		return ret;
-	seg->mapped = true;
-	ret = extents_find(vm, s);
 	if (!ret)
-		ret = extents_map(seg);
-	if (ret)
-		seg_unmap_locked(vm, s);
+		seg->mapped = true;
 	return ret;
 }
 
@@ -228,6 +183,51 @@ int seg_unmap(struct vm *vm, struct joist_memseg *m)
 	return ret;
 }
 
+/*
+ * DROP or FILL.  What user space has mapped of these pages goes first; its next
+ * access waits for segs_lock, and then finds what there is: a page that was
+ * dropped is the VM's scratch page there, so that a guest that drops what a
+ * device works on does not hit who serves that device.
+ */
+int seg_pages(struct vm *vm, u32 nr, struct joist_pages *p)
+{
+	struct seg *seg;
+	u32 i;
+	int ret = 0;
+
+	if (p->seg >= JOIST_MAX_MEMSEGS)
+		return -ENOENT;
+	if (p->ranges > JOIST_PAGE_RANGES)
+		return -EINVAL;
+	seg = &vm->seg[p->seg];
+	down_write(&vm->segs_lock);
+	for (i = 0; i < p->ranges && !ret; i++)
+		if ((u64)p->range[i].page + p->range[i].count >
+		    seg->size >> PAGE_SHIFT)
+			ret = -EINVAL;
+	if (!seg->size)
+		ret = -ENOENT;
+	if (!ret && !vm->scratch) {
+		vm->scratch = ko_zalloc(PAGE_SIZE, GFP_KERNEL_ACCOUNT);
+		if (!vm->scratch)
+			ret = -ENOMEM;
+	}
+	for (i = 0; i < p->ranges && !ret; i++)
+		/* A length of 0 would be all the rest. */
+		if (p->range[i].count)
+			unmap_mapping_range(vm->inode->i_mapping,
+					    JOIST_MMAP_SEG(p->seg) +
+					    ((u64)p->range[i].page << PAGE_SHIFT),
+					    (u64)p->range[i].count << PAGE_SHIFT,
+					    1);
+	while (!ret && (ret = hypercall(nr, p)) == -EAGAIN) {
+		cond_resched();
+		ret = fatal_signal_pending(current) ? -EINTR : 0;
+	}
+	up_write(&vm->segs_lock);
+	return ret;
+}
+
 /* The VM is dead, or was never whole: user space has no page of it. */
 void mem_fini(struct vm *vm)
 {
@@ -288,30 +288,28 @@ static void seg_vma_close(struct vm_area_struct *vma)
 	vcpus_unlock(vm);
 }
 
-static struct extent *extent_at(const struct seg *seg, u64 offset)
-{
-	u32 lo = 0, hi = seg->extents, mid;
-
-	/* The last one that does not start behind it. */
-	while (hi - lo > 1) {
-		mid = lo + (hi - lo) / 2;
-		if (seg->extent[mid].offset <= offset)
-			lo = mid;
-		else
-			hi = mid;
-	}
-	return &seg->extent[lo];
-}
-
+/* One page; *m is the answer to a QUERY for one before, or of no length. */
 static vm_fault_t seg_insert_locked(struct vm_area_struct *vma,
-				    const struct seg *seg, unsigned long addr)
+				    struct joist_memseg *m, unsigned long addr)
 {
 	u64 pgoff = vma->vm_pgoff + ((addr - vma->vm_start) >> PAGE_SHIFT);
 	u64 offset = (pgoff & (BIT_ULL(SEG_PGOFF_SHIFT) - 1)) << PAGE_SHIFT;
-	const struct extent *e = extent_at(seg, offset);
+	struct vm *vm = vma_vm(vma);
+	u64 pa;
 
-	return vmf_insert_pfn(vma, addr,
-			      (e->hpa + (offset - e->offset)) >> PAGE_SHIFT);
+	if (offset < m->offset || offset - m->offset >= m->len) {
+		memset(m, 0, sizeof(*m));
+		m->head.vm = vm->id;
+		m->seg = vma_seg(vma);
+		m->offset = offset;
+		if (hypercall(HC_MEMSEG_QUERY, m) || !m->len)
+			return VM_FAULT_SIGBUS;
+	}
+	if (m->hpa == JOIST_NO_PAGE)
+		pa = virt_to_phys(vm->scratch);
+	else
+		pa = m->hpa + (offset - m->offset);
+	return vmf_insert_pfn(vma, addr, pa >> PAGE_SHIFT);
 }
 
 static vm_fault_t seg_vma_fault(struct vm_fault *vmf)
@@ -321,21 +319,25 @@ static vm_fault_t seg_vma_fault(struct vm_fault *vmf)
 	const struct seg *seg = &vm->seg[vma_seg(vma)];
 	unsigned long start = ALIGN_DOWN(vmf->address, FAULT_PAGES * PAGE_SIZE);
 	unsigned long end = start + FAULT_PAGES * PAGE_SIZE;
+	struct joist_memseg *m = block_alloc(sizeof(*m));
 	unsigned long addr;
 	vm_fault_t ret = VM_FAULT_SIGBUS;
 
+	if (!m)
+		return VM_FAULT_OOM;
 	start = max(start, vma->vm_start);
 	end = min(end, vma->vm_end);
 	down_read(&vm->segs_lock);
 	if (!READ_ONCE(vm->dead) && seg->mapped) {
-		ret = seg_insert_locked(vma, seg, vmf->address & PAGE_MASK);
+		ret = seg_insert_locked(vma, m, vmf->address & PAGE_MASK);
 		for (addr = start; addr < end && ret == VM_FAULT_NOPAGE;
 		     addr += PAGE_SIZE)
-			if (seg_insert_locked(vma, seg, addr) !=
+			if (seg_insert_locked(vma, m, addr) !=
 			    VM_FAULT_NOPAGE)
 				break;
 	}
 	up_read(&vm->segs_lock);
+	ko_free(m);
 	return ret;
 }
 

@@ -110,6 +110,7 @@ static void vm_free(struct kref *ref)
 		vcpu_free(vm->vcpu[i]);
 	if (vm->inode)
 		vm_inode_free(vm->inode);
+	ko_free(vm->scratch);
 	ko_free(vm);
 	module_put(THIS_MODULE);
 }
@@ -449,6 +450,16 @@ static int call_unmap(struct vm *vm, void *block)
 	return seg_unmap(vm, block);
 }
 
+static int call_drop(struct vm *vm, void *block)
+{
+	return seg_pages(vm, HC_MEMSEG_DROP, block);
+}
+
+static int call_fill(struct vm *vm, void *block)
+{
+	return seg_pages(vm, HC_MEMSEG_FILL, block);
+}
+
 static int call_doorbell(struct vm *vm, void *block)
 {
 	return event_doorbell(vm, block);
@@ -485,6 +496,8 @@ static const struct call calls[] = {
 	{ JOIST_MEMSEG_MAP,	ALL_VCPUS,	call_map },
 	{ JOIST_MEMSEG_UNMAP,	ALL_VCPUS,	call_unmap },
 	{ JOIST_MEMSEG_PROTECT,	ALL_VCPUS },
+	{ JOIST_MEMSEG_DROP,	ALL_VCPUS,	call_drop },
+	{ JOIST_MEMSEG_FILL,	ALL_VCPUS,	call_fill },
 	{ JOIST_MEMSEG_QUERY,	0 },
 };
 

@@ -243,6 +243,7 @@ static void abi_reserved(void)
 	struct joist_run_args run = { 0 };
 	struct joist_stats st = { 0 };
 	struct joist_log log = { 0 };
+	struct joist_pool pool = { 0 };
 	struct joist_xstate x = { .size = caps.xstate_size };
 	struct joist_intr in = { .type = JOIST_INTR_NMI };
 
@@ -258,6 +259,8 @@ static void abi_reserved(void)
 	RESERVED(HC_RUN, run, reserved);
 	RESERVED(HC_STATS, st, reserved);
 	RESERVED(HC_LOG, log, reserved);
+	RESERVED(HC_POOL, pool, reserved);
+	RESERVED(HC_POOL, pool, head);
 	RESERVED(HC_READXSTATE, x, reserved);
 	RESERVED(HC_WRITEXSTATE, x, reserved);
 	in.flags = 2;
@@ -269,6 +272,7 @@ static void abi_reserved(void)
 	HC_OK(HC_READVMPARAMS, &p);
 	HC_OK(HC_STATS, &st);
 	HC_OK(HC_LOG, &log);
+	HC_OK(HC_POOL, &pool);
 	HC_OK(HC_READXSTATE, &x);
 	HC_OK(HC_MEMSEG_ALLOC, &m);
 }
@@ -284,7 +288,7 @@ static void abi_ids(void)
 		HC_WRITEREGS, HC_READVMPARAMS, HC_WRITEVMPARAMS,
 		HC_MEMSEG_ALLOC, HC_MEMSEG_FREE, HC_MEMSEG_MAP,
 		HC_MEMSEG_UNMAP, HC_MEMSEG_PROTECT, HC_MEMSEG_QUERY,
-		HC_STATS, HC_READXSTATE,
+		HC_MEMSEG_DROP, HC_MEMSEG_FILL, HC_STATS, HC_READXSTATE,
 		HC_WRITEXSTATE, HC_READLAPIC, HC_WRITELAPIC,
 	};
 	static const u32 about_vcpu[] = {

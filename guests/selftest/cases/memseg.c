@@ -191,6 +191,178 @@ static void memseg_protect(void)
 	CHECK(!seg_protect(id, 0, 0), "PROTECT fails");
 }
 
+static void pages_refused(u32 id)
+{
+	static const struct {
+		u32 seg, page, count;
+		s64 want;
+	} bad[] = {
+		{ 0, 0, 1025, -EINVAL }, { 0, 1024, 1, -EINVAL },
+		{ 0, 1025, 0, -EINVAL }, { 0, 0xffffffff, 1, -EINVAL },
+		{ 0, 1, 0xffffffff, -EINVAL },
+		{ 0, 0xffffffff, 0xffffffff, -EINVAL },
+		{ 1, 0, 1, -ENOENT }, { JOIST_MAX_MEMSEGS, 0, 1, -ENOENT },
+		{ JOIST_SEG_RUN, 0, 1, -ENOENT },
+	};
+	struct joist_pages p = { .head = { id, 0 }, .ranges = 2,
+				 .range = { { 0, 1 }, { 1024, 1 } } };
+	u32 i, nr;
+	s64 ret;
+
+	for (nr = HC_MEMSEG_DROP; nr <= HC_MEMSEG_FILL; nr++) {
+		for (i = 0; i < ARRAY_SIZE(bad); i++) {
+			ret = seg_pages(nr, id, bad[i].seg, bad[i].page,
+					bad[i].count);
+			CHECK(ret == bad[i].want, "%s of page 0x%x, 0x%x of "
+			      "segment %u gives %ld", hc_name(nr), bad[i].page,
+			      bad[i].count, bad[i].seg, ret);
+		}
+		/* One bad range: nothing is done of the good one. */
+		HC_WANT(nr, &p, -EINVAL);
+		p.ranges = JOIST_PAGE_RANGES + 1;
+		HC_WANT(nr, &p, -EINVAL);
+		p.ranges = 0xffffffff;
+		HC_WANT(nr, &p, -EINVAL);
+		p.ranges = 2;
+	}
+}
+
+static u64 vm_memory(u32 id)
+{
+	struct joist_info info = { 0 };
+
+	while (!HC(HC_INFO, &info)) {
+		if (info.head.vm == id)
+			return info.memory;
+		info.head.vm = 0;
+	}
+	return 0;
+}
+
+/* Pages go to the pool and come back clean; the others are left alone. */
+static void memseg_drop(void)
+{
+	struct joist_pages p = { 0 };
+	u32 id = one_vm("drop"), i, round;
+	struct joist_memseg m;
+	u64 free, got;
+
+	want_alloc(id, 0, 2 * MiB, 4 * MiB, 0);
+	free = pool_free();
+	pages_refused(id);
+	CHECK_EQ(pool_free(), free, "pool");
+	for (round = 0; round < 2; round++) {
+		/* With and without a mapping for the control VM. */
+		CHECK(!seg_call(HC_MEMSEG_MAP, id, 0), "MAP fails");
+		CHECK(!seg_query(id, 0, 0, &m), "QUERY fails");
+		memset((void *)m.hpa, 0x77, PAGE_SIZE);
+		if (round)
+			CHECK(!seg_call(HC_MEMSEG_UNMAP, id, 0), "UNMAP fails");
+		/* Every other page, some named twice: as many as fit. */
+		p = (struct joist_pages){ .head = { id, 0 },
+					  .ranges = JOIST_PAGE_RANGES };
+		for (i = 0; i < JOIST_PAGE_RANGES; i++) {
+			p.range[i].page = 2 * i;
+			p.range[i].count = 1;
+		}
+		p.range[JOIST_PAGE_RANGES - 1] = (struct joist_page_range){ 0, 3 };
+		while (HC(HC_MEMSEG_DROP, &p) == -EAGAIN)
+			;
+		got = JOIST_PAGE_RANGES * PAGE_SIZE;
+		CHECK_EQ(vm_memory(id), 4 * MiB - got, "the VM's memory");
+		/* Tables may have been needed: one here, one for the control VM. */
+		CHECK(pool_free() - free + 4 * PAGE_SIZE >= got &&
+		      pool_free() - free <= got, "the pool got 0x%lx",
+		      pool_free() - free);
+		CHECK(*(volatile u64 *)m.hpa == ~0ull,
+		      "a dropped page reads 0x%lx", *(u64 *)m.hpa);
+		CHECK(!seg_query(id, 0, 0, &m) && m.hpa == JOIST_NO_PAGE &&
+		      m.len >= PAGE_SIZE, "page 0 lies at 0x%lx", m.hpa);
+		CHECK(!seg_query(id, 0, 3 * PAGE_SIZE, &m) &&
+		      m.hpa != JOIST_NO_PAGE && m.len == PAGE_SIZE,
+		      "page 3 lies at 0x%lx, 0x%lx bytes", m.hpa, m.len);
+		/* What is gone can go again; then all of it goes. */
+		CHECK(!seg_pages(HC_MEMSEG_DROP, id, 0, 0, 10), "DROP fails");
+		CHECK(!seg_pages(HC_MEMSEG_DROP, id, 0, 0, 1024), "DROP fails");
+		CHECK(pool_free() >= free + 4 * MiB, "the pool got 0x%lx",
+		      pool_free() - free);
+		CHECK_EQ(vm_memory(id), 0, "the VM's memory");
+		want_alloc(id, 1, 3 * MiB, PAGE_SIZE, -EEXIST);
+		if (!round)
+			CHECK(!seg_call(HC_MEMSEG_UNMAP, id, 0), "UNMAP fails");
+		CHECK(!seg_call(HC_MEMSEG_MAP, id, 0), "MAP of nothing fails");
+		CHECK(!seg_pages(HC_MEMSEG_FILL, id, 0, 1, 700), "FILL fails");
+		CHECK(!seg_pages(HC_MEMSEG_FILL, id, 0, 0, 1024), "FILL fails");
+		CHECK_EQ(vm_memory(id), 4 * MiB, "the VM's memory");
+		for (got = 0; got < 4 * MiB; got += m.len) {
+			CHECK(!seg_query(id, 0, got, &m) &&
+			      m.hpa != JOIST_NO_PAGE, "a hole at 0x%lx", got);
+			for (i = 0; i < m.len / 8; i++)
+				CHECK(!((u64 *)m.hpa)[i], "0x%lx at 0x%lx",
+				      ((u64 *)m.hpa)[i], got + i * 8);
+		}
+		CHECK(!seg_call(HC_MEMSEG_UNMAP, id, 0), "UNMAP fails");
+		CHECK(free - pool_free() <= 4 * PAGE_SIZE, "the pool lacks 0x%lx",
+		      free - pool_free());
+	}
+	/* Half of it gone, and then the VM. */
+	CHECK(!seg_pages(HC_MEMSEG_DROP, id, 0, 100, 500), "DROP fails");
+	CHECK(!seg_call(HC_MEMSEG_FREE, id, 0), "FREE fails");
+	CHECK_EQ(vm_memory(id), 0, "the VM's memory");
+	want_alloc(id, 0, 2 * MiB, 4 * MiB, 0);
+	CHECK(!seg_pages(HC_MEMSEG_DROP, id, 0, 100, 500), "DROP fails");
+	CHECK(!seg_call(HC_MEMSEG_MAP, id, 0), "MAP fails");
+}
+
+/* With an empty pool, and more than a call does at once. */
+static void memseg_fill(void)
+{
+	u32 id = one_vm("fill"), id2 = one_vm("fill-2");
+	struct joist_pages p = { .head = { id, 0 }, .ranges = 1 };
+	u64 size = 80 * MiB, free;
+	s64 ret;
+
+	if (pool_free() < size + 16 * MiB)
+		size = ALIGN_DOWN(pool_free() / 2, 2 * MiB);
+	want_alloc(id, 0, 4 * GiB, size, 0);
+	p.range[0].count = (u32)(size / PAGE_SIZE);
+	while ((ret = HC(HC_MEMSEG_DROP, &p)) == -EAGAIN)
+		CHECK(p.range[0].page && p.range[0].page + p.range[0].count ==
+		      size / PAGE_SIZE, "left: 0x%x, 0x%x", p.range[0].page,
+		      p.range[0].count);
+	CHECK(!ret, "DROP gives %ld", ret);
+	CHECK(!p.range[0].count, "0x%x are left", p.range[0].count);
+	/* Another VM takes it all. */
+	free = ALIGN_DOWN(pool_free() - 2 * MiB, 2 * MiB);
+	want_alloc(id2, 0, 4 * GiB, free, 0);
+	ret = seg_pages(HC_MEMSEG_FILL, id, 0, 0, (u32)(size / PAGE_SIZE));
+	CHECK(ret == -ENOMEM, "FILL from an empty pool gives %ld", ret);
+	CHECK(!seg_call(HC_MEMSEG_FREE, id2, 0), "FREE fails");
+	ret = seg_pages(HC_MEMSEG_FILL, id, 0, 0, (u32)(size / PAGE_SIZE));
+	CHECK(!ret, "FILL gives %ld", ret);
+	CHECK_EQ(vm_memory(id), size, "the VM's memory");
+}
+
+/* The stretches of the pool: in order, none the control VM's, all of the pool. */
+static void memseg_pool(void)
+{
+	struct joist_pool p = { 0 };
+	u64 sum = 0, last = 0, off;
+
+	while (!HC(HC_POOL, &p)) {
+		CHECK(p.len && !((p.hpa | p.len) % PAGE_SIZE) && p.hpa >= last,
+		      "0x%lx, 0x%lx bytes after 0x%lx", p.hpa, p.len, last);
+		for (off = 0; off < p.len; off += ALIGN_UP(p.len / 256, PAGE_SIZE))
+			CHECK(!memmap_is_ram(p.hpa + off),
+			      "0x%lx is control VM memory", p.hpa + off);
+		sum += p.len;
+		last = p.hpa + p.len;
+	}
+	CHECK_EQ(sum, caps.pool_total, "sum");
+	p.index = 0xffffffff;
+	HC_WANT(HC_POOL, &p, -ENOENT);
+}
+
 static void memseg_query(void)
 {
 	u32 id = one_vm("query"), i;
@@ -436,6 +608,9 @@ const struct tcase cases_memseg[] = {
 	{ "memseg/numbers", memseg_numbers, 0 },
 	{ "memseg/map", memseg_map, 0 },
 	{ "memseg/protect", memseg_protect, 0 },
+	{ "memseg/drop", memseg_drop, 0 },
+	{ "memseg/fill", memseg_fill, 0 },
+	{ "memseg/pool", memseg_pool, 0 },
 	{ "memseg/query", memseg_query, 0 },
 	{ "memseg/visible", memseg_visible, 0 },
 	{ "memseg/zeroed", memseg_zeroed, 0 },

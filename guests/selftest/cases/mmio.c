@@ -393,6 +393,48 @@ static void mmio_rom_vcpus(void)
 	}
 }
 
+/*
+ * A page that was dropped is a device to every vCPU, one that came back is memory
+ * and clean; the rest of the large page it was in stays as it was.
+ */
+static void mmio_dropped(void)
+{
+	struct joist_memseg m;
+	u32 i, v, want;
+
+	rom_new("dropped", 2);
+	CHECK(!seg_protect(vm.id, 1, JOIST_SEG_RW), "PROTECT fails");
+	vm.on_exit = drop_device;
+	memset(rom, 0xa5, ROM_SIZE);
+	*(u64 *)rom = 0;
+	for (i = 0; i < 6; i++) {
+		/* First as it is, then dropped and filled in turn. */
+		if (i)
+			CHECK(!seg_pages(i & 1 ? HC_MEMSEG_DROP : HC_MEMSEG_FILL,
+					 vm.id, 1, 0, 1), "round %u fails", i);
+		want = i & 1 ? 3 : 0;
+		vm_share(&vm)->arg[1] = i & 1 ? 0 : JOIST_SEG_RW;
+		for (v = 0; v < 2; v++) {
+			writes = 0;
+			vm_payload(&vm, v, PL_rom_other);
+			run_done(&vm, v);
+			CHECK(writes == want, "round %u, vCPU %u: %u accesses "
+			      "came out, want %u", i, v, writes, want);
+		}
+		CHECK(!seg_query(vm.id, 1, 0, &m), "QUERY fails");
+		CHECK((m.hpa == JOIST_NO_PAGE) == (i & 1), "it lies at 0x%lx",
+		      m.hpa);
+		if (i & 1)
+			continue;
+		CHECK_EQ(*(volatile u64 *)m.hpa, 2, "memory");
+		for (v = 1; v < PAGE_SIZE / 8 && i; v++)
+			CHECK(!((u64 *)m.hpa)[v], "word %u is not clean", v);
+	}
+	for (i = PAGE_SIZE / 8; i < ROM_SIZE / 8; i++)
+		CHECK(((u64 *)rom)[i] == 0xa5a5a5a5a5a5a5a5, "word %u is 0x%lx",
+		      i, ((u64 *)rom)[i]);
+}
+
 /* Page tables there cannot be marked accessed: an error, and no write. */
 static void mmio_rom_tables(void)
 {
@@ -515,6 +557,7 @@ const struct tcase cases_mmio[] = {
 	{ "mmio/read-only", mmio_rom, 0 },
 	{ "mmio/read-only-switch", mmio_rom_switch, 0 },
 	{ "mmio/read-only-vcpus", mmio_rom_vcpus, 0 },
+	{ "mmio/dropped", mmio_dropped, 0 },
 	{ "mmio/read-only-tables", mmio_rom_tables, 0 },
 	{ "mmio/sweep", mmio_sweep, 0 },
 	{ "mmio/segments", mmio_segments, 0 },

@@ -171,6 +171,19 @@ static void plausible(u32 nr, u8 *block)
 			m->flags = random32() % 4;
 		break;
 	}
+	case HC_MEMSEG_DROP:
+	case HC_MEMSEG_FILL: {
+		struct joist_pages *p = (struct joist_pages *)block;
+		u32 i;
+
+		p->seg = random32() % 3;
+		p->ranges = random32() % 8;
+		for (i = 0; i < p->ranges; i++) {
+			p->range[i].page = random32() % 40;
+			p->range[i].count = random32() % 8;
+		}
+		break;
+	}
 	}
 }
 

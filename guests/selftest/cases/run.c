@@ -412,7 +412,8 @@ static void run_busy(void)
 	};
 	static const u32 vm_calls[] = {
 		HC_MEMSEG_ALLOC, HC_MEMSEG_FREE, HC_MEMSEG_MAP,
-		HC_MEMSEG_UNMAP, HC_MEMSEG_PROTECT,
+		HC_MEMSEG_UNMAP, HC_MEMSEG_PROTECT, HC_MEMSEG_DROP,
+		HC_MEMSEG_FILL,
 	};
 	static struct busy b;
 	struct joist_info info;

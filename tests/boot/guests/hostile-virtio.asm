@@ -133,15 +133,7 @@ ap32:
 	mov ebx, 0x2545f491
 	mov byte [vandal], RUNS
 .next:
-	mov eax, ebx
-	shl eax, 13
-	xor ebx, eax
-	mov eax, ebx
-	shr eax, 17
-	xor ebx, eax
-	mov eax, ebx
-	shl eax, 5
-	xor ebx, eax
+	next_random
 	; Into the first KiB and a half of some queue, and nothing that would
 	; have a device write where this program is.
 	mov ecx, ebx

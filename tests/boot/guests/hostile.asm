@@ -135,15 +135,7 @@ ERROR_CODES	equ 0x60227d00	; exceptions that push one: 8, 10 to 14, ...
 	cmp dx, DEBUG_EXIT
 	jbe .no_write
 .write:
-	mov eax, ebx
-	shl eax, 13
-	xor ebx, eax
-	mov eax, ebx
-	shr eax, 17
-	xor ebx, eax
-	mov eax, ebx
-	shl eax, 5
-	xor ebx, eax
+	next_random
 	mov eax, ebx
 	out dx, al
 	out dx, ax

@@ -171,6 +171,12 @@ static int guest(const char *name, unsigned vcpus, const void *code, size_t len,
 	return vm;
 }
 
+static void wait_child(int pid)
+{
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
 static const uint8_t code_out[] = { 0xe6, 0x80, 0xeb, 0xfc };	/* out, jmp */
 static const uint8_t code_spin[] = { 0xeb, 0xfe };
 static const uint8_t code_hlt[] = { 0xfa, 0xf4, 0xeb, 0xfd };
@@ -310,6 +316,119 @@ static void test_memory(void)
 	check_err(memseg(vm, JOIST_MEMSEG_FREE, 0, 0), ENOENT);
 	close(vm);
 	check(destroy("m") == 0);
+	check(pool_free() == before);
+}
+
+static int pages(int vm, unsigned long cmd, unsigned seg, unsigned page, unsigned count)
+{
+	struct joist_pages p = {
+		.seg = seg, .ranges = 2, .range = { { page, count }, { page, 0 } },
+	};
+
+	return ioctl(vm, cmd, &p);
+}
+
+static uint64_t vm_memory(const char *name)
+{
+	struct joist_info info = { 0 };
+
+	for (; ioctl(ctl, JOIST_INFO, &info) == 0; info.head.vm = 0)
+		if (!strcmp(info.name, name))
+			return info.memory;
+	return 0;
+}
+
+/* mov 0x8000, %al; out; jmp */
+static const uint8_t code_read[] = { 0xa0, 0x00, 0x80, 0xe6, 0x80, 0xeb, 0xf9 };
+
+static void test_pages(void)
+{
+	unsigned long long before = pool_free(), with;
+	struct joist_run *page;
+	struct joist_pages p = { .ranges = JOIST_PAGE_RANGES + 1 };
+	uint8_t *mem;
+	unsigned exit;
+	int vm = guest("b", 1, code_read, sizeof(code_read), &mem), pid, status;
+
+	check(vm >= 0);
+	page = run_page(vm, 0);
+	with = pool_free();
+	check_err(pages(vm, JOIST_MEMSEG_DROP, 0, 256, 1), EINVAL);
+	check_err(pages(vm, JOIST_MEMSEG_DROP, 0, 1, ~0u), EINVAL);
+	check_err(pages(vm, JOIST_MEMSEG_FILL, 0, ~0u, ~0u), EINVAL);
+	check_err(pages(vm, JOIST_MEMSEG_DROP, 1, 0, 1), ENOENT);
+	check_err(pages(vm, JOIST_MEMSEG_DROP, JOIST_MAX_MEMSEGS, 0, 1), ENOENT);
+	check_err(pages(vm, JOIST_MEMSEG_FILL, ~0u, 0, 1), ENOENT);
+	check_err(ioctl(vm, JOIST_MEMSEG_DROP, &p), EINVAL);
+	check_err(ioctl(vm, JOIST_MEMSEG_DROP, NULL), EFAULT);
+	check(pool_free() == with);
+	memset(mem + 0x7000, 7, 0x4000);
+	check(run_on(vm, 0, &exit) == 0 && exit == JOIST_EXIT_IO && page->io.data == 7);
+	/* Two pages go: what is read and written there now is in one of no use. */
+	check(pages(vm, JOIST_MEMSEG_DROP, 0, 8, 2) == 0);
+	check(pool_free() == with + 8192);
+	check(vm_memory("b") == MIB - 8192);
+	check(mem[0x7fff] == 7 && mem[0x8000] == 0 && mem[0x9fff] == 0 && mem[0xa000] == 7);
+	mem[0x8000] = 9;
+	check(mem[0x9000] == 9);
+	pid = fork();
+	if (pid == 0)
+		_exit(mem[0x8000] == 9 && mem[0x7fff] == 7 ? 0 : 1);
+	check(waitpid(pid, &status, 0) == pid && status == 0);
+	check(run_on(vm, 0, &exit) == 0 && exit == JOIST_EXIT_MMIO &&
+	      page->mmio.gpa == 0x8000 && !page->mmio.write);
+	page->mmio.data = 0x55;
+	check(run_on(vm, 0, &exit) == 0 && exit == JOIST_EXIT_IO && page->io.data == 0x55);
+	/* Gone once more is no error; then they are there again, and clean. */
+	check(pages(vm, JOIST_MEMSEG_DROP, 0, 8, 1) == 0);
+	check(pages(vm, JOIST_MEMSEG_FILL, 0, 0, 256) == 0);
+	check(vm_memory("b") == MIB && pool_free() == with);
+	check(mem[0x8000] == 0 && mem[0x9000] == 0 && mem[0x7fff] == 7 && mem[0xa000] == 7);
+	mem[0x8000] = 3;
+	check(run_on(vm, 0, &exit) == 0 && exit == JOIST_EXIT_IO && page->io.data == 3);
+	/* Without a mapping, and then with a new one. */
+	munmap(mem, MIB);
+	check(pages(vm, JOIST_MEMSEG_DROP, 0, 8, 1) == 0);
+	check(pool_free() >= with + 4096);
+	mem = seg_mmap(vm, 0, MIB);
+	check(mem != MAP_FAILED && mem[0x8000] == 9 && mem[0x9000] == 0 && mem[0x7fff] == 7);
+	munmap(mem, MIB);
+	munmap(page, 4096);
+	close(vm);
+	check(destroy("b") == 0);
+	check(pool_free() == before);
+}
+
+/* Processes go on writing to pages that come and go. */
+static void test_pages_race(int rounds)
+{
+	unsigned long long before = pool_free();
+	int vm, i, pid[2], status;
+	unsigned exit = 0;
+	uint8_t *mem;
+
+	vm = guest("c", 1, code_read, sizeof(code_read), &mem);
+	check(vm >= 0);
+	for (i = 0; i < 2; i++) {
+		pid[i] = fork();
+		if (pid[i] == 0)
+			for (;; exit++)
+				mem[4096 + exit % 255 * 4096u] = 0xaa;
+	}
+	for (i = 0; i < rounds; i++) {
+		check(pages(vm, JOIST_MEMSEG_DROP, 0, 1 + i % 200, 1 + i % 50) == 0);
+		check(run_on(vm, 0, &exit) == 0);
+		if (i % 3 == 0)
+			check(pages(vm, JOIST_MEMSEG_FILL, 0, 1, 255) == 0);
+	}
+	for (i = 0; i < 2; i++) {
+		check(waitpid(pid[i], &status, WNOHANG) == 0);
+		kill(pid[i], SIGKILL);
+		wait_child(pid[i]);
+	}
+	munmap(mem, MIB);
+	close(vm);
+	check(destroy("c") == 0);
 	check(pool_free() == before);
 }
 
@@ -682,12 +801,6 @@ static void test_zap(void)
 	signal(SIGBUS, SIG_DFL);
 }
 
-static void wait_child(int pid)
-{
-	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-		;
-}
-
 /* A process with running, halted and mapped VMs is killed at any moment. */
 static void test_kill(int rounds)
 {
@@ -741,7 +854,7 @@ static void test_random(int rounds)
 		JOIST_MEMSEG_FREE, JOIST_MEMSEG_MAP, JOIST_MEMSEG_UNMAP,
 		JOIST_MEMSEG_PROTECT, JOIST_MEMSEG_QUERY, JOIST_READXSTATE, JOIST_WRITEXSTATE,
 		JOIST_READLAPIC, JOIST_WRITELAPIC, JOIST_KICK,
-		JOIST_DOORBELL, JOIST_IRQFD,
+		JOIST_DOORBELL, JOIST_IRQFD, JOIST_MEMSEG_DROP, JOIST_MEMSEG_FILL,
 		JOIST_STATS_GET, JOIST_INFO, JOIST_LOG,
 	};
 	unsigned long long before = pool_free();
@@ -775,6 +888,8 @@ int main(int argc, char **argv)
 	step(test_create());
 	step(test_life());
 	step(test_memory());
+	step(test_pages());
+	step(test_pages_race(rounds * 4));
 	step(test_run());
 	step(test_threads(code_spin, sizeof(code_spin)));
 	step(test_threads(code_hlt, sizeof(code_hlt)));
