@@ -29,7 +29,8 @@ UNIT_FUZZERS	:= $(patsubst tests/unit/%.c,$(UNIT_OUT)/%, \
 UNIT_LIBS_ctl_conf	:= -lconfuse
 UNIT_LIBS_ctl_man	:= -ljansson
 
-.PHONY: test-unit
+.PHONY: test-unit unit-programs
+unit-programs: $(UNIT_TESTS) $(UNIT_FUZZERS)
 test-unit: $(UNIT_TESTS) $(UNIT_FUZZERS)
 	@sh tests/unit/run.sh "$(FUZZ_RUNS)" "$(FUZZ_SEED)" $(sort $^)
 
