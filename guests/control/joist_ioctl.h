@@ -7,9 +7,10 @@
  * on /dev/joistctl head.vm is taken as given by CREATE and INFO.
  *
  * A VM lives as long as anything refers to it: the /dev/joistctl descriptor
- * that created it, every open /dev/joist/NAME, every mapping.  With the last
- * of them it is destroyed and its memory freed, unless it was created with
- * JOIST_CREATE_PERSISTENT: then only JOIST_DESTROY ends it.
+ * that created it, every open /dev/joist/NAME, every descriptor of a segment,
+ * every mapping.  With the last of them it is destroyed and its memory freed,
+ * unless it was created with JOIST_CREATE_PERSISTENT: then only JOIST_DESTROY
+ * ends it.
  */
 #ifndef JOIST_IOCTL_H
 #define JOIST_IOCTL_H
@@ -109,8 +110,21 @@ struct joist_irqfd {
 #define JOIST_EVENT_PORT	(1u << 2)
 #define JOIST_EVENT_MATCH	(1u << 3)
 
+/*
+ * A new descriptor of one segment, for a program that is to have the guest's
+ * memory and nothing else of it: it can be mapped, the segment's bytes from
+ * offset 0 on, and no call be made on it.  It keeps the VM as an open
+ * /dev/joist/NAME does.
+ */
+struct joist_segment_fd {
+	struct joist_head head;
+	uint32_t seg;
+	int32_t fd;			/* in: 0 */
+};
+
 #define JOIST_DOORBELL		JOIST_IOC(65, joist_doorbell)
 #define JOIST_IRQFD		JOIST_IOC(66, joist_irqfd)
+#define JOIST_SEGMENT		JOIST_IOC(67, joist_segment_fd)
 
 /*
  * mmap offsets on /dev/joist/NAME: the run page of vCPU v at v * 4096; bytes

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_vm_storage.c -- joist-vm's disks in formats, with the real
- * qemu-storage-daemon; skipped where FUSE cannot be mounted.
+ * qemu-storage-daemon: from start to end, and a disk's bytes by vhost-user.
  */
 #define _GNU_SOURCE
 #define TEST_DIR	"/tmp/joist-test-storage"
 #include "tests/unit/vm_dir.h"
 
+#include "tests/unit/vm_vhost.h"
+
+#include <stdio.h>
+
 #include "guests/control/joist-vm/helper.c"
 #include "guests/control/joist-vm/storage.c"
 
-#define DISK_SIZE	(4 * MiB)
+#define IMAGE		TEST_DIR "/image"
+#define DISK_SIZE	(40 * MiB)
 
 static struct vm_config cfg;
 static char error[400];
@@ -18,97 +23,229 @@ static char error[400];
 static int teardown(void **state)
 {
 	storage_close(&cfg);
-	unlink("/tmp/joist-test-image");
+	unlink(IMAGE);
+	unlink(IMAGE ".base");
 	return dir_teardown(state);
 }
 
-/* An image beside PROTO_DIR, which the daemon's namespace hides. */
-static void image_make(const char *format)
+static void image_make(const char *options)
 {
-	char command[200];
+	char command[300];
 
-	snprintf(command, sizeof(command), "qemu-img create -q -f %s "
-		 "/tmp/joist-test-image 4M", format);
+	snprintf(command, sizeof(command), "qemu-img create -q %s", options);
 	assert_int_equal(system(command), 0);
 }
 
+#define QCOW2	"-f qcow2 " IMAGE " 40M"
+
 static bool image_open(const char *format, bool read_only)
 {
-	cfg = (struct vm_config){ .disks = 2 };
+	cfg = (struct vm_config){ .name = "test", .disks = 2 };
 	cfg.disk[0].fd = 17;		/* raw: not ours */
 	cfg.disk[1] = (struct disk){
-		.path = "/tmp/joist-test-image", .format = format, .fd = -1,
+		.path = IMAGE, .format = format, .fd = -1,
 		.read_only = read_only,
 	};
 	return storage_open(&cfg, error, sizeof(error));
 }
 
-static void skip_without_fuse(void)
-{
-	if (!strstr(error, "mount") && !strstr(error, "fuse"))
-		return;
-	print_message("no FUSE here: %s\n", error);
-	storage_close(&cfg);
-	skip();
-}
-
 static void image_open_good(const char *format, bool read_only)
 {
-	if (image_open(format, read_only))
-		return;
-	skip_without_fuse();
-	fail_msg("%s", error);
+	if (!image_open(format, read_only))
+		fail_msg("%s", error);
+	assert_int_equal(cfg.disk[1].size, DISK_SIZE);
+	assert_in_range(cfg.disk[1].segments, 1, 254);
+	assert_int_equal(cfg.disk[0].fd, 17);
+	assert_int_equal(storage_fd(0), -1);
+	/* Nothing has a name that others could use. */
+	assert_int_equal(access(TEST_DIR "/test.disk", F_OK), -1);
+}
+
+/* ---- a machine's part ---- */
+
+static struct vhost_blk blk;
+static struct test_op op;
+
+static void connect_blk(void)
+{
+	const struct disk *d = &cfg.disk[1];
+	int err;
+
+	memory_make();
+	assert_int_equal(storage_connect(&cfg), 0);
+	assert_int_equal(cfg.disk[0].fd, 17);
+	err = vhost_blk_start(&blk, d->fd, d->read_only, &mem, segments);
+	if (err)
+		fail_msg("%s: %s", blk.user.step, strerror(-err));
+	assert_int_equal(blk.info.size, d->size);
+}
+
+static void disconnect_blk(void)
+{
+	blk_end(&blk);
+	storage_disconnect(&cfg);
+	assert_int_equal(cfg.disk[1].fd, -1);
+}
+
+/* Its error. */
+static int await(void)
+{
+	struct pollfd p = { .fd = blk.call, .events = POLLIN };
+
+	vhost_blk_flush(&blk);
+	while (!op.done) {
+		assert_int_equal(poll(&p, 1, 60000), 1);
+		assert_true(vhost_blk_reap(&blk));
+		vhost_blk_flush(&blk);
+	}
+	assert_int_equal(op.done, 1);
+	return op.op.error;
+}
+
+static int transfer(enum io_kind kind, u64 at, u8 *p, size_t len)
+{
+	op_make(&op, kind, at, len);
+	op_buffer(&op, p, len);
+	vhost_blk_submit(&blk, &op.op);
+	return await();
+}
+
+static int on_range(enum io_kind kind, u64 at, u64 len)
+{
+	op_make(&op, kind, at, len);
+	vhost_blk_submit(&blk, &op.op);
+	return await();
+}
+
+static void kill_daemon(void)
+{
+	storage_kill(&cfg, 0);
+	storage_kill(&cfg, 2);
+	storage_kill(&cfg, ~0u);
+	storage_kill(&cfg, 1);
+	while (!storage_event(&cfg, 1, error, sizeof(error)))
+		;
+	assert_non_null(strstr(error, "disk " IMAGE ": "));
+	assert_non_null(strstr(error, "signal 9"));
+	assert_int_equal(storage_fd(1), -1);
+	storage_kill(&cfg, 1);
 }
 
 /* What is written and flushed is there after the daemon was killed. */
 static void kept(void **state)
 {
-	char buf[4096], back[4096];
+	struct pollfd p = { .events = POLLIN };
 
 	(void)state;
-	image_make("qcow2");
+	image_make(QCOW2);
 	image_open_good("qcow2", false);
-	assert_int_equal(cfg.disk[1].size, DISK_SIZE);
-	assert_int_equal(cfg.disk[0].fd, 17);
-	assert_int_equal(storage_fd(0), -1);
-	memset(buf, 0x5a, sizeof(buf));
-	assert_int_equal(pwrite(cfg.disk[1].fd, buf, 4096, DISK_SIZE - 4096),
-			 4096);
-	assert_int_equal(fdatasync(cfg.disk[1].fd), 0);
-	assert_int_equal(kill(daemons[1].pid, SIGKILL), 0);
-	while (!storage_event(&cfg, 1, error, sizeof(error)))
-		;
-	assert_non_null(strstr(error, "joist-test-image"));
-	assert_non_null(strstr(error, "signal 9"));
-	assert_int_equal(storage_fd(1), -1);
-	/* The file is an error from now on, and nothing waits for ever. */
-	assert_int_equal(pread(cfg.disk[1].fd, back, 512, 0), -1);
-	storage_close(&cfg);
+	connect_blk();
+	memset(mem.low, 0x5a, 4096);
+	memset(mem.high, 0xa5, 4096);
+	assert_int_equal(transfer(IO_WRITE, DISK_SIZE - 4096, mem.low, 4096),
+			 0);
+	assert_int_equal(transfer(IO_WRITE, 1 * MiB, mem.high, 4096), 0);
+	assert_int_equal(on_range(IO_SYNC, 0, 0), 0);
+	kill_daemon();
+	/* The machine sees it, too, and has no such disk from then on. */
+	p.fd = blk.user.fd;
+	assert_int_equal(poll(&p, 1, 60000), 1);
+	vhost_blk_lost(&blk);
+	op_make(&op, IO_SYNC, 0, 0);
+	vhost_blk_submit(&blk, &op.op);
+	vhost_blk_gone(&blk);
+	assert_int_equal(op.op.error, -EIO);
+	disconnect_blk();
+	assert_int_equal(storage_connect(&cfg), 0);
 	assert_int_equal(cfg.disk[1].fd, -1);
+	storage_close(&cfg);
 
 	image_open_good("qcow2", true);
-	assert_int_equal(pread(cfg.disk[1].fd, back, 4096, DISK_SIZE - 4096),
-			 4096);
-	assert_memory_equal(buf, back, 4096);
-	assert_int_equal(pwrite(cfg.disk[1].fd, buf, 512, 0), -1);
+	connect_blk();
+	assert_int_equal(transfer(IO_READ, DISK_SIZE - 4096, mem.high, 4096),
+			 0);
+	memset(mem.low, 0x5a, 4096);
+	assert_memory_equal(mem.high, mem.low, 4096);
+	assert_int_equal(transfer(IO_READ, 1 * MiB, mem.low + 4096, 4096), 0);
+	assert_int_equal(mem.low[4096 + 4095], 0xa5);
+	/* Nobody writes to it, whatever is asked for. */
+	assert_int_equal(transfer(IO_WRITE, 0, mem.low, 512), -EIO);
+	disconnect_blk();
+	storage_close(&cfg);
+}
+
+/* One machine after the other, as when a guest reboots. */
+static void reconnects(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	image_make(QCOW2);
+	image_open_good("qcow2", false);
+	for (i = 0; i < 5; i++) {
+		connect_blk();
+		/* Left with a request under way: the next one waits for it. */
+		memset(mem.low, 0x10 + (int)i, 64 * KiB);
+		op_make(&op, IO_WRITE, i * 64 * KiB, 64 * KiB);
+		op_buffer(&op, mem.low, 64 * KiB);
+		vhost_blk_submit(&blk, &op.op);
+		vhost_blk_flush(&blk);
+		if (i % 2)
+			await();
+		disconnect_blk();
+	}
+	connect_blk();
+	for (i = 1; i < 5; i += 2) {
+		assert_int_equal(transfer(IO_READ, i * 64 * KiB, mem.low, 512),
+				 0);
+		assert_int_equal(mem.low[511], 0x10 + i);
+	}
+	/* Past the end, and zeros in more pieces than one. */
+	assert_int_equal(transfer(IO_READ, DISK_SIZE, mem.low, 512), -EIO);
+	assert_int_equal(on_range(IO_ZERO, 0, DISK_SIZE), 0);
+	assert_int_equal(transfer(IO_READ, 64 * KiB, mem.low, 512), 0);
+	assert_int_equal(mem.low[0], 0);
+	assert_int_equal(transfer(IO_WRITE, 0, mem.high, 512), 0);
+	assert_int_equal(on_range(IO_ZERO_FREE, 0, DISK_SIZE), 0);
+	assert_int_equal(on_range(IO_DISCARD, 0, DISK_SIZE), 0);
+	disconnect_blk();
+	storage_close(&cfg);
+}
+
+/* A file on top of another, and a format that is not QEMU's own. */
+static void other_formats(void **state)
+{
+	(void)state;
+	image_make("-f qcow2 " IMAGE ".base 40M");
+	image_make("-f qcow2 -b " IMAGE ".base -F qcow2 " IMAGE);
+	image_open_good("qcow2", false);
+	connect_blk();
+	assert_int_equal(transfer(IO_WRITE, 4096, mem.low, 4096), 0);
+	disconnect_blk();
+	storage_close(&cfg);
+	image_make("-f vmdk " IMAGE " 40M");
+	image_open_good("vmdk", false);
+	connect_blk();
+	memset(mem.low, 0x77, 4096);
+	assert_int_equal(transfer(IO_WRITE, 4096, mem.low, 4096), 0);
+	assert_int_equal(transfer(IO_READ, 4096, mem.high, 4096), 0);
+	assert_int_equal(mem.high[4095], 0x77);
+	disconnect_blk();
 	storage_close(&cfg);
 }
 
 static void two_writers(void **state)
 {
-	struct helper first;
-	int fd;
+	struct daemon first;
 
 	(void)state;
-	image_make("qcow2");
+	image_make(QCOW2);
 	image_open_good("qcow2", false);
 	first = daemons[1];
-	fd = cfg.disk[1].fd;
 	assert_false(image_open("qcow2", false));
 	assert_non_null(strstr(error, "in use"));
 	storage_close(&cfg);
 	daemons[1] = first;
-	cfg.disk[1].fd = fd;
 	storage_close(&cfg);
 }
 
@@ -116,13 +253,17 @@ static void two_writers(void **state)
 static void wrong_format(void **state)
 {
 	(void)state;
-	image_make("raw");
+	image_make("-f raw " IMAGE " 4M");
 	if (image_open("qcow2", false))
 		fail_msg("a raw image opens as qcow2");
-	skip_without_fuse();
-	assert_non_null(strstr(error, "joist-test-image: qcow2: "));
+	assert_non_null(strstr(error, IMAGE ": qcow2: "));
 	assert_null(strchr(error, '\n'));
 	assert_null(strstr(error, "--blockdev"));
+	storage_close(&cfg);
+	/* One without a byte. */
+	image_make("-f qcow2 " IMAGE " 0");
+	assert_false(image_open("qcow2", false));
+	assert_non_null(strstr(error, "smaller than a sector (0 bytes)"));
 	storage_close(&cfg);
 }
 
@@ -162,6 +303,8 @@ int main(void)
 		cmocka_unit_test(formats),
 		cmocka_unit_test(lines),
 		cmocka_unit_test(kept),
+		cmocka_unit_test(reconnects),
+		cmocka_unit_test(other_formats),
 		cmocka_unit_test(two_writers),
 		cmocka_unit_test(wrong_format),
 	};

@@ -605,6 +605,39 @@ static void test_read_write(void **state)
 	assert_int_equal(*s, S_IOERR);
 }
 
+/* The same by another process, with as many buffers as that takes. */
+static void test_daemon(void **state)
+{
+	struct vhost_blk *daemon = (struct vhost_blk *)&disk;
+	u8 *s;
+
+	(void)state;
+	assert_int_equal(get(0, DEVICE + B_SEG_MAX, 4), VIRTQ_CHAIN - 2);
+	driver_start(0, F_FLUSH);
+	daemon_ops = 0;
+	s = request(0, T_OUT, 0, 512);
+	io_finish();
+	assert_int_equal(daemon_ops, 0);
+	blk.daemon = daemon;
+	s = request(0, T_OUT, 0, 512);
+	assert_int_equal(daemon_ops, 1);
+	io_finish();
+	assert_int_equal(*s, S_OK);
+	s = request(0, T_FLUSH, 0, 0);
+	assert_int_equal(daemon_ops, 2);
+	io_finish();
+	/* It has no other serial number than the disk's. */
+	s = request(1, T_GET_ID, 0, 20);
+	assert_int_equal(*s, S_OK);
+	assert_memory_equal(at(DATA + 0x1000), disk.serial, 20);
+	assert_int_equal(daemon_ops, 2);
+	disk.segments = 126;
+	virtio_machine(false);
+	disk.segments = 0;
+	assert_int_equal(get32(blk.virtio.config + B_SEG_MAX), 126);
+	assert_int_equal(get32(cd.virtio.config + G_SEG_MAX), 126);
+}
+
 static void test_bounds(void **state)
 {
 	u64 last = DISK / 512 - 1;
@@ -1208,6 +1241,7 @@ int main(void)
 		cmocka_unit_test_setup(test_underfoot, setup),
 		cmocka_unit_test_setup(test_underfoot_all, setup),
 		cmocka_unit_test_setup(test_read_write, setup),
+		cmocka_unit_test_setup(test_daemon, setup),
 		cmocka_unit_test_setup(test_bounds, setup),
 		cmocka_unit_test_setup(test_flush, setup),
 		cmocka_unit_test_setup(test_discard_zeroes, setup),

@@ -463,6 +463,8 @@ static void serve_manager(struct machine *m)
 		vcpu_pause_all(m);
 	else if (msg.kind == MSG_UNPAUSE)
 		vcpu_unpause_all(m);
+	else if (msg.kind == MSG_DISK_GONE)
+		virtio_disk_gone(m, msg.value);
 }
 
 static void serve_timer(struct machine *m, int fd)
@@ -529,8 +531,7 @@ static void main_loop(struct machine *m)
 			serve_event(m, &e[i]);
 		pthread_mutex_unlock(&m->lock);
 		/* The kernel may copy data now: the vCPUs need not wait. */
-		if (m->cfg->disks)
-			io_flush();
+		virtio_disks_flush(m);
 	}
 }
 

@@ -21,6 +21,7 @@
 #include "rtc.h"
 #include "uart.h"
 #include "vhost.h"
+#include "vhost_blk.h"
 #include "virtio_console.h"
 #include "virtio_rng.h"
 #include "virtio_scsi.h"
@@ -66,6 +67,7 @@ struct machine {
 	bool paused;				/* [l] */
 	unsigned parked;			/* [l] vCPUs that wait */
 
+	struct vhost_blk *daemon[VM_DISKS];	/* [l] serves the disk, or NULL */
 	struct net *net[VM_NICS];		/* [c], what it points to [l] */
 	struct console *console;		/* [c], likewise, or NULL */
 	struct vhost vhost[VM_VHOSTS];		/* [l] those in use first */
@@ -97,6 +99,10 @@ void machine_load(struct machine *m, struct joist_regs *regs);
 int devices_init(struct machine *m);
 /* virtio_devices.c: the virtio devices; dies if it cannot. */
 void virtio_devices_init(struct machine *m);
+/* The kernel and daemons get what was submitted; the lock is not held. */
+void virtio_disks_flush(struct machine *m);
+/* The daemon of that disk has ended. */
+void virtio_disk_gone(struct machine *m, unsigned disk);
 /* Something is to be read from that descriptor; false: not one of theirs. */
 bool virtio_devices_event(struct machine *m, int fd);
 /* Also wait for that descriptor. */

@@ -358,7 +358,8 @@ static void close_any(int fd)
 
 static int machine_spawn(struct manager *m)
 {
-	int ch[2] = { -1, -1 }, theirs[VM_PORTS], err = 0;
+	int ch[2] = { -1, -1 }, theirs[VM_PORTS];
+	int err = storage_connect(m->cfg);
 	pid_t parent = getpid();
 	unsigned i;
 
@@ -380,6 +381,7 @@ static int machine_spawn(struct manager *m)
 	close_any(ch[1]);
 	for (i = 0; i < VM_PORTS; i++)
 		close_any(theirs[i]);
+	storage_disconnect(m->cfg);
 	m->channel = ch[0];
 	m->ready = m->paused = false;
 	m->want_reset = m->want_stop = m->preserved = false;
@@ -517,6 +519,8 @@ static void machine_message(struct manager *m, int ready)
 	msg.text[MSG_TEXT - 1] = 0;
 	if (msg.kind == MSG_END) {
 		machine_reap(m, &msg);
+	} else if (msg.kind == MSG_DISK_LOST) {
+		storage_kill(m->cfg, msg.value);
 	} else if (msg.kind == MSG_READY && !m->ready) {
 		m->ready = true;
 		if (m->boots == 1)
@@ -551,15 +555,22 @@ void manager_reset(struct manager *m)
 		m->restart_at = manager_ns();
 }
 
-int manager_send(struct manager *m, enum msg_kind kind)
+static int manager_tell(struct manager *m, enum msg_kind kind, u32 value)
 {
-	struct msg msg = { .kind = kind };
+	struct msg msg = { .kind = kind, .value = value };
 
 	if (!m->pid)
 		return -EAGAIN;
-	if (send(m->channel, &msg, sizeof(msg),
-		 MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-		return -errno;
+	return send(m->channel, &msg, sizeof(msg),
+		    MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
+int manager_send(struct manager *m, enum msg_kind kind)
+{
+	int err = manager_tell(m, kind, 0);
+
+	if (err)
+		return err;
 	if (kind == MSG_POWER_BUTTON)
 		m->want_stop = true;
 	if (kind == MSG_PAUSE)
@@ -697,10 +708,14 @@ static void serve_helpers(struct manager *m, const struct pollfd *p)
 	char text[MSG_TEXT];
 	unsigned i;
 
-	for (i = 0; i < VM_DISKS; i++)
-		if (p[POLL_DISKS + i].revents &&
-		    storage_event(m->cfg, i, text, sizeof(text)))
-			report(m, text, "");
+	for (i = 0; i < VM_DISKS; i++) {
+		if (!p[POLL_DISKS + i].revents ||
+		    !storage_event(m->cfg, i, text, sizeof(text)))
+			continue;
+		report(m, text, "");
+		if (storage_fd(i) < 0)
+			manager_tell(m, MSG_DISK_GONE, i);
+	}
 	for (i = 0; i < VM_NICS; i++)
 		if (p[POLL_NETS + i].revents &&
 		    user_net_event(i, text, sizeof(text)))
@@ -907,14 +922,17 @@ static void open_signals(struct manager *m)
 	signal(SIGPIPE, SIG_IGN);
 }
 
-/* Names, the VM, and then who has served it. */
+/*
+ * Names, who has the guest's memory, and then the VM: a daemon that its memory
+ * is taken from dies of it, and could not close its image.
+ */
 static void outside_close(const struct manager *m)
 {
 	socket_remove();
 	serials_close(m->cfg);
+	storage_close(m->cfg);
 	destroy_vm(m);
 	user_net_close();
-	storage_close(m->cfg);
 }
 
 int manager_main(const struct manager_args *args)

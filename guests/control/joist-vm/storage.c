@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * storage.c -- disks that are not raw, by Debian's qemu-storage-daemon: it
- * knows the formats, we know none.  Its FUSE export makes of an image one
- * file, which is then used as a raw disk is.
+ * knows the formats, we know none.  It serves an image by vhost-user, over a
+ * socket that has no name by the time it listens.
  *
- * The daemon never sees the guest's memory.  The file is in a mount namespace
- * of the daemon's own, so that it has no name for anybody else, and nothing
- * is left to clean up whatever way we end.  Who is not root gets that, and
- * the right to mount, by a user namespace.
+ * A machine has one connection.  When that closes, the daemon first ends what
+ * it has under way, then accepts the next.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -18,20 +16,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "guests/control/lib/proto.h"
 #include "helper.h"
 #include "storage.h"
+#include "vhost_blk.h"
 
 #define DAEMON		"qemu-storage-daemon"
-#define MOUNT_POINT	PROTO_DIR "/disk"	/* in its own namespace */
 /* What the monitor says first, once all options have been done. */
 #define GREETING	"{\"QMP\""
 
-static struct helper daemons[VM_DISKS];
+static struct daemon {
+	struct helper helper;
+	int listener;		/* the daemon's, until it has it */
+	int socket;		/* O_PATH: what to connect to */
+} daemons[VM_DISKS];
 
 bool storage_knows(const char *format)
 {
@@ -49,47 +53,58 @@ bool storage_knows(const char *format)
 
 /* ---- the child, until it is the daemon ---- */
 
-static void write_map(const char *path, unsigned id)
+/*
+ * It reads images that others have made, and needs their files, but nobody
+ * else: no network, and no rights by the programs it could run.
+ */
+static void confine(void *arg)
 {
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	const struct daemon *d = arg;
 
-	if (fd < 0 || dprintf(fd, "0 %u 1", id) < 0)
-		helper_fail(path);
-	close(fd);
-}
-
-static void own_namespace(void *arg)
-{
-	uid_t uid = geteuid();
-	gid_t gid = getegid();
-	int fd;
-
-	(void)arg;
-	if (unshare(uid ? CLONE_NEWUSER | CLONE_NEWNS : CLONE_NEWNS))
-		helper_fail("a mount namespace");
-	if (uid) {
-		/* user_namespaces(7): a gid only where groups stay. */
-		fd = open("/proc/self/setgroups", O_WRONLY | O_CLOEXEC);
-		if (fd < 0 || write(fd, "deny", 4) != 4)
-			helper_fail("/proc/self/setgroups");
-		close(fd);
-		write_map("/proc/self/uid_map", uid);
-		write_map("/proc/self/gid_map", gid);
-	}
-	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) ||
-	    mount("joist", PROTO_DIR, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
-		  "mode=700,size=64k"))
-		helper_fail(PROTO_DIR);
-	fd = open(MOUNT_POINT, O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0)
-		helper_fail(MOUNT_POINT);
-	close(fd);
+	/* A kernel may not allow the user namespace: so be it. */
+	unshare(geteuid() ? CLONE_NEWUSER | CLONE_NEWNET : CLONE_NEWNET);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	    fcntl(d->listener, F_SETFD, 0))
+		helper_fail("its sandbox");
 }
 
 /* ---- the manager ---- */
 
-static bool start(struct helper *h, const struct disk *d, char *text,
-		  size_t size)
+/* To listen on: bound, so that it can be found by `socket`, and no more. */
+static int open_socket(struct daemon *d, const char *name)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	mode_t mask;
+	int err = 0;
+
+	snprintf(sa.sun_path, sizeof(sa.sun_path), PROTO_DIR "/%s.disk", name);
+	unlink(sa.sun_path);
+	d->socket = -1;
+	d->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (d->listener < 0)
+		return -errno;
+	mask = umask(0177);
+	if (bind(d->listener, (struct sockaddr *)&sa, sizeof(sa)))
+		err = -errno;
+	umask(mask);
+	if (err)
+		return err;
+	d->socket = open(sa.sun_path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (d->socket < 0)
+		err = -errno;
+	unlink(sa.sun_path);
+	return err;
+}
+
+static void close_any(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static bool start(struct daemon *h, const struct disk *d, const char *name,
+		  char *text, size_t size)
 {
 	char image[PATH_MAX + 128], export[128];
 	const char *const argv[] = {
@@ -98,41 +113,69 @@ static bool start(struct helper *h, const struct disk *d, char *text,
 		"--monitor", "chardev=monitor", NULL
 	};
 	const struct helper_start s = {
-		.argv = argv, .ready = GREETING, .prepare = own_namespace,
+		.argv = argv, .ready = GREETING, .prepare = confine, .arg = h,
 		/* Upon which it closes the image. */
 		.death_signal = SIGTERM,
 	};
+	int err = open_socket(h, name);
 
+	if (err) {
+		snprintf(text, size, "its socket: %s", strerror(-err));
+		return false;
+	}
 	snprintf(image, sizeof(image), "driver=%s,node-name=disk,read-only=%s,"
 		 "discard=unmap,file.driver=file,file.discard=unmap,"
 		 "file.filename=%s", d->format, d->read_only ? "on" : "off",
 		 d->path);
-	snprintf(export, sizeof(export), "type=fuse,id=disk,node-name=disk,"
-		 "mountpoint=%s,growable=off,allow-other=off,writable=%s",
-		 MOUNT_POINT, d->read_only ? "off" : "on");
-	return helper_start(h, &s, text, size);
+	snprintf(export, sizeof(export), "type=vhost-user-blk,id=disk,"
+		 "node-name=disk,addr.type=fd,addr.str=%d,writable=%s",
+		 h->listener, d->read_only ? "off" : "on");
+	return helper_start(&h->helper, &s, text, size);
 }
 
-/* The file that the daemon shows. */
-static bool open_file(const struct helper *h, struct disk *d, char *text,
-		      size_t size)
+/* A connection, or -errno.  By the open file: the name is gone. */
+static int connect_to(const struct daemon *d)
 {
-	char path[64];
-	off_t end;
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), err;
 
-	snprintf(path, sizeof(path), "/proc/%d/root" MOUNT_POINT, h->pid);
-	d->fd = open(path, (d->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
-	end = d->fd < 0 ? -1 : lseek(d->fd, 0, SEEK_END);
-	if (end < 0) {
-		snprintf(text, size, "its file: %s", strerror(errno));
+	if (fd < 0)
+		return -errno;
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "/proc/self/fd/%d",
+		 d->socket);
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa))) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	fcntl(fd, F_SETFL, 0);
+	return fd;
+}
+
+/* What the disk is like. */
+static bool describe(const struct daemon *h, struct disk *d, char *text,
+		     size_t size)
+{
+	struct vhost_blk_info info = { 0 };
+	const char *step = "connecting";
+	int fd = connect_to(h), err = fd;
+
+	if (fd >= 0) {
+		err = vhost_blk_ask(fd, d->read_only, &info, &step);
+		close(fd);
+	}
+	if (err < 0) {
+		snprintf(text, size, DAEMON ": %s: %s", step, strerror(-err));
 		return false;
 	}
-	if (end < (off_t)BLK_SECTOR) {
-		snprintf(text, size, "smaller than a sector (%lld bytes)",
-			 (long long)end);
+	if (info.size < BLK_SECTOR) {
+		snprintf(text, size, "smaller than a sector (%llu bytes)",
+			 (unsigned long long)info.size);
 		return false;
 	}
-	d->size = (u64)end;
+	d->size = info.size;
+	d->segments = info.segments;
 	return true;
 }
 
@@ -140,14 +183,16 @@ bool storage_open(struct vm_config *cfg, char *error, size_t size)
 {
 	char text[HELPER_SAYS];
 	struct disk *d;
+	bool good;
 	unsigned i;
 
 	for (i = 0; i < cfg->disks; i++) {
 		d = &cfg->disk[i];
 		if (!d->format)
 			continue;
-		if (start(&daemons[i], d, text, sizeof(text)) &&
-		    open_file(&daemons[i], d, text, sizeof(text)))
+		good = start(&daemons[i], d, cfg->name, text, sizeof(text));
+		close_any(&daemons[i].listener);
+		if (good && describe(&daemons[i], d, text, sizeof(text)))
 			continue;
 		if (strstr(text, " lock"))
 			snprintf(text, sizeof(text), "in use by another VM");
@@ -158,9 +203,44 @@ bool storage_open(struct vm_config *cfg, char *error, size_t size)
 	return true;
 }
 
+int storage_connect(struct vm_config *cfg)
+{
+	struct disk *d;
+	unsigned i;
+
+	for (i = 0; i < cfg->disks; i++) {
+		d = &cfg->disk[i];
+		if (!d->format || !daemons[i].helper.pid)
+			continue;
+		d->fd = connect_to(&daemons[i]);
+		/* Its end is noticed soon: the machine has no such disk. */
+		if (d->fd == -ECONNREFUSED)
+			d->fd = -1;
+		if (d->fd < -1)
+			return d->fd;
+	}
+	return 0;
+}
+
+void storage_disconnect(struct vm_config *cfg)
+{
+	unsigned i;
+
+	for (i = 0; i < cfg->disks; i++)
+		if (cfg->disk[i].format)
+			close_any(&cfg->disk[i].fd);
+}
+
+void storage_kill(const struct vm_config *cfg, unsigned disk)
+{
+	if (disk < cfg->disks && cfg->disk[disk].format &&
+	    daemons[disk].helper.pid)
+		kill(daemons[disk].helper.pid, SIGKILL);
+}
+
 int storage_fd(unsigned disk)
 {
-	return helper_fd(&daemons[disk]);
+	return helper_fd(&daemons[disk].helper);
 }
 
 bool storage_event(const struct vm_config *cfg, unsigned disk, char *text,
@@ -168,7 +248,7 @@ bool storage_event(const struct vm_config *cfg, unsigned disk, char *text,
 {
 	char says[HELPER_SAYS];
 
-	if (!helper_event(&daemons[disk], says, sizeof(says)))
+	if (!helper_event(&daemons[disk].helper, says, sizeof(says)))
 		return false;
 	snprintf(text, size, "disk %s: %s%s", cfg->disk[disk].path, says,
 		 storage_fd(disk) < 0 ?
@@ -180,14 +260,14 @@ void storage_close(struct vm_config *cfg)
 {
 	unsigned i;
 
+	storage_disconnect(cfg);
 	for (i = 0; i < cfg->disks; i++) {
 		if (!cfg->disk[i].format)
 			continue;
-		if (cfg->disk[i].fd >= 0)
-			close(cfg->disk[i].fd);
-		cfg->disk[i].fd = -1;
-		helper_stop(&daemons[i]);
+		helper_stop(&daemons[i].helper);
+		if (daemons[i].socket > 0)
+			close_any(&daemons[i].socket);
 	}
 	for (i = 0; i < cfg->disks; i++)
-		helper_end(&daemons[i]);
+		helper_end(&daemons[i].helper);
 }

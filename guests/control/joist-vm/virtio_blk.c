@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "board.h"
+#include "vhost_blk.h"
 #include "virtio_blk.h"
 
 #define F_SEG_MAX	BIT(2)
@@ -82,7 +83,10 @@ static void submit(struct blk_request *r, enum io_kind kind, u64 sector,
 	op->len = len;
 	op->durable = !virtio_has(&r->blk->virtio, F_FLUSH);
 	op->done = done;
-	io_submit(op);
+	if (r->blk->daemon)
+		vhost_blk_submit(r->blk->daemon, op);
+	else
+		io_submit(op);
 }
 
 /* Is [sector, sector + count) on the disk? */
@@ -253,7 +257,8 @@ int blk_init(struct blk *b, const struct disk *disk, unsigned queues,
 	v->config_len = B_LEN;
 	put64(v->config + B_CAPACITY, b->sectors);
 	/* A request has a header and a status besides. */
-	put32(v->config + B_SEG_MAX, VIRTQ_CHAIN - 2);
+	put32(v->config + B_SEG_MAX, disk->segments ? disk->segments :
+	      VIRTQ_CHAIN - 2);
 	put32(v->config + B_BLK_SIZE, BLK_SECTOR);
 	put16(v->config + B_QUEUES, (u16)v->queues);
 	if (!disk->read_only) {

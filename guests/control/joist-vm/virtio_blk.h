@@ -15,11 +15,12 @@
 struct disk {
 	const char *path;
 	const char *format;	/* NULL: raw; else see storage.h */
-	int fd;
+	int fd;			/* with a format: to its daemon, or -1 */
 	bool read_only;
 	bool cd;		/* in a CD drive, see virtio_scsi.h */
 	char serial[BLK_SERIAL + 1];
 	u64 size;		/* bytes; what is over a sector is not used */
+	unsigned segments;	/* buffers of a request, or 0: any number */
 };
 
 struct blk;
@@ -37,6 +38,7 @@ struct blk_request {
 struct blk {
 	struct virtio virtio;
 	const struct disk *disk;
+	struct vhost_blk *daemon;	/* serves the disk, or NULL: fd does */
 	u64 sectors;
 	bool stalled;		/* chains wait for a free request */
 	struct blk_request *free;

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "guests/control/lib/hv.h"
 #include "machine.h"
@@ -151,8 +153,74 @@ static void init_vsock(struct machine *m)
 	add_vhost(m);
 }
 
-static void init_disk(struct machine *m, const struct disk *d)
+/* A descriptor of guest memory, for others to map it. */
+static int open_segment(struct machine *m, u32 seg)
 {
+	struct joist_segment_fd a = { .seg = seg };
+	int err = hv_call(m->fds.vm, JOIST_SEGMENT, &a);
+
+	if (err < 0)
+		machine_end(err == -ENXIO ? END_GONE : END_ERROR, 0,
+			    "guest memory for another process: %s",
+			    strerror(-err));
+	return a.fd;
+}
+
+static void watch_daemon(struct machine *m, unsigned i, bool on)
+{
+	struct vhost_blk *b = m->daemon[i];
+
+	if (b->watched == on)
+		return;
+	b->watched = on;
+	machine_watch(m, b->user.fd, on);
+	machine_watch(m, b->call, on);
+}
+
+static void init_daemon(struct machine *m, unsigned i, const int segment[2])
+{
+	const struct disk *d = &m->cfg->disk[i];
+	struct vhost_blk *b;
+	int err;
+
+	b = m->daemon[i] = alloc(sizeof(*b));
+	if (d->fd < 0) {
+		vhost_blk_start_gone(b);
+		return;
+	}
+	err = vhost_blk_start(b, d->fd, d->read_only, &m->mem, segment);
+	if (err)
+		machine_end(END_REFUSED, 0, "disk %s: qemu-storage-daemon: "
+			    "%s: %s", d->path, b->user.step, strerror(-err));
+	if (b->info.size != d->size || b->info.segments != d->segments)
+		machine_end(END_REFUSED, 0, "disk %s: its size has changed",
+			    d->path);
+	watch_daemon(m, i, true);
+}
+
+static void init_daemons(struct machine *m)
+{
+	int segment[2] = { -1, -1 };
+	unsigned i;
+
+	for (i = 0; i < m->cfg->disks; i++) {
+		if (!m->cfg->disk[i].format)
+			continue;
+		if (segment[0] < 0)
+			segment[0] = open_segment(m, SEG_LOW);
+		if (segment[1] < 0 && m->mem.high_size)
+			segment[1] = open_segment(m, SEG_HIGH);
+		init_daemon(m, i, segment);
+	}
+	for (i = 0; i < 2; i++)
+		if (segment[i] >= 0)
+			close(segment[i]);
+}
+
+static void init_disk(struct machine *m, unsigned i)
+{
+	const struct disk *d = &m->cfg->disk[i];
+
 	if (d->cd && d->size < CD_SECTOR)
 		machine_end(END_REFUSED, 0, "disk %s: smaller than a sector "
 			    "of a CD", d->path);
@@ -161,11 +229,13 @@ static void init_disk(struct machine *m, const struct disk *d)
 
 		add(m, &cd->virtio, cd_init(cd, d, &m->dev.pci, &m->mem),
 		    d->path);
+		cd->daemon = m->daemon[i];
 	} else {
 		struct blk *b = alloc(sizeof(*b));
 
 		add(m, &b->virtio, blk_init(b, d, m->cfg->vcpus, &m->dev.pci,
 					    &m->mem), d->path);
+		b->daemon = m->daemon[i];
 	}
 }
 
@@ -187,8 +257,9 @@ void virtio_devices_init(struct machine *m)
 				    strerror(-m->io));
 		machine_watch(m, m->io, true);
 	}
+	init_daemons(m);
 	for (i = 0; i < cfg->disks; i++)
-		init_disk(m, &cfg->disk[i]);
+		init_disk(m, i);
 	for (i = 0; i < cfg->nics; i++) {
 		m->net[i] = alloc(sizeof(*m->net[i]));
 		add(m, &m->net[i]->virtio,
@@ -241,11 +312,62 @@ static bool serve_calls(struct machine *m, int fd)
 	return false;
 }
 
+/* ---- disks that other processes serve ---- */
+
+void virtio_disks_flush(struct machine *m)
+{
+	unsigned i;
+
+	if (m->cfg->disks)
+		io_flush();
+	for (i = 0; i < m->cfg->disks; i++)
+		if (m->daemon[i])
+			vhost_blk_flush(m->daemon[i]);
+}
+
+void virtio_disk_gone(struct machine *m, unsigned disk)
+{
+	if (disk >= m->cfg->disks || !m->daemon[disk])
+		return;
+	watch_daemon(m, disk, false);
+	vhost_blk_gone(m->daemon[disk]);
+}
+
+/* It ends, or is made to end by the manager, which then says that it has. */
+static void lose_daemon(struct machine *m, unsigned i)
+{
+	struct msg msg = { .kind = MSG_DISK_LOST, .value = i };
+
+	watch_daemon(m, i, false);
+	vhost_blk_lost(m->daemon[i]);
+	send(m->fds.channel, &msg, sizeof(msg), MSG_NOSIGNAL);
+}
+
+/* False: the descriptor is none of theirs. */
+static bool serve_daemons(struct machine *m, int fd)
+{
+	struct vhost_blk *b;
+	unsigned i;
+
+	for (i = 0; i < m->cfg->disks; i++) {
+		b = m->daemon[i];
+		if (!b || (fd != b->user.fd && fd != b->call))
+			continue;
+		/* On the connection, after the start, nothing but its end. */
+		if (b->watched && (fd == b->user.fd || !vhost_blk_reap(b)))
+			lose_daemon(m, i);
+		return true;
+	}
+	return false;
+}
+
 bool virtio_devices_event(struct machine *m, int fd)
 {
 	eventfd_t count;
 	unsigned i, q;
 
+	if (serve_daemons(m, fd))
+		return true;
 	for (i = 0; i < PCI_SLOTS; i++) {
 		if (!m->virtio[i] || m->kick[i] != fd)
 			continue;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "board.h"
+#include "vhost_blk.h"
 #include "virtio_scsi.h"
 
 /* "Device configuration layout". */
@@ -199,7 +200,10 @@ static void read_sectors(struct cd_request *r, struct iovec *iov,
 	op->durable = false;
 	op->done = read_done;
 	r->cd->busy++;
-	io_submit(op);
+	if (r->cd->daemon)
+		vhost_blk_submit(r->cd->daemon, op);
+	else
+		io_submit(op);
 }
 
 /* ---- commands that tell about the drive ---- */
@@ -579,7 +583,8 @@ int cd_init(struct cd *cd, const struct disk *disk, struct pci *pci,
 	v->config_len = G_LEN;
 	put32(v->config + G_QUEUES, QUEUES - Q_REQUEST);
 	/* A request has a header and an answer besides. */
-	put32(v->config + G_SEG_MAX, VIRTQ_CHAIN - 2);
+	put32(v->config + G_SEG_MAX, disk->segments ? disk->segments :
+	      VIRTQ_CHAIN - 2);
 	put32(v->config + G_MAX_SECTORS, 0xffff);
 	put32(v->config + G_CMD_PER_LUN, CD_REQUESTS);
 	put32(v->config + G_EVENT_SIZE, 16);

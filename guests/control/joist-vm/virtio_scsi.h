@@ -31,6 +31,7 @@ struct cd_request {
 struct cd {
 	struct virtio virtio;
 	const struct disk *disk;
+	struct vhost_blk *daemon;	/* serves it, or NULL: fd does */
 	u32 sectors;
 	unsigned busy;			/* requests that read */
 	bool stalled;			/* chains wait for a free request */
@@ -38,7 +39,7 @@ struct cd {
 	struct cd_request request[CD_REQUESTS];
 };
 
-/* Of the disk nothing but fd, size and serial is used. */
+/* Of the disk nothing but fd, size, segments and serial is used. */
 int cd_init(struct cd *cd, const struct disk *disk, struct pci *pci,
 	    const struct guest_mem *mem);
 

@@ -86,10 +86,12 @@ enum msg_kind {
 	/* From the machine. */
 	MSG_READY = 1,		/* loaded; the vCPUs start now */
 	MSG_END,		/* how: enum vm_end; the last message */
+	MSG_DISK_LOST,		/* value: which; its daemon is to be ended */
 	/* To the machine. */
 	MSG_POWER_BUTTON,
 	MSG_PAUSE,
 	MSG_UNPAUSE,
+	MSG_DISK_GONE,		/* value: which; its daemon has ended */
 };
 
 #define MSG_TEXT	400

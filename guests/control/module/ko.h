@@ -138,6 +138,9 @@ extern const struct file_operations ctl_fops;
 
 /* vm.c */
 extern const struct file_operations vm_fops;
+int vm_release(struct inode *inode, struct file *file);
+bool vm_get_user(struct vm *vm);
+void vm_put_user(struct vm *vm);
 struct vm *vm_create(struct joist_create *c, bool persistent,
 		     struct list_head *created);
 int vm_destroy_name(const char *name);
@@ -165,6 +168,7 @@ void events_fini(struct vm *vm);
 int pool_map(void);
 void pool_unmap(void);
 int mem_mmap(struct file *file, struct vm_area_struct *vma);
+long seg_fd_ioctl(struct file *file, unsigned long arg);
 int seg_alloc(struct vm *vm, struct joist_memseg *m);
 int seg_free(struct vm *vm, struct joist_memseg *m);
 int seg_map(struct vm *vm, struct joist_memseg *m);

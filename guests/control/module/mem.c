@@ -9,10 +9,13 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/anon_inodes.h>
+#include <linux/file.h>
 #include <linux/io.h>
 #include <linux/printk.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/uaccess.h>
 
 #include "ko.h"
 
@@ -414,5 +417,79 @@ int mem_mmap(struct file *file, struct vm_area_struct *vma)
 	    vma_pages(vma) > vm->vcpus - vma->vm_pgoff)
 		return -EINVAL;
 	vma->vm_ops = &run_vma_ops;
+	return 0;
+}
+
+/*
+ * A descriptor of one segment, for another program: to be mapped, and no more.
+ * Its file's position is where the segment begins among the VM's offsets;
+ * nothing moves it.
+ */
+
+static int seg_fd_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	if (vma->vm_pgoff >> SEG_PGOFF_SHIFT)
+		return -EINVAL;
+	vma->vm_pgoff += file->f_pos >> PAGE_SHIFT;
+	return mem_mmap(file, vma);
+}
+
+static const struct file_operations seg_fd_fops = {
+	.owner = THIS_MODULE,
+	.release = vm_release,
+	.mmap = seg_fd_mmap,
+	.llseek = no_llseek,
+};
+
+static struct file *seg_file(struct vm *vm, u32 s, unsigned int access)
+{
+	struct file *file;
+	int ret = 0;
+
+	if (s >= JOIST_MAX_MEMSEGS)
+		return ERR_PTR(-EINVAL);
+	if (!vm_get_user(vm))
+		return ERR_PTR(-ENXIO);
+	down_read(&vm->segs_lock);
+	if (!vm->seg[s].size)
+		ret = -ENOENT;
+	up_read(&vm->segs_lock);
+	file = ret ? ERR_PTR(ret) :
+	       anon_inode_getfile("[joist-segment]", &seg_fd_fops, vm, access);
+	if (IS_ERR(file)) {
+		vm_put_user(vm);
+		return file;
+	}
+	/* For unmap_mapping_range(), as all other VMAs of the VM. */
+	file->f_mapping = vm->inode->i_mapping;
+	file->f_pos = JOIST_MMAP_SEG(s);
+	return file;
+}
+
+long seg_fd_ioctl(struct file *file, unsigned long arg)
+{
+	struct joist_segment_fd __user *user = (void __user *)arg;
+	struct joist_segment_fd a;
+	struct file *segment;
+
+	if (copy_from_user(&a, user, sizeof(a)))
+		return -EFAULT;
+	if (a.head.vcpu || a.fd)
+		return -EINVAL;
+	a.fd = get_unused_fd_flags(O_CLOEXEC);
+	if (a.fd < 0)
+		return a.fd;
+	segment = seg_file(file->private_data, a.seg,
+			   file->f_flags & O_ACCMODE);
+	if (IS_ERR(segment)) {
+		put_unused_fd(a.fd);
+		return PTR_ERR(segment);
+	}
+	if (copy_to_user(user, &a, sizeof(a))) {
+		put_unused_fd(a.fd);
+		fput(segment);
+		return -EFAULT;
+	}
+	fd_install(a.fd, segment);
 	return 0;
 }

@@ -192,7 +192,7 @@ int vm_destroy_name(const char *name)
 }
 
 /* A user goes: its creator's descriptor, or one of the VM's own. */
-static void vm_put_user(struct vm *vm)
+void vm_put_user(struct vm *vm)
 {
 	bool creator = false, last;
 
@@ -366,18 +366,35 @@ undo_vm:
 	return ERR_PTR(ret);
 }
 
+static bool vm_get_user_locked(struct vm *vm)
+{
+	lockdep_assert_held(&vms_lock);
+	if (vm->dead)
+		return false;
+	vm->users++;
+	kref_get(&vm->ref);
+	return true;
+}
+
+/* One more file of its own; false: it is dead. */
+bool vm_get_user(struct vm *vm)
+{
+	bool alive;
+
+	mutex_lock(&vms_lock);
+	alive = vm_get_user_locked(vm);
+	mutex_unlock(&vms_lock);
+	return alive;
+}
+
 static int vm_open(struct inode *inode, struct file *file)
 {
 	struct vm *vm;
 
 	mutex_lock(&vms_lock);
 	vm = vms[iminor(inode) - MINOR(joist_devt) - 1];
-	if (vm && !vm->dead) {
-		vm->users++;
-		kref_get(&vm->ref);
-	} else {
+	if (vm && !vm_get_user_locked(vm))
 		vm = NULL;
-	}
 	mutex_unlock(&vms_lock);
 	if (!vm)
 		return -ENXIO;
@@ -386,7 +403,7 @@ static int vm_open(struct inode *inode, struct file *file)
 	return nonseekable_open(inode, file);
 }
 
-static int vm_release(struct inode *inode, struct file *file)
+int vm_release(struct inode *inode, struct file *file)
 {
 	vm_put_user(file->private_data);
 	return 0;
@@ -547,6 +564,8 @@ static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 	if (cmd == JOIST_RUN)
 		return vcpu_run_ioctl(vm, arg);
+	if (cmd == JOIST_SEGMENT)
+		return seg_fd_ioctl(file, arg);
 	for (c = calls; c->cmd != cmd; )
 		if (++c == calls + ARRAY_SIZE(calls))
 			return -ENOTTY;

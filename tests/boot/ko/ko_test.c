@@ -801,6 +801,135 @@ static void test_zap(void)
 	signal(SIGBUS, SIG_DFL);
 }
 
+static int seg_fd(int vm, unsigned seg)
+{
+	struct joist_segment_fd a = { .seg = seg };
+
+	return ioctl(vm, JOIST_SEGMENT, &a) ? -1 : a.fd;
+}
+
+static bool writes_fault(uint8_t *p)
+{
+	if (sigsetjmp(bus, 1))
+		return true;
+	*(volatile uint8_t *)p = 1;
+	return false;
+}
+
+static void *map_fd(int fd, size_t size, off_t at)
+{
+	return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, at);
+}
+
+static void test_segment_refusals(int vm, int fd)
+{
+	struct joist_segment_fd a = { .fd = 1 };
+	struct joist_vm head = { 0 };
+	char path[64];
+	int ro;
+
+	check_err(ioctl(vm, JOIST_SEGMENT, NULL), EFAULT);
+	check_err(ioctl(vm, JOIST_SEGMENT, &a), EINVAL);
+	a.fd = 0;
+	a.head.vcpu = 1;
+	check_err(ioctl(vm, JOIST_SEGMENT, &a), EINVAL);
+	check_err(seg_fd(vm, 2), ENOENT);
+	check_err(seg_fd(vm, JOIST_MAX_MEMSEGS), EINVAL);
+	check_err(seg_fd(vm, ~0u), EINVAL);
+	check_err(seg_fd(ctl, 0), ENOTTY);
+	/* To be mapped, within the segment, and nothing else. */
+	check(map_fd(fd, MIB + 4096, 0) == MAP_FAILED && errno == EINVAL);
+	check(map_fd(fd, 4096, MIB) == MAP_FAILED && errno == EINVAL);
+	check(map_fd(fd, 4096, JOIST_MMAP_SEG(0)) == MAP_FAILED &&
+	      errno == EINVAL);
+	check(mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0) == MAP_FAILED);
+	check_err(ioctl(fd, JOIST_TERM, &head), ENOTTY);
+	check_err(seg_fd(fd, 0), ENOTTY);
+	check(read(fd, path, 1) == -1 && write(fd, path, 1) == -1);
+	check(lseek(fd, 4096, SEEK_SET) == -1 && errno == ESPIPE);
+	check(fcntl(fd, F_GETFD) == FD_CLOEXEC);
+	/* Not more than its maker may. */
+	ro = open(JOIST_VM_DIR "/s", O_RDONLY | O_CLOEXEC);
+	fd = seg_fd(ro, 0);
+	check(fd >= 0 && map_fd(fd, 4096, 0) == MAP_FAILED && errno == EACCES);
+	close(fd);
+	close(ro);
+}
+
+/* Descriptors of segments: in other processes, and longer than the VM's. */
+static void test_segment(void)
+{
+	unsigned long long before = pool_free();
+	uint8_t *mem, *seg, *half, *next;
+	int own, vm, fd, second, pid, status;
+
+	signal(SIGBUS, on_bus);
+	vm = guest("s", 1, code_out, sizeof(code_out), &mem);
+	check(vm >= 0);
+	own = ctl;
+	fd = seg_fd(vm, 0);
+	check(fd >= 0);
+	test_segment_refusals(vm, fd);
+	seg = map_fd(fd, MIB, 0);
+	half = map_fd(fd, MIB / 2, MIB / 2);
+	check(seg != MAP_FAILED && half != MAP_FAILED);
+	check(!memcmp(seg, code_out, sizeof(code_out)));
+	seg[MIB / 2] = 42;
+	check(mem[MIB / 2] == 42 && half[0] == 42);
+	/* A child has the mappings, makes one more, and writes. */
+	pid = fork();
+	if (pid == 0) {
+		next = map_fd(fd, MIB, 0);
+		half[1] = 43;
+		next[MIB / 2 + 2] = seg[MIB / 2] + 2;
+		munmap(seg + 4096, 4096);
+		_exit(next == MAP_FAILED);
+	}
+	check(waitpid(pid, &status, 0) == pid && status == 0);
+	check(mem[MIB / 2 + 1] == 43 && mem[MIB / 2 + 2] == 44);
+	munmap(mem, MIB);
+	munmap(half, MIB / 2);
+	check(seg[MIB / 2 + 1] == 43);
+	/* Destroyed under its mappings, here and in a child. */
+	pid = fork();
+	if (pid == 0) {
+		while (!writes_fault(seg))
+			usleep(1000);
+		_exit(0);
+	}
+	check(destroy("s") == 0);
+	check(writes_fault(seg));
+	check(waitpid(pid, &status, 0) == pid && status == 0);
+	check(map_fd(fd, 4096, 0) == MAP_FAILED && errno == ENXIO);
+	check_err(seg_fd(vm, 0), ENXIO);
+	munmap(seg, MIB);
+	close(fd);
+	close(vm);
+	check(pool_free() == before);
+	/* It is the last that is left of a VM; then a mapping of it is. */
+	ctl = open(JOIST_CTL_PATH, O_RDWR | O_CLOEXEC);
+	vm = guest("s", 1, code_out, sizeof(code_out), NULL);
+	fd = seg_fd(vm, 0);
+	check(fd >= 0);
+	close(vm);
+	close(ctl);
+	ctl = own;
+	check(pool_free() < before);
+	vm = vm_open("s");
+	check(memseg(vm, JOIST_MEMSEG_ALLOC, 1, 0) == -1 && errno != ENXIO);
+	second = seg_fd(vm, 0);
+	close(vm);
+	close(fd);
+	seg = map_fd(second, MIB, 0);
+	close(second);
+	check(seg != MAP_FAILED && !writes_fault(seg + 4096));
+	check(!memcmp(seg, code_out, sizeof(code_out)));
+	munmap(seg, MIB);
+	check(vm_open("s") == -1);
+	check(pool_free() == before);
+	signal(SIGBUS, SIG_DFL);
+}
+
 /* A process with running, halted and mapped VMs is killed at any moment. */
 static void test_kill(int rounds)
 {
@@ -900,6 +1029,7 @@ int main(int argc, char **argv)
 	step(test_irqfd());
 	step(test_events_race(rounds));
 	step(test_zap());
+	step(test_segment());
 	step(test_kill(rounds));
 	step(test_random(rounds * 50));
 	printf("ko_test: %d passed, %d failed\n", passed, failed);
