@@ -30,6 +30,11 @@ def control(request, start_linux_module, tmp_path_factory):
                  ["-b", "base.qcow2", "-F", "qcow2", "top.qcow2"]):
         subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *args],
                        cwd=tmp, check=True)
+    # And a small one with something in it.
+    (tmp / "small").write_bytes(b"JOIST\n" + bytes(range(256)) * 1023 +
+                                bytes(250))
+    subprocess.run(["qemu-img", "convert", "-O", "vmdk", "small",
+                    "small.vmdk"], cwd=tmp, check=True)
     # To be appended to a guest's initramfs.
     tools = str(tmp / "tools.img")
     subprocess.run([os.path.join(m.TOP, "guests/control/image/mkinitrd.py"),
@@ -38,7 +43,9 @@ def control(request, start_linux_module, tmp_path_factory):
                    check=True)
     files = ["--file", f"{tools}:/guests/tools.img",
              "--file", f"{tmp}/base.qcow2:/guests/base.qcow2",
-             "--file", f"{tmp}/top.qcow2:/guests/top.qcow2"]
+             "--file", f"{tmp}/top.qcow2:/guests/top.qcow2",
+             "--file", f"{tmp}/small:/guests/small",
+             "--file", f"{tmp}/small.vmdk:/guests/small.vmdk"]
     for path in glob.glob(os.path.join(m.BUILD, "guests", "*")):
         files += ["--file", f"{path}:/guests/{os.path.basename(path)}"]
     subprocess.run([os.path.join(m.TOP, "guests/control/image/mkinitrd.py"),
