@@ -74,7 +74,8 @@ help:
 #H                      VENDOR=intel: in Bochs, which has VMX; Ctrl-] ends it
 #H make guest-disk      build/debian/disk.img: Debian for a guest, by its own GRUB
 #H make demo            the same unattended, with something to see
-#H make test            every test: the next ones
+#H                      GUEST_FIRMWARE=bios|uefi its Debian guest's
+#H make test            every test: the next ones, on all cores
 #H make test-unit       pure logic on the host [UNIT_ONLY=name FUZZ_RUNS=n]
 #H make test-svm        every hypercall and exit, in QEMU
 #H make test-vmx        the same in Bochs, which has VMX, and Linux there

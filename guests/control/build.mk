@@ -211,6 +211,7 @@ CPUS		?= 2
 MEM		?= 2048
 DISK		?=
 FORWARD		?=
+GUEST_FIRMWARE	?= bios
 
 .PHONY: run
 ifeq ($(VENDOR),intel)
@@ -242,6 +243,7 @@ demo: deps
 	@$(MAKE) --no-print-directory $(ELF) $(BUILD)/initrd.img $(BUILD)/vmlinux \
 		$(GUEST_DISK)
 	@tests/boot/demo --disk $(GUEST_DISK) --key $(GUEST_KEY:.pub=) \
+		--guest-firmware $(GUEST_FIRMWARE) \
 		--elf $(ELF) --control $(BUILD)/vmlinux \
 		--control-args '$(CONTROL_ARGS)' --tunables '$(TUNABLES)' \
 		--initrd $(BUILD)/initrd.img -- --machine $(MACHINE) \

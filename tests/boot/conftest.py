@@ -12,6 +12,23 @@ import pytest
 import machine as m
 
 
+# Groups and tests that take long, the longest first: at the end no core waits
+# long for the other.  The rest follows.
+LONGEST = ("test_linux", "vms", "devices", "debian", "test_make_demo",
+           "firmware", "bochs-vmx-4", "bochs-vmx-1", "bochs-svm-1",
+           "selftest-pc-2-release", "test_machine", "test_make_run",
+           "selftest-q35-4")
+
+
+def pytest_collection_modifyitems(items):
+    def rank(item):
+        group = item.get_closest_marker("xdist_group")
+        name = group.args[0] if group else item.originalname
+        return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+
+    items.sort(key=rank)
+
+
 @pytest.fixture(scope="session")
 def agent_image(tmp_path_factory):
     """To be appended to the live image: the agent in place of the shell."""

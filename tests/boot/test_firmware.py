@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Guests that start as a PC does: firmware, a boot loader on a disk, a kernel.
+"""Guests that start as a PC does: firmware, a boot loader on a disk or a CD,
+a kernel or memtest86+; and one as big as a PC.
 """
 import os
+import re
 import shutil
 import subprocess
 
@@ -12,14 +14,21 @@ from vms import guest_run, said, type_to, vm, wait
 
 pytestmark = pytest.mark.xdist_group("firmware")
 
+# A VM's name, which is its serial number, says what is started.
 GRUB = """
+smbios --type 1 --get-string 7 --set name
 set timeout=0
+if [ "$name" = memtest ]; then set default=memtest; fi
 echo grub-is-here
 menuentry guest {
-	linux /vmlinuz console=ttyS0 quiet no_timer_check guest.name=disk
+	linux /vmlinuz console=ttyS0 quiet no_timer_check guest.name=$name
 	initrd /initrd
 }
+menuentry memtest --id memtest {
+	linux /memtest86+x64.bin console=ttyS0,115200
+}
 """
+MEMTEST = "/boot/memtest86+x64.bin"
 
 
 def boot_disk(tmp_path):
@@ -31,6 +40,7 @@ def boot_disk(tmp_path):
         ["make", "-s", "-C", m.TOP, "print-vmlinuz"], text=True).strip()
     shutil.copy(kernel, tree / "vmlinuz")
     shutil.copy(os.path.join(m.BUILD, "guest.img"), tree / "initrd")
+    shutil.copy(MEMTEST, tree)
     path = str(tmp_path / "disk.img")
     subprocess.run(["grub-mkrescue", "-o", path, str(tree)], check=True,
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -39,8 +49,14 @@ def boot_disk(tmp_path):
 
 @pytest.fixture(scope="module")
 def control(start_linux_module, tmp_path_factory):
-    disk = boot_disk(tmp_path_factory.mktemp("disk"))
-    return start_linux_module("firmware", cpus=2, mem=1792, extra=[
+    tmp = tmp_path_factory.mktemp("disk")
+    disk = boot_disk(tmp)
+    guests = str(tmp / "guests.img")
+    subprocess.run([os.path.join(m.TOP, "guests/control/image/mkinitrd.py"),
+                    guests, "--bare", "--file",
+                    MEMTEST + ":/guests/memtest"], check=True)
+    # The pool has room for the big one.
+    return start_linux_module("firmware", more=[guests], cpus=2, mem=6144, extra=[
         "-drive", f"if=none,id=disk,format=raw,file={disk},read-only=on",
         "-device", "nvme,serial=disk,drive=disk"])
 
@@ -50,6 +66,71 @@ def shown(control, name, text, times=1):
     is anyway, in the middle of a word."""
     said(control, name, text, times,
          r"| tr -d '\033' | sed 's/\[[0-9;]*H//g'")
+
+
+def memtest(control, name, cpus):
+    """It tests, by all CPUs, and finds nothing; then the plug is pulled."""
+    # Its first tests are one CPU's.  All it draws is one line.
+    assert wait(control, f"joistctl log {name} | grep -aq "
+                "'Using: All Cores.*Errors: '"), \
+        control.run(f"joistctl log {name}; echo")
+    text = control.output(f"joistctl log {name}; echo")
+    assert f"SMP: {cpus}T" in text, text
+    found = re.findall(r"Errors: *(\d+)", text)
+    assert found and set(found) == {"0"}, text
+    control.output(f"joistctl kill {name}")
+    assert wait(control, "! pidof joist-vm > /dev/null")
+
+
+def test_memtest(control):
+    """As a kernel from outside, and by SeaBIOS and GRUB from a CD."""
+    control.output("joistctl start mt -k /guests/memtest -m 64M -c 2 "
+                   "-a console=ttyS0,115200")
+    memtest(control, "mt", 2)
+    control.output("joistctl start memtest -d /dev/nvme0n1,cd -m 64M -c 2")
+    shown(control, "memtest", "grub-is-here")
+    memtest(control, "memtest", 2)
+    control.check_logs()
+
+
+# Where the guest's memory ends below 4 GiB, and where what is left of it is.
+HIGH = 4 << 30
+BIG = (0xb0000000, HIGH, HIGH + (1 << 29), HIGH + (1 << 30) - (2 << 20))
+
+
+def hexes(numbers):
+    return " ".join(f"{n:#x}" for n in numbers)
+
+
+def test_big(control):
+    """8 CPUs, and 4 GiB of memory with a hole: Linux sees all, and no two
+    addresses are the same memory."""
+    # Reserved for what looks at physical memory, /dev/mem.
+    keep = " ".join(f"memmap=2M${base:#x}" for base in BIG)
+    control.output("joistctl start big -k /usr/share/joist/guest/vmlinux "
+                   "-r /usr/share/joist/guest/initrd -m 4G -c 8 -a 'console=ttyS0 "
+                   f"quiet no_timer_check guest.name=big {keep}'")
+    said(control, "big", "guest: Linux .* on 8 CPUs")
+    assert guest_run(control, "big", "set -- $(grep MemTotal /proc/meminfo) && "
+                     "[ $2 -gt 3900000 ]") == 0
+    # Each CPU runs something: field 39 is which one it was.
+    masks = " ".join(f"{1 << cpu:x}" for cpu in range(8))
+    assert guest_run(control, "big", f"n=; for c in {masks}; do "
+                     "set -- $(taskset $c cat /proc/self/stat); n=$n${39}; "
+                     "done; [ $n = 01234567 ]") == 0
+    # Each word says where it is.  devmem takes the next page, too, for one
+    # that is among the last bytes of its own.
+    words = [base + at for base in BIG for at in (0, (2 << 20) - 256)]
+    for piece in (words[:4], words[4:]):
+        assert guest_run(control, "big", f"for a in {hexes(piece)}; do "
+                         "devmem $a 64 $a; done") == 0
+    for piece in (words[:4], words[4:]):
+        assert guest_run(control, "big", f"n=0; for a in {hexes(piece)}; do "
+                         "[ $(($(devmem $a 64))) = $((a)) ] && "
+                         "n=$((n + 1)); done; [ $n = 4 ]") == 0
+    control.output("joistctl kill big")
+    assert wait(control, "! pidof joist-vm > /dev/null")
+    control.check_logs()
 
 
 def test_bios(control):
@@ -83,8 +164,18 @@ VARIABLE = "/sys/firmware/efi/efivars/" \
     "Kept-6b1d0cf5-3c53-4d6e-9a3f-0f3d6b0e8a11"
 
 
+def from_cd(control, name):
+    """The guest has the CD it has come from, and no other disk."""
+    kernel = control.output("sha256sum < /usr/share/joist/guest/vmlinuz")
+    assert guest_run(control, name, "modprobe -a virtio_scsi sr_mod isofs; "
+                     "mkdir -p /m; [ ! -e /dev/vda ] && mount -t iso9660 "
+                     "-o ro /dev/sr0 /m && sha256sum /m/vmlinuz | "
+                     f"grep -q {kernel.split()[0]}") == 0
+
+
 def test_uefi(control):
-    """OVMF, GRUB, the kernel; a variable outlives the death of joist-vm."""
+    """OVMF, GRUB, the kernel, from a disk and from a CD; a variable outlives
+    the death of joist-vm."""
     start = "joistctl start disk -f uefi -d /dev/nvme0n1,ro -m 512M -c 2"
     control.output(f"rm -f {VARS}; {start}")
     shown(control, "disk", "grub-is-here")
@@ -102,8 +193,10 @@ def test_uefi(control):
     # Nothing of it was only in memory.
     control.output("kill -9 $(pidof joist-vm)")
     assert wait(control, "! pidof joist-vm > /dev/null")
-    control.output(start)
+    control.output(start.replace(",ro", ",cd"))
+    shown(control, "disk", "grub-is-here")
     said(control, "disk", "guest: Linux .* on 2 CPUs")
+    from_cd(control, "disk")
     assert guest_run(control, "disk", "modprobe efivarfs; mount -t efivarfs "
                      "e /sys/firmware/efi/efivars") == 0
     assert guest_run(control, "disk", f"grep -q right {VARIABLE}") == 0

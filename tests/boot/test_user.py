@@ -46,13 +46,19 @@ def test_make_run(variables, tmp_path):
 
 
 def test_make_demo():
+    """With the Debian guest by UEFI; by BIOS it is test_debian.py's."""
     log = os.path.join(m.LOGS, "demo.log")
     os.makedirs(m.LOGS, exist_ok=True)
     with open(log, "w") as out:
-        code = subprocess.run(["make", "--no-print-directory", "demo"],
-                              cwd=m.TOP, stdin=subprocess.DEVNULL, stdout=out,
+        code = subprocess.run(["make", "--no-print-directory", "demo",
+                               "GUEST_FIRMWARE=uefi"], cwd=m.TOP,
+                              stdin=subprocess.DEVNULL, stdout=out,
                               stderr=subprocess.STDOUT).returncode
     with open(log, errors="replace") as f:
         text = f.read()
     assert code == 0, text[-3000:]
     assert "FAILED" not in text and re.search("All went well", text)
+    # Twice, as it has been rebooted; and what was seen from outside.
+    assert len(re.findall("^.web. BdsDxe: starting ", text, re.M)) >= 2
+    assert len(re.findall("^.web. Loading Linux ", text, re.M)) == 2
+    assert "[outside] by uefi\n" in text

@@ -15,6 +15,7 @@
 
 #include "guests/control/joist-vm/uefi.c"
 
+#include "guests/control/joist-vm/lock.c"
 #include "guests/control/lib/err.c"
 
 #define DIR_PATH	"/tmp/joist-test-uefi"

@@ -19,6 +19,7 @@
 
 #include "config.h"
 #include "guests/control/lib/err.h"
+#include "lock.h"
 #include "storage.h"
 
 #define TUN		"/dev/net/tun"
@@ -73,24 +74,6 @@ void disk_parse(struct vm_config *cfg, char *text)
 	cfg->disks++;
 }
 
-/*
- * Two VMs that write to one image ruin it.  The lock goes with the open file,
- * which the machine inherits: it is there until the last of us is gone.
- */
-static void disk_lock(const struct disk *d)
-{
-	struct flock l = {
-		.l_type = d->read_only ? F_RDLCK : F_WRLCK,
-		.l_whence = SEEK_SET,
-	};
-
-	if (!fcntl(d->fd, F_OFD_SETLK, &l))
-		return;
-	if (errno == EAGAIN || errno == EACCES)
-		die("disk %s: in use by another VM", d->path);
-	die("disk %s: cannot lock: %s", d->path, strerror(errno));
-}
-
 static void disk_open(struct disk *d)
 {
 	const char *path = d->path;
@@ -127,7 +110,8 @@ static void disk_open(struct disk *d)
 		die("disk %s: smaller than a sector (%lld bytes)", d->path,
 		    (long long)size);
 	d->size = (u64)size;
-	disk_lock(d);
+	/* Two VMs that write to one image ruin it. */
+	file_lock(d->fd, d->read_only, "disk", d->path);
 }
 
 void disks_open(struct vm_config *cfg)

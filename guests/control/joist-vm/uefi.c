@@ -15,6 +15,7 @@
 
 #include "flash.h"
 #include "guests/control/lib/err.h"
+#include "lock.h"
 #include "uefi.h"
 
 void uefi_parse(struct vm_config *cfg, char *text)
@@ -101,7 +102,6 @@ static void make(const char *path)
 
 void uefi_open(struct vm_config *cfg)
 {
-	const struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	struct stat st, template;
 	const char *path;
 
@@ -124,8 +124,5 @@ void uefi_open(struct vm_config *cfg)
 		    path, (long long)st.st_size, UEFI_VARS,
 		    (long long)template.st_size);
 	cfg->vars_size = (u64)st.st_size;
-	if (fcntl(cfg->vars.fd, F_OFD_SETLK, &lock))
-		die("uefi variables %s: %s", path,
-		    errno == EAGAIN || errno == EACCES ?
-		    "in use by another VM" : strerror(errno));
+	file_lock(cfg->vars.fd, false, "uefi variables", path);
 }

@@ -118,12 +118,14 @@ static void add_vhost(struct machine *m)
 static void init_vhost_net(struct machine *m, struct net *n)
 {
 	unsigned i;
+	int err = 0;
 
 	if (!n->nic->allow || n->nic->user)
 		return;
 	for (i = 0; i < n->nic->pairs; i++) {
-		if (vhost_net_init(&m->vhost[m->vhosts], &n->virtio, NET_RX(i),
-				   n->nic->fd[i]))
+		err = vhost_net_init(&m->vhost[m->vhosts], &n->virtio,
+				     NET_RX(i), n->nic->fd[i]);
+		if (err)
 			break;
 		add_vhost(m);
 	}
@@ -131,7 +133,7 @@ static void init_vhost_net(struct machine *m, struct net *n)
 	if (i && i < n->nic->pairs)
 		machine_end(END_REFUSED, 0, "network card: vhost-net for %u "
 			    "pairs of queues: %s", n->nic->pairs,
-			    strerror(errno));
+			    strerror(-err));
 }
 
 static void init_vsock(struct machine *m)
