@@ -179,6 +179,11 @@ def check_dmesg(control):
     assert not found, f"in dmesg: {found.group(0)}"
 
 
+def check_driver(control):
+    check_hostile_driver(control, [("/tmp/disk", ",allow",
+                                    "-d /tmp/disk2,ro")])
+
+
 def check_linux(control):
     control.output("head -c 65536 /dev/urandom > /tmp/disk; ip link add br0 "
                    f"type bridge; ip addr add {NET}1/24 dev br0; "
@@ -189,8 +194,7 @@ def check_linux(control):
 def test_linux(control, served):
     check_machine(control)
     free = info(control)["pool_free"]
-    for check in (check_firmware, check_hostile,
-                  lambda c: check_hostile_driver(c, (",allow",)), check_linux):
+    for check in (check_firmware, check_hostile, check_driver, check_linux):
         check(control)
         assert wait(control, "! pidof joist-vm > /dev/null"), "one is left"
         assert info(control)["pool_free"] == free

@@ -8,10 +8,12 @@ import pytest
 
 import machine as m
 from vms import (GUEST, LINUX, LINUX_MEM, check_hostile, check_hostile_driver,
-                 control, guest_run, nothing_left, said, start_linux_guest,
-                 type_to, vm, wait)
+                 control, ctl_json, guest_run, nothing_left, pool_free, said,
+                 start_linux_guest, type_to, vm, wait)
 
 pytestmark = pytest.mark.xdist_group("devices")
+
+MIB = 1 << 20
 
 
 def test_disk(control):
@@ -72,7 +74,8 @@ def test_qcow2(control):
     control.output("mkdir /tmp/q; cp /guests/*.qcow2 /tmp/q; "
                    "chown -R joist /tmp/q; chmod 444 /tmp/q/base.qcow2")
     start = (f"joistctl start cow {LINUX} -m {LINUX_MEM} "
-             "-d /tmp/q/top.qcow2,format=qcow2 -a 'console=ttyS0 quiet "
+             "-d /tmp/q/top.qcow2,format=qcow2,serial=cow-1 "
+             "-d /guests/small.vmdk,format=vmdk,cd -a 'console=ttyS0 quiet "
              "no_timer_check guest.name=cow'")
     mount = "mkdir -p /m && mount -t ext4 /dev/vda /m"
     control.output(f'su joist -c "{start}"')
@@ -80,6 +83,22 @@ def test_qcow2(control):
     assert guest_run(control, "cow", f"mkfs.ext4 -q /dev/vda && {mount}") == 0
     assert guest_run(control, "cow", "cd /m && dd if=/dev/urandom of=big "
                      "bs=64k count=80 && sha256sum big > sums && sync") == 0
+    # As a raw disk would be: it is who it is, and takes discards.
+    assert guest_run(control, "cow", "grep cow-1 /sys/block/vda/serial && "
+                     "fstrim /m") == 0
+    digest = control.output("sha256sum < /guests/small").split()[0]
+    assert guest_run(control, "cow", "modprobe -a virtio_scsi sr_mod && "
+                     f"sha256sum /dev/sr0 | grep {digest}") == 0
+    # A reboot with the file system mounted: the same daemon goes on.
+    daemons = control.output("pidof qemu-storage-daemon")
+    type_to(control, "cow", "reboot")
+    said(control, "cow", "guest: Linux .* on 1 CPU", 2)
+    assert guest_run(control, "cow", f"{mount} && cd /m && "
+                     "sha256sum -c sums") == 0
+    control.output("joistctl pause cow && joistctl unpause cow")
+    assert guest_run(control, "cow", "dd if=big of=more bs=64k count=9 "
+                     "conv=fsync") == 0
+    assert control.output("pidof qemu-storage-daemon") == daemons
     # One VM at a time writes to it.
     code, text = control.run(f"{start.replace('cow', 'two', 1)} 2>&1")
     assert code == 2 and "top.qcow2" in text and "in use" in text, text
@@ -92,10 +111,28 @@ def test_qcow2(control):
                      "sha256sum -c sums") == 0
     assert guest_run(control, "cow", "cd / && umount /m && "
                      "fsck.ext4 -fn /dev/vda") == 0
-    # Without the daemon the guest gets errors, and goes on.
+    # A daemon that closes its connection is ended, and the guest gets errors.
+    pid = control.output("grep -l small.vmdk $(pidof qemu-storage-daemon | "
+                         "sed 's,[0-9]\\+,/proc/&/cmdline,g')").split("/")[2]
+    listener = re.search(r"addr.str=(\d+)", control.output(
+        f"tr '\\0' '\\n' < /proc/{pid}/cmdline")).group(1)
+    connection, = set(re.findall(r" (\d+) -> socket:", control.output(
+        f"ls -l /proc/{pid}/fd"))) - {"0", "1", "2", listener}
+    assert guest_run(control, "cow", "modprobe -a virtio_scsi sr_mod && "
+                     "dd if=/dev/sr0 of=/dev/null bs=2k count=1") == 0
+    control.output(f"inject {pid} 48 {connection} 2")
+    assert wait(control, "logread | grep -q 'cow: disk /guests/small.vmdk: "
+                "qemu-storage-daemon died of signal 9'")
+    assert guest_run(control, "cow", "dd if=/dev/sr0 of=/dev/null bs=2k "
+                     "count=1 skip=110") != 0
+    assert guest_run(control, "cow", "dd if=/dev/vda of=/dev/null bs=4k "
+                     "count=1 skip=7000") == 0
+    # So it does without a daemon, and goes on.
     control.output("kill -9 $(pidof qemu-storage-daemon)")
     assert wait(control, "logread | grep -q 'cow: disk /tmp/q/top.qcow2: "
                 "qemu-storage-daemon died of signal 9'")
+    assert guest_run(control, "cow", "dd if=/dev/vda of=/dev/null bs=4k "
+                     "count=1 skip=9000") != 0
     assert guest_run(control, "cow", "dd if=/dev/urandom of=/dev/vda bs=64k "
                      "count=1 conv=fsync") != 0
     control.output("joistctl kill cow; rm -r /tmp/q")
@@ -292,12 +329,87 @@ def test_console(control):
     control.output("joistctl kill no")
 
 
+def memory(control, name):
+    return ctl_json(control, f"memory {name}")
+
+
+def test_balloon(control):
+    """Memory goes to another VM and comes back; a pool that has none."""
+    size, least, other = 256, 160, 64                   # MiB
+    # All but so much is taken, and a little for tables.
+    hog = pool_free(control) // MIB - size - 32
+    control.output(f"joistctl start hog -m {hog}M -k /guests/spin")
+    start_linux_guest(control, "bal", more=f"-m {size}M --balloon yes")
+    said(control, "bal", "guest: Linux .* on 1 CPU")
+    free = pool_free(control)
+    two = f"joistctl start two -m {other}M -k /guests/spin"
+    code, text = control.run(two + " 2>&1")
+    assert code == 2 and "the pool has" in text, text
+
+    # Less: in the guest, in the hypervisor, and for another VM.
+    control.output(f"joistctl memory bal {least}M -w -t 900")
+    now = memory(control, "bal")
+    assert now["held"] == now["target"] == least * MIB
+    assert now["configured"] == size * MIB and now["driver"]
+    assert now["actual"] == (size - least) * MIB
+    assert 0 < now["stats"]["free"] < now["stats"]["total"] < least * MIB
+    assert vm(control, "bal")["memory"] == least * MIB
+    assert pool_free(control) - free > (size - least - 2) * MIB
+    control.output(two)
+
+    # More, and somebody else has it.
+    control.output(f"joistctl memory bal {size}M")
+    assert wait(control, "joistctl memory bal | grep -q 'wants memory back'")
+    code, text = control.run(f"joistctl memory bal {size}M -w -t 1 2>&1")
+    assert code == 2 and "the pool has not got that much" in text and \
+        f"not {size} MiB" in text, text
+    assert memory(control, "bal")["starved"]
+    control.output("joistctl kill two")
+    control.output(f"joistctl memory bal {size}M -w -t 900")
+    # What has come back is memory: it keeps what is written.
+    assert guest_run(control, "bal", "mkdir /t && mount -t tmpfs none /t && "
+                     "dd if=/dev/urandom of=/t/x bs=64k count=640 && "
+                     "cp /t/x /t/y && cmp /t/x /t/y && rm /t/x /t/y") == 0
+
+    # A reboot while it has little, which it is asked to keep to again.
+    control.output(f"joistctl memory bal {least}M -w -t 900")
+    type_to(control, "bal", "reboot")
+    said(control, "bal", "guest: Linux .* on 1 CPU", 2)
+    control.output(f"joistctl memory bal {least}M -w -t 900")
+    # And one when another VM has the rest.
+    control.output(two)
+    type_to(control, "bal", "reboot")
+    assert wait(control, "logread | grep -q 'bal: the guest starts anew, and "
+                "memory that it had given back is not in the pool'")
+    assert wait(control, "! joistctl status bal > /dev/null 2>&1")
+    control.output("joistctl kill two")
+
+    # Whom it cannot be asked of, or what not.
+    control.output("joistctl start no -m 32M --balloon yes -k /guests/spin")
+    for command, code, word in (
+            ("hog", 2, "it has no balloon"), ("no 8M", 2, "16 MiB or more"),
+            ("no 33M", 2, "has 32 MiB and cannot get more"),
+            ("no 20001K", 2, "4 KiB"), ("no some", 64, "not a size"),
+            ("no -w", 64, "which size"),
+            ("no 20M", 0, "no driver"), ("no 20M -t 2", 2, "not 20 MiB")):
+        got, text = control.run(f"joistctl memory {command} 2>&1")
+        assert got == code and word in text, (command, got, text)
+    now = memory(control, "no")
+    assert not now["driver"] and now["target"] == 20 * MIB and \
+        now["held"] == 32 * MIB and now["stats"] is None
+    control.output("joistctl kill no; joistctl kill hog")
+
+
 def test_hostile(control):
     check_hostile(control)
 
 
 def test_hostile_driver(control):
-    check_hostile_driver(control, ("", ",allow"))
+    control.output("cp /guests/small.vmdk /tmp")
+    check_hostile_driver(control, (
+        ("/tmp/disk", "", "-d /tmp/disk2,ro"),
+        ("/tmp/small.vmdk,format=vmdk", ",allow", "--balloon yes")))
+    control.output("rm /tmp/small.vmdk")
 
 
 def acks(text, names):

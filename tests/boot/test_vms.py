@@ -335,6 +335,7 @@ BAD_STARTS = [
     ("x -k /guests/exit --vsock 2", "'2'"),
     ("x -k /guests/exit --vsock 4294967295", "4294967295"),
     ("x -k /guests/exit --console modem", "--console 'modem'"),
+    ("x -k /guests/exit --balloon maybe", "--balloon 'maybe'"),
     ("x -k /guests/exit -s modem", "modem"),
     ("x -k /guests/exit -s file:", "file:"),
     ("x -k /guests/exit -s file:/none/x", "/none/x"),

@@ -49,8 +49,13 @@ def control(request, start_linux_module, tmp_path_factory):
                  ["-b", "base.qcow2", "-F", "qcow2", "top.qcow2"]):
         subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *args],
                        cwd=tmp, check=True)
-    guests = guests_image(tmp, files=("base.qcow2", "top.qcow2"),
-                          programs=("ko_test", "inject"))
+    # And a small one with something in it.
+    (tmp / "small").write_bytes(b"JOIST\n" + bytes(range(256)) * 1023 +
+                                bytes(250))
+    subprocess.run(["qemu-img", "convert", "-O", "vmdk", "small",
+                    "small.vmdk"], cwd=tmp, check=True)
+    guests = guests_image(tmp, ("base.qcow2", "top.qcow2", "small",
+                                "small.vmdk"), ("ko_test", "inject"))
     # A disk that outlives the control VM, see test_durable().
     disk = str(tmp / "disk.img")
     subprocess.run(["/sbin/mke2fs", "-q", "-t", "ext4", disk, "256M"],
@@ -162,18 +167,19 @@ def check_hostile(control):
                        "-k /guests/exit")[0] == 43
 
 
-def check_hostile_driver(control, cards):
-    """virtio devices under a driver that does anything, then behaves; for each
-    way in which its second network card may be had."""
+def check_hostile_driver(control, machines):
+    """virtio devices under a driver that does anything, then behaves.  A
+    machine is its first disk, what is said of its second network card, and
+    further options."""
     control.output("(echo JOIST; head -c 99994 /dev/zero) > /tmp/disk; "
                    "yes | head -c 99994 > /tmp/disk2; "
                    "ip link add br0 type bridge; ip link set br0 up")
-    for more in cards:
+    for first, allow, more in machines:
         code, text = control.run(
             "joistctl run h -m 16M -c 2 --debug-exit 0xf4 "
-            "-k /guests/hostile-virtio -d /tmp/disk -n bridge=br0 "
-            "-d /tmp/disk2,ro -d /tmp/disk2,cd "
-            f"-n bridge=br0,queues=2{more} --vsock 9 --console console 2>&1")
+            f"-k /guests/hostile-virtio -d {first} -n bridge=br0 "
+            f"-d /tmp/disk2,cd -n bridge=br0,queues=2{allow} {more} --vsock 9 "
+            "--console console 2>&1")
         # It may have written to the disk, but could read it in the end.
         assert code in (3, 5) and "a good one" in text, (code, text)
     control.output("ip link del br0; rm /tmp/disk /tmp/disk2")

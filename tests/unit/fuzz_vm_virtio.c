@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fuzz_vm_virtio.c -- a hostile guest against joist-vm's PCI bus, virtio
- * registers, disk, network card, random numbers, console, vsock and CD drive.
+ * registers, disk, network card, random numbers, console, vsock, CD drive and balloon.
  *
  * The input is a program: each step writes configuration space, a register,
  * or memory, lets the devices work, or lets the outside do something.  One
@@ -59,6 +59,9 @@ static void driver(struct virtio *v, u64 features)
 	set(v, C_STATUS, 1, 0);
 	set(v, C_STATUS, 1, 3);
 	set(v, C_FEATURES_SEL, 4, 0);
+	/* Mostly with what the device must have. */
+	if (features & 0x3)
+		features |= v->model->needs;
 	set(v, C_FEATURES, 4, features & v->offered);
 	set(v, C_FEATURES_SEL, 4, 1);
 	set(v, C_FEATURES, 4, 1);
@@ -183,6 +186,54 @@ static void typed(struct input *in)
 	console_tx_room(&console);
 }
 
+/* The balloon's other side: who asks for memory, and who uses the pool. */
+static void pressed(struct input *in)
+{
+	u8 what = (u8)take(in, 1);
+
+	if (what & 1)
+		balloon_ask(&balloon, (what >> 4) * 4);
+	if (what & 2)
+		balloon_answer(&balloon);
+	if (what & 4)
+		pool.free = (u8)take(in, 1) % 16;
+	if (what & 8)
+		pool.drops_left = (u8)take(in, 1);
+	balloon_retry(&balloon);
+}
+
+static u32 page_number(struct input *in)
+{
+	u8 n = (u8)take(in, 1);
+
+	/* Now and then one behind the end. */
+	if (n & 0x80)
+		return HIGH_PFN + n % (PAGES(HIGH) + (n == 0xff));
+	return n % (PAGES(LOW) + (n == 0x7f));
+}
+
+/* What a balloon's driver sends: page numbers, mostly of pages there are. */
+static void pages(struct input *in)
+{
+	unsigned q = (unsigned)take(in, 1) % QUEUE_COUNT, n, i;
+	u8 *list = mem.low + 0x8000, *d = mem.low + 0x1000 * q;
+	u8 what = (u8)take(in, 1);
+
+	if (!virtio_runs(&balloon.virtio))
+		driver(&balloon.virtio, F_STATS_VQ);
+	/* Long ones now and then, of what was there before. */
+	n = what >= 0xe0 ? (unsigned)take(in, 2) % 0x2000 : what % 32;
+	for (i = 0; i < n && i < 32; i++)
+		put32(list + 4 * i, page_number(in));
+	put64(d, 0x8000);
+	put32(d + 8, 4 * n + !(what & 0x78));
+	put16(d + 12, 0);
+	put16(mem.low + 0x1000 * q + 0x404 + 2 * (get16(d + 0x402) % 16), 0);
+	put16(d + 0x402, (u16)(get16(d + 0x402) + 1));
+	set(&balloon.virtio, NOTIFY + 4 * q, 2, q);
+	serve_kicks();
+}
+
 static void step(struct input *in)
 {
 	u8 op = (u8)take(in, 1), who = (u8)take(in, 1);
@@ -237,7 +288,9 @@ static void step(struct input *in)
 		serve_kicks();
 		break;
 	case 12:
-		if (who & 1)
+		if (who & 2)
+			pressed(in);
+		else if (who & 1)
 			frame(in);
 		else
 			typed(in);
@@ -249,6 +302,8 @@ static void step(struct input *in)
 		set(v, C_STATUS, 1, take(in, 1));
 		break;
 	case 15:
+		if (who & 1)
+			pages(in);
 		serve_kicks();
 		break;
 	}
@@ -299,6 +354,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check(&vsock.virtio, 0);
 		check_windows();
 		check(&cd.virtio, CD_REQUESTS);
+		check(&balloon.virtio, 3);
 	}
 	/* Whatever it did, a driver that behaves finds working devices. */
 	io_finish();

@@ -28,6 +28,7 @@ STUB(cmd_start) STUB(cmd_run) STUB(cmd_stop) STUB(cmd_simple) STUB(cmd_kill)
 STUB(cmd_console) STUB(cmd_log) STUB(cmd_wait) STUB(cmd_status) STUB(cmd_info)
 STUB(cmd_stats) STUB(cmd_top) STUB(cmd_dmesg) STUB(cmd_load) STUB(cmd_reload)
 STUB(cmd_autostart) STUB(cmd_show) STUB(cmd_create) STUB(cmd_version)
+STUB(cmd_memory)
 
 const char *hv_name_error(const char *name)
 {

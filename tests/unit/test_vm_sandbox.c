@@ -212,6 +212,36 @@ static void variables(void **state)
 	forbidden(do_write_none);
 }
 
+/* Guest memory is given away by who has a balloon. */
+static void do_drop(void)
+{
+	filter();
+	ioctl(-1, JOIST_MEMSEG_DROP, 0);
+}
+
+static void do_fill(void)
+{
+	filter();
+	ioctl(-1, JOIST_MEMSEG_FILL, 0);
+}
+
+static void do_balloon(void)
+{
+	cfg.balloon = true;
+	filter();
+	if (ioctl(-1, JOIST_MEMSEG_DROP, 0) != -1 || errno != EBADF ||
+	    ioctl(-1, JOIST_MEMSEG_FILL, 0) != -1 || errno != EBADF)
+		end(1);
+}
+
+static void balloons(void **state)
+{
+	(void)state;
+	allowed(do_balloon);
+	forbidden(do_drop);
+	forbidden(do_fill);
+}
+
 static void do_work(void)
 {
 	struct timespec t;
@@ -410,6 +440,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(calls_forbidden),
 		cmocka_unit_test(calls_allowed),
+		cmocka_unit_test(balloons),
 		cmocka_unit_test(variables),
 		cmocka_unit_test(threads_too),
 		cmocka_unit_test(the_ring),

@@ -94,7 +94,8 @@ static void driver_start(unsigned i, u64 features)
 	assert_int_equal(get(i, C_STATUS, 1), 0);
 	set(i, C_STATUS, 1, 1);
 	set(i, C_STATUS, 1, 3);
-	set_features(i, features | VIRTIO_VERSION_1);
+	set_features(i, features | devices[i]->model->needs |
+		     VIRTIO_VERSION_1);
 	set(i, C_STATUS, 1, 11);
 	assert_int_equal(get(i, C_STATUS, 1), 11);
 	set_queue(i, 0);
@@ -163,7 +164,7 @@ static void test_capabilities(void **state)
 	(void)state;
 	for (i = 0; i < DEVICES; i++) {
 		static const u16 ids[] = { 0x1042, 0x1041, 0x1044, 0x1043, 0x1053,
-					   0x1048 };
+					   0x1048, 0x1045 };
 		unsigned slot = devices[i]->slot;
 		u32 cap = config_get(slot, 0x34) & 0xff;
 

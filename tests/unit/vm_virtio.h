@@ -2,8 +2,8 @@
 /*
  * vm_virtio.h -- a small machine for virtio devices under test: guest memory
  * in heap blocks of its exact size, a PCI bus, a disk whose requests wait
- * until they are told to finish, a socket pair as a tap, and random numbers,
- * a console, a vsock and a CD drive.
+ * until they are told to finish, a socket pair as a tap, random numbers, a
+ * console, a vsock, a CD drive, and a balloon over a pool of pages.
  */
 #ifndef TEST_VM_VIRTIO_H
 #define TEST_VM_VIRTIO_H
@@ -27,6 +27,8 @@
 #include "guests/control/joist-vm/virtio_console.c"
 #undef CLASS_OTHER
 #include "guests/control/joist-vm/virtio_vsock.c"
+#undef CLASS_OTHER
+#include "guests/control/joist-vm/virtio_balloon.c"
 #undef S_OK
 #include "guests/control/joist-vm/virtio_scsi.c"
 
@@ -43,11 +45,12 @@ static struct rng rng;
 static struct console console;
 static struct vsock vsock;
 static struct cd cd;
+static struct balloon balloon;
 
-#define DEVICES	6
+#define DEVICES	7
 static struct virtio *const devices[DEVICES] = {
 	&blk.virtio, &net.virtio, &rng.virtio, &console.virtio, &vsock.virtio,
-	&cd.virtio,
+	&cd.virtio, &balloon.virtio,
 };
 static struct disk disk = { .path = "test", .serial = "serial-number-of-20" };
 #define PAIRS	2
@@ -119,6 +122,62 @@ static inline void io_finish(void)
 	}
 }
 
+/* ---- the pool's place ---- */
+
+#define PAGES(size)	((unsigned)((size) / PAGE_SIZE))
+
+static struct {
+	bool hole[2][PAGES(LOW)];	/* by segment: SEG_LOW, SEG_HIGH */
+	unsigned free;			/* pages that others could have */
+	unsigned calls, ranges;		/* how often, and what with */
+	unsigned drops_left;		/* then there is none for tables */
+	unsigned answers;
+	struct balloon_state answer;
+} pool;
+
+static inline bool page_change(bool drop, unsigned seg, u32 page)
+{
+	u8 *p = (seg == SEG_LOW ? mem.low : mem.high) + page * PAGE_SIZE;
+
+	if (pool.hole[seg][page] == drop)
+		return true;
+	if (drop ? !pool.drops_left : !pool.free)
+		return false;
+	pool.drops_left -= drop;
+	pool.free += drop ? 1 : -1u;
+	pool.hole[seg][page] = drop;
+	/* Of a hole we see a page that nobody has a use for. */
+	memset(p, drop ? 0x5a : 0, PAGE_SIZE);
+	return true;
+}
+
+int board_pages(bool drop, struct joist_pages *p)
+{
+	struct joist_page_range *r;
+	unsigned pages, i;
+
+	assert_true(p->seg == SEG_LOW || p->seg == SEG_HIGH);
+	assert_int_equal(p->head.vm | p->head.vcpu, 0);
+	assert_in_range(p->ranges, 1, JOIST_PAGE_RANGES);
+	pages = PAGES(p->seg == SEG_LOW ? LOW : HIGH);
+	for (i = 0; i < p->ranges; i++)
+		assert_true(p->range[i].page <= pages &&
+			    p->range[i].count <= pages - p->range[i].page);
+	pool.calls++;
+	pool.ranges += p->ranges;
+	for (r = p->range; r < p->range + p->ranges; r++)
+		for (; r->count; r->page++, r->count--)
+			if (!page_change(drop, p->seg, r->page))
+				return -ENOMEM;
+	return 0;
+}
+
+void board_balloon(const struct balloon_state *s)
+{
+	pool.answers++;
+	pool.answer = *s;
+}
+
 /* ---- the machine ---- */
 
 static inline void virtio_machine(bool read_only)
@@ -129,6 +188,8 @@ static inline void virtio_machine(bool read_only)
 	board.watched = -1;
 	ops_count = 0;
 	io_fails = false;
+	memset(&pool, 0, sizeof(pool));
+	pool.drops_left = ~0u;
 	free(mem.low);
 	free(mem.high);
 	mem = (struct guest_mem){ calloc(1, LOW), calloc(1, HIGH), LOW, HIGH };
@@ -156,6 +217,8 @@ static inline void virtio_machine(bool read_only)
 	assert_int_equal(console_init(&console, 2, &pci, &mem), 0);
 	assert_int_equal(vsock_init(&vsock, 5, &pci, &mem), 0);
 	assert_int_equal(cd_init(&cd, &disk, &pci, &mem), 0);
+	assert_int_equal(balloon_init(&balloon, PAGES(LOW + HIGH), &pci, &mem),
+			 0);
 }
 
 /* What the main thread does after board_kick(). */

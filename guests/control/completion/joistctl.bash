@@ -42,6 +42,9 @@ _joistctl()
 	--on-crash|--on-reboot|--on-poweroff)
 		COMPREPLY=($(compgen -W "destroy restart preserve" -- "$cur"))
 		return ;;
+	--balloon)
+		COMPREPLY=($(compgen -W "yes no" -- "$cur"))
+		return ;;
 	-F|--format)
 		COMPREPLY=($(compgen -W "raw qcow2" -- "$cur"))
 		return ;;
@@ -57,6 +60,9 @@ _joistctl()
 		COMPREPLY=($(compgen -W "--all --force --timeout" -- "$cur")) ;;
 	console:-*|log:-*)
 		COMPREPLY=($(compgen -W "--port --watch" -- "$cur")) ;;
+	memory:-*)
+		COMPREPLY=($(compgen -W "--wait --timeout --json" \
+			-- "$cur")) ;;
 	create:-*)
 		COMPREPLY=($(compgen -W "--size --format --backing" \
 			-- "$cur")) ;;

@@ -46,6 +46,8 @@ enum board_timer {
 	TIMER_PIT,
 	TIMER_RTC,
 	TIMER_PM,
+	TIMER_BALLOON,
+	TIMER_BALLOON_ANSWER,
 	TIMER_COUNT
 };
 
@@ -68,6 +70,16 @@ void board_serial_room(unsigned port);
 void board_flash_show(bool memory);
 bool board_flash_store(u32 at, u32 len);
 void board_flash_sync(void);
+
+/*
+ * Give pages of guest memory back (drop), or get them again: 0, or -ENOMEM with
+ * what is left to do in *p.
+ */
+struct joist_pages;
+int board_pages(bool drop, struct joist_pages *p);
+/* What balloon_ask() was about. */
+struct balloon_state;
+void board_balloon(const struct balloon_state *s);
 
 void board_reset(const char *how);
 void board_power_off(void);

@@ -3,10 +3,12 @@
  * control.c -- the commands of the control socket; proto.h is their page.
  */
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "guests/control/lib/hv.h"
 #include "manager.h"
 
 /* Takes the object over. */
@@ -171,6 +173,103 @@ static void cmd_log(struct manager *m, struct client *c)
 	client_send(c, p->history, len - first);
 }
 
+/* ---- memory ---- */
+
+/* What the guest said is not checked: it is shown, and no more. */
+static json_int_t said(u64 value)
+{
+	return (json_int_t)MIN(value, (u64)INT64_MAX);
+}
+
+static json_t *stats_json(const struct balloon_state *s)
+{
+#define S(name) name,
+	static const char *const names[] = { BALLOON_STATS(S) };
+#undef S
+	json_t *o;
+	unsigned i;
+
+	_Static_assert(ARRAY_SIZE(names) == BALLOON_STAT_COUNT, "a name each");
+	if (!s->driver || s->age == BALLOON_NOT_SAID)
+		return json_null();
+	o = json_pack("{s:I}", "age", said(s->age / 1000000000));
+	for (i = 0; i < BALLOON_STAT_COUNT; i++)
+		if (s->stat[i] != BALLOON_NOT_SAID)
+			json_object_set_new(o, names[i],
+					    json_integer(said(s->stat[i])));
+	return o;
+}
+
+/* How much of its memory the VM has, whatever the guest says. */
+static u64 held(const struct manager *m)
+{
+	const struct vm_config *cfg = m->cfg;
+	struct joist_info in;
+
+	if (hv_find(m->control, cfg->name, &in) < 0)
+		return 0;
+	return in.memory - cfg->firmware_size - cfg->vars_size;
+}
+
+void control_memory(struct manager *m, struct client *c,
+		    const struct balloon_state *s)
+{
+	reply(c, json_pack("{s:b, s:I, s:I, s:I, s:I, s:b, s:b, s:o}",
+			   "ok", 1,
+			   "configured", (json_int_t)m->cfg->memory,
+			   "target", (json_int_t)m->cfg->target,
+			   "held", (json_int_t)held(m),
+			   "actual", (json_int_t)(s->actual * PAGE_SIZE),
+			   "driver", s->driver,
+			   "starved", s->starved,
+			   "stats", stats_json(s)));
+}
+
+/* NULL, or why the guest cannot be asked to keep that much. */
+static const char *target_error(const struct vm_config *cfg,
+				const json_t *target)
+{
+	u64 least = MIN(cfg->memory, BALLOON_LEAST), bytes;
+	static char why[128];
+
+	bytes = (u64)json_integer_value(target);
+	if (!json_is_integer(target))
+		return "\"target\" is not a number of bytes";
+	if (bytes % PAGE_SIZE)
+		return "the target is not in steps of 4 KiB";
+	if (json_integer_value(target) < 0 || bytes < least)
+		snprintf(why, sizeof(why), "it is to keep %llu MiB or more",
+			 (unsigned long long)(least / MiB));
+	else if (bytes > cfg->memory)
+		snprintf(why, sizeof(why), "it has %llu MiB and cannot get "
+			 "more", (unsigned long long)(cfg->memory / MiB));
+	else
+		return NULL;
+	return why;
+}
+
+static void cmd_memory(struct manager *m, struct client *c)
+{
+	const struct balloon_state none = { 0 };
+	const char *why = NULL;
+
+	if (!m->cfg->balloon)
+		why = "it has no balloon: it was started without --balloon yes";
+	else if (c->target)
+		why = target_error(m->cfg, c->target);
+	if (why) {
+		reply_error(c, why);
+		return;
+	}
+	if (c->target)
+		m->cfg->target = (u64)json_integer_value(c->target);
+	/* One that still loads its kernel hears of it, but later. */
+	if (manager_send(m, MSG_MEMORY) < 0 || !m->ready)
+		control_memory(m, c, &none);
+	else
+		c->state = CLIENT_MEMORY;
+}
+
 static void cmd_wait(struct manager *m, struct client *c)
 {
 	if (m->preserved)
@@ -206,6 +305,7 @@ static const struct {
 	{ "pause", cmd_pause },
 	{ "unpause", cmd_unpause },
 	{ "show", cmd_show },
+	{ "memory", cmd_memory },
 	{ "log", cmd_log },
 	{ "wait", cmd_wait },
 	{ "console", cmd_console },
@@ -230,6 +330,7 @@ void control_line(struct manager *m, struct client *c, const char *line)
 		return;
 	}
 	c->port = port ? (unsigned)json_integer_value(port) - 1 : 0;
+	c->target = json_object_get(o, "target");
 	for (i = 0; i < ARRAY_SIZE(commands); i++) {
 		if (strcmp(cmd, commands[i].name))
 			continue;

@@ -243,6 +243,24 @@ void board_flash_sync(void)
 			    machine.cfg->vars.path, strerror(errno));
 }
 
+int board_pages(bool drop, struct joist_pages *p)
+{
+	int err = hv_call(machine.fds.vm, drop ? JOIST_MEMSEG_DROP :
+			  JOIST_MEMSEG_FILL, p);
+
+	if (err < 0 && err != -ENOMEM)
+		machine_end(err == -ENXIO ? END_GONE : END_ERROR, 0,
+			    "balloon: %s", strerror(-err));
+	return err;
+}
+
+void board_balloon(const struct balloon_state *s)
+{
+	struct msg msg = { .kind = MSG_MEMORY, .balloon = *s };
+
+	send(machine.fds.channel, &msg, sizeof(msg), MSG_NOSIGNAL);
+}
+
 void board_reset(const char *how)
 {
 	machine_end(END_RESET, 0, "reset by the guest (%s)", how);
@@ -292,6 +310,20 @@ static void map_memory(struct machine *m)
 		m->run[v] = map(m, v * PAGE_SIZE, PAGE_SIZE, "a run page");
 		m->run[v]->flags = 0;
 	}
+}
+
+/* What the guest before this one has given back: a PC starts with it all. */
+static void fill_memory(u32 seg, u64 size)
+{
+	struct joist_pages p = {
+		.seg = seg, .ranges = 1,
+		.range[0].count = (u32)(size / PAGE_SIZE),
+	};
+
+	if (size && board_pages(false, &p))
+		machine_end(END_REFUSED, 0, "the guest starts anew, and memory "
+			    "that it had given back is not in the pool any "
+			    "more");
 }
 
 static const char *base_name(const char *path)
@@ -463,6 +495,8 @@ static void serve_manager(struct machine *m)
 		vcpu_pause_all(m);
 	else if (msg.kind == MSG_UNPAUSE)
 		vcpu_unpause_all(m);
+	else if (msg.kind == MSG_MEMORY)
+		balloon_ask(m->balloon, msg.value);
 	else if (msg.kind == MSG_DISK_GONE)
 		virtio_disk_gone(m, msg.value);
 }
@@ -480,6 +514,10 @@ static void serve_timer(struct machine *m, int fd)
 		rtc_timer(&m->dev.rtc);
 	else if (fd == m->timer[TIMER_PM])
 		pm_timer(&m->dev.pm);
+	else if (fd == m->timer[TIMER_BALLOON])
+		balloon_retry(m->balloon);
+	else if (fd == m->timer[TIMER_BALLOON_ANSWER])
+		balloon_answer(m->balloon);
 	for (i = 0; fd == m->out_timer && i < VM_PORTS; i++)
 		if (m->fds.serial[i] >= 0)
 			serial_out(m, i);
@@ -582,6 +620,10 @@ void machine_main(const struct vm_config *cfg, const struct machine_fds *fds)
 	sandboxed(sandbox_close(cfg, fds));
 	open_events(m);
 	map_memory(m);
+	if (cfg->balloon) {
+		fill_memory(SEG_LOW, m->mem.low_size);
+		fill_memory(SEG_HIGH, m->mem.high_size);
+	}
 	if (devices_init(m))
 		machine_end(END_REFUSED, 0, "debug exit port %#x: taken by "
 			    "another device", (unsigned)cfg->debug_exit);

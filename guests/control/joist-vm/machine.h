@@ -70,6 +70,7 @@ struct machine {
 	struct vhost_blk *daemon[VM_DISKS];	/* [l] serves the disk, or NULL */
 	struct net *net[VM_NICS];		/* [c], what it points to [l] */
 	struct console *console;		/* [c], likewise, or NULL */
+	struct balloon *balloon;		/* [c], likewise, or NULL */
 	struct vhost vhost[VM_VHOSTS];		/* [l] those in use first */
 	unsigned vhosts;			/* [c] */
 	struct virtio *virtio[PCI_SLOTS];	/* [c] by slot, or NULL */

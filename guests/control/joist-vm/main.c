@@ -142,6 +142,13 @@ static enum policy parse_policy(const char *what, const char *s)
 	die_usage("%s '%s': it is 'destroy', 'restart' or 'preserve'", what, s);
 }
 
+static bool parse_yes(const char *what, const char *s)
+{
+	if (strcmp(s, "yes") && strcmp(s, "no"))
+		die_usage("%s '%s': it is 'yes' or 'no'", what, s);
+	return *s == 'y';
+}
+
 static void firmware_parse(struct vm_config *c, char *text)
 {
 	c->uefi = !strncmp(text, "uefi", 4) && (!text[4] || text[4] == ',');
@@ -192,6 +199,9 @@ static void apply(struct args *a, const struct setting *s, char *arg)
 		if (c->vsock < VSOCK_CID_MIN)
 			die_usage("--vsock '%s': a guest's CID is %u or more",
 				  arg, VSOCK_CID_MIN);
+		break;
+	case SET_BALLOON:
+		c->balloon = parse_yes("--balloon", arg);
 		break;
 	case SET_DEBUG_EXIT:
 		c->debug_exit = (int)parse_number("--debug-exit", arg, 0xffff);
@@ -470,6 +480,7 @@ static void check(struct args *a)
 		die("%s: %llu KiB of memory: it must be 4 MiB or more, in "
 		    "steps of 4 KiB", c->name,
 		    (unsigned long long)(c->memory / KiB));
+	c->target = c->memory;
 	if (strlen(c->cmdline) > CMDLINE_MAX)
 		die("%s: the kernel command line is longer than %d bytes",
 		    c->name, CMDLINE_MAX);

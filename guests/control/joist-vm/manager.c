@@ -170,7 +170,8 @@ static void client_read(struct manager *m, struct client *c)
 		return;
 	if (n <= 0) {
 		c->no_input = true;
-		if (c->state != CLIENT_CONSOLE || n < 0)
+		if ((c->state != CLIENT_CONSOLE && c->state != CLIENT_MEMORY) ||
+		    n < 0)
 			client_close(c);
 		return;
 	}
@@ -463,9 +464,25 @@ static void decide(struct manager *m, const struct msg *msg, int status)
 	}
 }
 
+/* What the machine knows about memory, for all who have asked. */
+static void memory_answers(struct manager *m, const struct balloon_state *s)
+{
+	struct client *c;
+
+	for (c = m->clients; c < m->clients + CLIENTS; c++) {
+		if (c->state != CLIENT_MEMORY)
+			continue;
+		c->state = CLIENT_COMMAND;
+		control_memory(m, c, s);
+		client_lines(m, c);
+		c->closing |= c->no_input && c->state == CLIENT_COMMAND;
+	}
+}
+
 /* The machine is at its end: collect it and its last words. */
 static void machine_reap(struct manager *m, const struct msg *last)
 {
+	const struct balloon_state none = { 0 };
 	int status = 0;
 	unsigned i;
 
@@ -481,6 +498,7 @@ static void machine_reap(struct manager *m, const struct msg *last)
 	}
 	close(m->channel);
 	m->pid = 0;
+	memory_answers(m, &none);
 	decide(m, last, status);
 }
 
@@ -504,6 +522,20 @@ static void report_ready(struct manager *m, int fd)
 		drop_stdio();
 }
 
+/* What it dies of is said when it has died. */
+static void disk_lost(struct manager *m, const struct msg *msg)
+{
+	char text[MSG_TEXT];
+
+	if (msg->value >= m->cfg->disks)
+		return;
+	snprintf(text, sizeof(text), "disk %s: qemu-storage-daemon has broken "
+		 "the rules of vhost-user", m->cfg->disk[msg->value].path);
+	if (msg->how)
+		report(m, text, "");
+	storage_kill(m->cfg, msg->value);
+}
+
 static void machine_message(struct manager *m, int ready)
 {
 	const struct msg none = { 0 };
@@ -519,8 +551,10 @@ static void machine_message(struct manager *m, int ready)
 	msg.text[MSG_TEXT - 1] = 0;
 	if (msg.kind == MSG_END) {
 		machine_reap(m, &msg);
+	} else if (msg.kind == MSG_MEMORY) {
+		memory_answers(m, &msg.balloon);
 	} else if (msg.kind == MSG_DISK_LOST) {
-		storage_kill(m->cfg, msg.value);
+		disk_lost(m, &msg);
 	} else if (msg.kind == MSG_READY && !m->ready) {
 		m->ready = true;
 		if (m->boots == 1)
@@ -567,7 +601,8 @@ static int manager_tell(struct manager *m, enum msg_kind kind, u32 value)
 
 int manager_send(struct manager *m, enum msg_kind kind)
 {
-	int err = manager_tell(m, kind, 0);
+	u32 pages = (u32)(m->cfg->target / PAGE_SIZE);
+	int err = manager_tell(m, kind, kind == MSG_MEMORY ? pages : 0);
 
 	if (err)
 		return err;

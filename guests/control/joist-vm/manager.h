@@ -5,6 +5,7 @@
 #ifndef VM_MANAGER_H
 #define VM_MANAGER_H
 
+#include <jansson.h>
 #include <sys/types.h>
 
 #include "guests/control/lib/proto.h"
@@ -18,6 +19,7 @@ enum client_state {
 	CLIENT_FREE,
 	CLIENT_COMMAND,		/* sends lines */
 	CLIENT_WAIT,		/* the same, and is owed an answer at the end */
+	CLIENT_MEMORY,		/* is owed an answer when the machine has one */
 	CLIENT_CONSOLE,		/* is a serial line */
 };
 
@@ -25,6 +27,7 @@ struct client {
 	enum client_state state;
 	int fd;
 	unsigned port;		/* of a console */
+	const json_t *target;	/* of the command that is being done, or NULL */
 	bool lossless;		/* holds the guest's output up, loses none */
 	bool no_input;		/* has closed its sending side */
 	bool closing;		/* goes when its output is written */
@@ -76,6 +79,10 @@ struct manager {
 void control_line(struct manager *m, struct client *c, const char *line);
 /* The answer owed to one that waits. */
 void control_ended(struct manager *m, struct client *c);
+
+/* The answer to "memory"; s: all zeros if no guest runs. */
+void control_memory(struct manager *m, struct client *c,
+		    const struct balloon_state *s);
 
 /* What commands do, in manager.c. */
 void manager_kill(struct manager *m, const char *why);

@@ -190,6 +190,26 @@ static int add_vars(scmp_filter_ctx f, const struct vm_config *cfg)
 					    SCMP_SYS(fdatasync), 1, fd);
 }
 
+/* A request is 32 bits: the kernel does not look at the others. */
+static int add_ioctls(scmp_filter_ctx f, const u32 *request, unsigned count)
+{
+	unsigned i;
+	int err = 0;
+
+	for (i = 0; i < count && !err; i++)
+		err = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+				       SCMP_A1(SCMP_CMP_MASKED_EQ, ~0u,
+					       request[i]));
+	return err;
+}
+
+static int add_balloon(scmp_filter_ctx f, const struct vm_config *cfg)
+{
+	static const u32 pages[] = { JOIST_MEMSEG_DROP, JOIST_MEMSEG_FILL };
+
+	return cfg->balloon ? add_ioctls(f, pages, ARRAY_SIZE(pages)) : 0;
+}
+
 static int add_rules(scmp_filter_ctx f)
 {
 	const struct scmp_arg_cmp no_exec =
@@ -199,11 +219,8 @@ static int add_rules(scmp_filter_ctx f)
 
 	for (i = 0; i < ARRAY_SIZE(plain_calls) && !err; i++)
 		err = seccomp_rule_add(f, SCMP_ACT_ALLOW, plain_calls[i], 0);
-	/* A request is 32 bits: the kernel does not look at the others. */
-	for (i = 0; i < ARRAY_SIZE(ioctls) && !err; i++)
-		err = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-				       SCMP_A1(SCMP_CMP_MASKED_EQ, ~0u,
-					       ioctls[i]));
+	if (!err)
+		err = add_ioctls(f, ioctls, ARRAY_SIZE(ioctls));
 	if (!err)
 		err = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2,
 				       no_exec,
@@ -238,6 +255,8 @@ int sandbox_filter(const struct vm_config *cfg)
 		err = add_rules(f);
 	if (!err)
 		err = add_vars(f, cfg);
+	if (!err)
+		err = add_balloon(f, cfg);
 	if (!err)
 		err = seccomp_load(f);
 	seccomp_release(f);

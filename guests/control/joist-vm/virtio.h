@@ -20,6 +20,7 @@
 #define VIRTIO_ID_BLOCK	2
 #define VIRTIO_ID_CONSOLE	3
 #define VIRTIO_ID_RNG	4
+#define VIRTIO_ID_BALLOON	5
 #define VIRTIO_ID_SCSI	8
 #define VIRTIO_ID_VSOCK	19
 
@@ -41,12 +42,16 @@ struct virtio;
 struct virtio_model {
 	u16 id;			/* VIRTIO_ID_* */
 	u32 class;		/* of PCI */
+	u64 needs;		/* features without which it does not work */
 	/* The driver has set FEATURES_OK: v->features are its choice. */
 	void (*features)(struct virtio *v);
 	/* Take what is in that queue. */
 	void (*serve)(struct virtio *v, unsigned queue);
 	/* The driver resets the device: take nothing more, forget all. */
 	void (*reset)(struct virtio *v);
+	/* The driver writes to the device configuration. */
+	void (*configure)(struct virtio *v, unsigned at, unsigned size,
+			  u64 val);
 };
 
 struct virtq {

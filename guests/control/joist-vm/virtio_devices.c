@@ -273,6 +273,12 @@ void virtio_devices_init(struct machine *m)
 		    console_init(m->console, PORT_HVC, &m->dev.pci, &m->mem),
 		    "console");
 	}
+	if (cfg->balloon) {
+		m->balloon = alloc(sizeof(*m->balloon));
+		add(m, &m->balloon->virtio,
+		    balloon_init(m->balloon, cfg->target / PAGE_SIZE,
+				 &m->dev.pci, &m->mem), "balloon");
+	}
 	/* The last one: what is configured keeps its place. */
 	rng = alloc(sizeof(*rng));
 	add(m, &rng->virtio, rng_init(rng, &m->dev.pci, &m->mem),
@@ -332,9 +338,11 @@ void virtio_disk_gone(struct machine *m, unsigned disk)
 }
 
 /* It ends, or is made to end by the manager, which then says that it has. */
-static void lose_daemon(struct machine *m, unsigned i)
+static void lose_daemon(struct machine *m, unsigned i, bool broke_rules)
 {
-	struct msg msg = { .kind = MSG_DISK_LOST, .value = i };
+	struct msg msg = {
+		.kind = MSG_DISK_LOST, .how = broke_rules, .value = i,
+	};
 
 	watch_daemon(m, i, false);
 	vhost_blk_lost(m->daemon[i]);
@@ -352,8 +360,10 @@ static bool serve_daemons(struct machine *m, int fd)
 		if (!b || (fd != b->user.fd && fd != b->call))
 			continue;
 		/* On the connection, after the start, nothing but its end. */
-		if (b->watched && (fd == b->user.fd || !vhost_blk_reap(b)))
-			lose_daemon(m, i);
+		if (b->watched && fd == b->user.fd)
+			lose_daemon(m, i, false);
+		else if (b->watched && !vhost_blk_reap(b))
+			lose_daemon(m, i, true);
 		return true;
 	}
 	return false;

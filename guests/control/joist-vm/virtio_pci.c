@@ -378,6 +378,7 @@ static void virtio_reset(struct virtio *v)
 
 static void status_write(struct virtio *v, u8 val)
 {
+	u64 needs = VIRTIO_VERSION_1 | v->model->needs;
 	u8 rises = val & (u8)~v->status;
 
 	if (!val) {
@@ -386,8 +387,7 @@ static void status_write(struct virtio *v, u8 val)
 	}
 	/* A bit is set once, and cleared by a reset only. */
 	if ((rises & S_FEATURES_OK) &&
-	    ((v->features & ~v->offered) ||
-	     !virtio_has(v, VIRTIO_VERSION_1)))
+	    ((v->features & ~v->offered) || (v->features & needs) != needs))
 		rises &= (u8)~S_FEATURES_OK;
 	if (!((v->status | rises) & S_FEATURES_OK))
 		rises &= (u8)~S_DRIVER_OK;
@@ -535,6 +535,8 @@ static void regs_write(void *dev, u64 at, unsigned size, u64 val)
 
 	if (PAGE(at) == PAGE(COMMON))
 		common_write(v, in, size, val);
+	else if (PAGE(at) == PAGE(DEVICE) && v->model->configure)
+		v->model->configure(v, in, size, val);
 	else if (PAGE(at) == PAGE(NOTIFY) && in / NOTIFY_STEP < v->queues)
 		board_kick(v->slot);
 }

@@ -14,6 +14,7 @@
 
 #include "guests/control/lib/util.h"
 #include "load.h"
+#include "virtio_balloon.h"
 #include "virtio_blk.h"
 #include "virtio_net.h"
 
@@ -64,6 +65,8 @@ struct vm_config {
 	enum policy on_crash, on_reboot, on_poweroff;
 	const char *shown;	/* the settings in effect, as JSON */
 	u64 vsock;		/* its CID, or 0 */
+	bool balloon;
+	u64 target;		/* bytes it is to keep, with a balloon */
 	unsigned disks, nics, serials;
 	struct serial serial[VM_PORTS];
 	struct disk disk[VM_DISKS];
@@ -86,7 +89,11 @@ enum msg_kind {
 	/* From the machine. */
 	MSG_READY = 1,		/* loaded; the vCPUs start now */
 	MSG_END,		/* how: enum vm_end; the last message */
-	MSG_DISK_LOST,		/* value: which; its daemon is to be ended */
+	/* value: which; its daemon is to be ended.  how: 1 if it broke the
+	 * rules, 0 if it closed the connection. */
+	MSG_DISK_LOST,
+	/* Both ways: asks the guest to keep so much, and how it is about that. */
+	MSG_MEMORY,		/* value: pages; balloon */
 	/* To the machine. */
 	MSG_POWER_BUTTON,
 	MSG_PAUSE,
@@ -101,6 +108,7 @@ struct msg {
 	u32 how;
 	u32 value;
 	char text[MSG_TEXT];	/* one line for people, NUL-terminated */
+	struct balloon_state balloon;
 };
 
 /* The machine's ends of what connects it. */

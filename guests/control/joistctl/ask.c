@@ -23,15 +23,25 @@ int ask_connect(const char *name)
 	return fd;
 }
 
-void ask_send(int fd, const char *name, const char *cmd)
+/* A command with a number; key NULL: without one. */
+static void send_number(int fd, const char *name, const char *cmd,
+			const char *key, u64 value)
 {
-	char line[128];
+	char line[128], with[64] = "";
 	int err;
 
-	snprintf(line, sizeof(line), "{\"cmd\": \"%s\"}\n", cmd);
+	if (key)
+		snprintf(with, sizeof(with), ", \"%s\": %llu", key,
+			 (unsigned long long)value);
+	snprintf(line, sizeof(line), "{\"cmd\": \"%s\"%s}\n", cmd, with);
 	err = proto_write(fd, line, strlen(line));
 	if (err)
 		die("%s: %s: %s", name, cmd, strerror(-err));
+}
+
+void ask_send(int fd, const char *name, const char *cmd)
+{
+	send_number(fd, name, cmd, NULL, 0);
 }
 
 json_t *ask_answer(int fd, const char *name)
@@ -60,14 +70,13 @@ json_t *ask_answer(int fd, const char *name)
 /* About a serial port; 0: the first. */
 json_t *ask_port(int fd, const char *name, const char *cmd, unsigned port)
 {
-	char line[128];
-	int err;
+	send_number(fd, name, cmd, "port", port ? port : 1);
+	return ask_answer(fd, name);
+}
 
-	snprintf(line, sizeof(line), "{\"cmd\": \"%s\", \"port\": %u}\n",
-		 cmd, port ? port : 1);
-	err = proto_write(fd, line, strlen(line));
-	if (err)
-		die("%s: %s: %s", name, cmd, strerror(-err));
+json_t *ask_memory(int fd, const char *name, u64 target)
+{
+	send_number(fd, name, "memory", target ? "target" : NULL, target);
 	return ask_answer(fd, name);
 }
 

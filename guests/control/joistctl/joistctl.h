@@ -14,6 +14,8 @@
 
 struct options {
 	const char *name;	/* NULL: none given */
+	bool takes_value;	/* there may be one more word: */
+	const char *value;	/* NULL: there is not */
 	bool json, force, follow, all;
 	bool plain_name;	/* the name is a file's, not a VM's */
 	unsigned seconds;	/* -t, -d */
@@ -47,7 +49,12 @@ int ask_connect(const char *name);
 json_t *ask(int fd, const char *name, const char *cmd);
 void ask_send(int fd, const char *name, const char *cmd);
 json_t *ask_port(int fd, const char *name, const char *cmd, unsigned port);
+/* target: bytes, or 0: only to know. */
+json_t *ask_memory(int fd, const char *name, u64 target);
 json_t *ask_answer(int fd, const char *name);
+
+/* manage.c */
+u64 now_ms(void);
 
 /* console.c: this terminal on a serial line. */
 enum console_end { CONSOLE_CLOSED, CONSOLE_DETACHED, CONSOLE_BROKEN };
@@ -68,6 +75,7 @@ int cmd_show(int argc, char **argv);
 int cmd_create(int argc, char **argv);
 int cmd_console(int argc, char **argv);
 int cmd_log(int argc, char **argv);
+int cmd_memory(int argc, char **argv);
 int cmd_wait(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_info(int argc, char **argv);

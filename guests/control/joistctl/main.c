@@ -32,6 +32,9 @@ static const struct command {
 	{ "reset", cmd_simple, "NAME", "press the reset button" },
 	{ "pause", cmd_simple, "NAME", "stop a VM's virtual CPUs" },
 	{ "unpause", cmd_simple, "NAME", "let them go on" },
+	{ "memory", cmd_memory, "NAME [SIZE] [-w] [-t SECONDS] [--json]",
+	  "what a VM with a balloon has of its memory; with SIZE, ask it to\n"
+	  "\tkeep to that, and with -w wait until it does" },
 	{ "status", cmd_status, "[NAME] [--all] [--json]",
 	  "list VMs, or one; with --all also those that are only configured" },
 	{ "show", cmd_show, "NAME [--json]",
@@ -136,6 +139,7 @@ void parse_options(struct options *o, int argc, char **argv,
 		{ "all", no_argument, NULL, 'a' },
 		{ "follow", no_argument, NULL, 'w' },
 		{ "watch", no_argument, NULL, 'w' },
+		{ "wait", no_argument, NULL, 'w' },
 		{ "timeout", required_argument, NULL, 't' },
 		{ "delay", required_argument, NULL, 'd' },
 		{ "count", required_argument, NULL, 'n' },
@@ -170,6 +174,8 @@ void parse_options(struct options *o, int argc, char **argv,
 	}
 	if (optind < argc && rule != NAME_NONE)
 		o->name = argv[optind++];
+	if (optind < argc && o->takes_value)
+		o->value = argv[optind++];
 	if (optind < argc)
 		die_usage("%s: what is '%s' for?", argv[0], argv[optind]);
 	if (!o->name && rule == NAME_MUST)

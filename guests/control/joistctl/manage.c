@@ -24,7 +24,7 @@ int cmd_simple(int argc, char **argv)
 	return EXIT_OK;
 }
 
-static u64 now_ms(void)
+u64 now_ms(void)
 {
 	struct timespec t;
 

@@ -43,6 +43,10 @@ static json_t *describe(const struct joist_info *in)
 	close(fd);
 	if (extra) {
 		json_object_del(extra, "ok");
+		/* The hypervisor knows what it has of that now. */
+		json_object_set(extra, "configured",
+				json_object_get(extra, "memory"));
+		json_object_del(extra, "memory");
 		json_object_update(o, extra);
 		json_decref(extra);
 	}

@@ -14,6 +14,12 @@
  *	kill		ends the VM
  *	reset		the reset button
  *	pause, unpause
+ *	memory		with "target": so many bytes it is to keep, in steps of
+ *			4 KiB; answers when the guest has said how it is, or has
+ *			not within a second: configured, target, held, actual
+ *			(given back, as the guest says; bytes), driver (is one at
+ *			work), starved (wants pages that the pool has not got),
+ *			stats (null, or age in seconds and what the guest says)
  *	log		with "port": 1 (also without) or 2 for COM1 or COM2, 3 for
  *			the virtio console:
  *			{"ok": true, "bytes": N}, a newline, then N bytes: what

@@ -45,6 +45,9 @@ const struct setting settings[] = {
 	{ "vsock", SET_VSOCK, "CID", .help =
 	  "sockets between guest and control VM: the guest's address, 3 or\n"
 	  "more, which no other VM has" },
+	{ "balloon", SET_BALLOON, "yes|no", .value = "no", .help =
+	  "whether memory can be taken from the guest while it runs, and given\n"
+	  "back: by joistctl memory (default no)" },
 	{ "debug-exit", SET_DEBUG_EXIT, "PORT", .help =
 	  "a write of V to this I/O port ends the VM with exit code\n"
 	  "(V << 1) | 1" },

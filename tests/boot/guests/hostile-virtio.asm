@@ -315,7 +315,8 @@ descriptor:
 .end:
 	ret
 
-; What a disk request begins with.
+; What a disk request begins with; to a balloon, pages of the buffers, behind
+; those that are needed in the end.
 header:
 	call random
 	and eax, 0x7fff0
@@ -330,6 +331,8 @@ header:
 	call random
 	and eax, 0x3f
 	mov [esi + 8], eax
+	add eax, (BUFFERS >> 12) + 4
+	mov [esi + 4], eax
 	ret
 
 ; One more entry, and the doorbell.
