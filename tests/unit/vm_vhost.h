@@ -9,16 +9,27 @@
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
 
 #include <sys/socket.h>
 
-/* Nobody is waited for that long here. */
+/* Who does not answer says so here, however slow the host: then time is over. */
 #include <poll.h>
-#define poll(p, n, ms)	poll(p, n, MIN(ms, answer_ms))
-static int answer_ms = 60000;
+static bool silent;
+
+static inline int poll_silent(struct pollfd *p, nfds_t n)
+{
+	int got;
+
+	while (!(got = poll(p, n, 10)) &&
+	       !__atomic_load_n(&silent, __ATOMIC_ACQUIRE))
+		;
+	return got;
+}
+#define poll(p, n, ms)	((void)(ms), poll_silent(p, n))
 
 #include "guests/control/joist-vm/vhost_blk.c"
 #include "guests/control/joist-vm/vhost_user.c"
