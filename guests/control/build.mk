@@ -120,6 +120,7 @@ $(BUILD)/bochs.img: $(wildcard $(CTL_IMAGE)/*) $(CTL_KO) $(CTL_TOOLS) \
 	$(CTL_IMAGE)/mkinitrd.py $@ --kernel-version $(KERNEL_VERSION) \
 		--modules $(CTL_IMAGE)/bochs.list --module $(CTL_KO) \
 		$(ctl_live) \
+		$(foreach f,$(CTL_FIRMWARE),--file $(f):$(f)) \
 		--file $(BUILD)/vmlinux:/usr/share/joist/guest/vmlinux \
 		--file $(BUILD)/guest.img:/usr/share/joist/guest/initrd
 

@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Debian's Linux as control VM on Intel VMX, in Bochs, and a guest under it.
+"""Debian's Linux as control VM on Intel VMX, in Bochs, and guests under it:
+firmware from a disk, hostile ones, Linux with a disk and a network card.
 
 A boot there costs minutes, so this is one test that checks much.
 """
+import hashlib
 import json
+import os
+import subprocess
 import time
 
 import pytest
 
 import bochs as b
 import machine as m
+from vms import check_hostile, check_hostile_driver, guests_image
 
 MIB = 1 << 20
 CPUS = 2
@@ -19,17 +24,38 @@ NET = "192.168.77."
 GUEST = "/usr/share/joist/guest"
 GUEST_MEM = "128M"
 GUEST_ARGS = "console=ttyS0 quiet mitigations=off cryptomgr.notests"
+BLOB = "/blob"
+GRUB = f"""
+set timeout=0
+hashsum --hash sha256 {BLOB}
+echo grub-has-read-it
+halt
+"""
+
+
+def boot_disk(tmp_path):
+    """An image with a GRUB on it that sums up a file there, and switches off;
+    what that sum is."""
+    tree = tmp_path / "tree"
+    os.makedirs(tree / "boot" / "grub")
+    (tree / "boot" / "grub" / "grub.cfg").write_text(GRUB)
+    blob = os.urandom(FILE_MIB * MIB // 8)
+    (tree / BLOB.lstrip("/")).write_bytes(blob)
+    path = str(tmp_path / "disk.img")
+    subprocess.run(["grub-mkrescue", "-o", path, str(tree)], check=True,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.truncate(path, DISK_MIB * MIB)
+    return path, hashlib.sha256(blob).hexdigest()
 
 
 @pytest.fixture
 def control(request, start, agent_image, tmp_path):
-    disk = tmp_path / "disk.img"
-    with open(disk, "wb") as f:
-        f.truncate(DISK_MIB * MIB)
+    disk, digest = boot_disk(tmp_path)
     iso = str(tmp_path / "bochs.iso")
     m.make_iso(iso, elf=m.RELEASE, control=m.VMLINUX, args=b.LINUX_ARGS,
-               initrd=[m.BOCHS_INITRD, agent_image])
-    machine = b.Bochs("bochs-linux", iso, cpus=CPUS, disk=str(disk))
+               initrd=[m.BOCHS_INITRD, guests_image(tmp_path), agent_image])
+    machine = b.Bochs("bochs-linux", iso, cpus=CPUS, disk=disk)
+    machine.boot_digest = digest
     request.node.machines.append(machine)
     machine.ready()
     yield machine
@@ -110,7 +136,22 @@ def check_devices(control, name):
     control.output(f"ping -c 2 -w 600 {NET}2")
 
 
-def check_guest(control, name, devices=""):
+def check_firmware(control):
+    """Firmware, GRUB from a disk, a file there, and off by ACPI."""
+    for firmware, word in (("bios", "SeaBIOS"), ("uefi", "BdsDxe: starting")):
+        # It may move the cursor in the middle of a word.
+        code, text = control.run(
+            f"joistctl run {firmware} -f {firmware} -d /dev/sda,ro -m 128M "
+            r"> /tmp/out; ended=$?; tr -d '\033' < /tmp/out | "
+            r"sed 's/\[[0-9;]*H//g'; echo; (exit $ended)")
+        assert code == 0 and word in text and control.boot_digest in text, \
+            (code, text)
+    # UEFI has written its variables.
+    control.output("! cmp -s /var/lib/joist/uefi.vars "
+                   "/usr/share/OVMF/OVMF_VARS_4M.fd")
+
+
+def check_guest(control, name, devices):
     """Boots, sees its CPUs, answers on its console; then the plug is pulled."""
     control.output(f"joistctl start {name} -k {GUEST}/vmlinux "
                    f"-r {GUEST}/initrd -m {GUEST_MEM} {devices} "
@@ -120,8 +161,7 @@ def check_guest(control, name, devices=""):
     said(control, name, f"{name}# ")
     type_to(control, name, f"sum4k 64 {name}")
     said(control, name, control.output(f"sum4k 64 {name}"))
-    if devices:
-        check_devices(control, name)
+    check_devices(control, name)
     got = json.loads(control.output("joistctl status --json"))
     assert [(v["name"], v["vcpus"], v["state"]) for v in got] == \
         [(name, CPUS, "running")]
@@ -139,20 +179,29 @@ def check_dmesg(control):
     assert not found, f"in dmesg: {found.group(0)}"
 
 
-def test_linux(control, served):
-    check_machine(control)
-    check_disk(control)
-    check_nic(control, served)
-    free = info(control)["pool_free"]
+def check_driver(control):
+    check_hostile_driver(control, [("/tmp/disk", ",allow",
+                                    "-d /tmp/disk2,ro")])
+
+
+def check_linux(control):
     control.output("head -c 65536 /dev/urandom > /tmp/disk; ip link add br0 "
                    f"type bridge; ip addr add {NET}1/24 dev br0; "
                    "ip link set br0 up")
-    for name, devices in (("first", ""),
-                          ("second", "-d /tmp/disk -n bridge=br0")):
-        check_guest(control, name, devices)
+    check_guest(control, "guest", "-d /tmp/disk -n bridge=br0")
+
+
+def test_linux(control, served):
+    check_machine(control)
+    free = info(control)["pool_free"]
+    for check in (check_firmware, check_hostile, check_driver, check_linux):
+        check(control)
+        assert wait(control, "! pidof joist-vm > /dev/null"), "one is left"
         assert info(control)["pool_free"] == free
         assert json.loads(control.output("joistctl status --json")) == []
         assert control.output("ls /dev/joist 2>/dev/null | wc -l") == "0"
+    check_disk(control)
+    check_nic(control, served)
     control.output("rmmod joist")
     check_dmesg(control)
     control.poweroff()

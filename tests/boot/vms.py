@@ -21,10 +21,29 @@ LINUX_MEM = "192M"
 OBJECTS = "/sys/module/joist/parameters/objects"
 
 
+def make_image(path, *args):
+    subprocess.run([os.path.join(m.TOP, "guests/control/image/mkinitrd.py"),
+                    path, "--bare", *args], check=True)
+    return path
+
+
+def guests_image(tmp, files=(), programs=()):
+    """To be appended to the live image: small guests in /guests, what is to be
+    appended to a Linux guest's initramfs, and programs for the control VM."""
+    vsock = ["--program", os.path.join(m.BUILD, "vsock") + ":/bin/vsock"]
+    tools = make_image(str(tmp / "tools.img"), *vsock)
+    args = ["--file", f"{tools}:/guests/tools.img"]
+    for path in [*glob.glob(os.path.join(m.BUILD, "guests", "*")),
+                 *(str(tmp / name) for name in files)]:
+        args += ["--file", f"{path}:/guests/{os.path.basename(path)}"]
+    for name in programs:
+        args += ["--program", os.path.join(m.BUILD, name) + f":/bin/{name}"]
+    return make_image(str(tmp / "guests.img"), *args, *vsock)
+
+
 @pytest.fixture(scope="module")
 def control(request, start_linux_module, tmp_path_factory):
     tmp = tmp_path_factory.mktemp("guests")
-    guests = str(tmp / "guests.img")
     # An image on top of another, as `create` would make for one more VM.
     for args in (["base.qcow2", "48M"],
                  ["-b", "base.qcow2", "-F", "qcow2", "top.qcow2"]):
@@ -35,27 +54,8 @@ def control(request, start_linux_module, tmp_path_factory):
                                 bytes(250))
     subprocess.run(["qemu-img", "convert", "-O", "vmdk", "small",
                     "small.vmdk"], cwd=tmp, check=True)
-    # To be appended to a guest's initramfs.
-    tools = str(tmp / "tools.img")
-    subprocess.run([os.path.join(m.TOP, "guests/control/image/mkinitrd.py"),
-                    tools, "--bare", "--program",
-                    os.path.join(m.BUILD, "vsock") + ":/bin/vsock"],
-                   check=True)
-    files = ["--file", f"{tools}:/guests/tools.img",
-             "--file", f"{tmp}/base.qcow2:/guests/base.qcow2",
-             "--file", f"{tmp}/top.qcow2:/guests/top.qcow2",
-             "--file", f"{tmp}/small:/guests/small",
-             "--file", f"{tmp}/small.vmdk:/guests/small.vmdk"]
-    for path in glob.glob(os.path.join(m.BUILD, "guests", "*")):
-        files += ["--file", f"{path}:/guests/{os.path.basename(path)}"]
-    subprocess.run([os.path.join(m.TOP, "guests/control/image/mkinitrd.py"),
-                    guests, "--bare", *files, "--program",
-                    os.path.join(m.BUILD, "ko_test") + ":/bin/ko_test",
-                    "--program",
-                    os.path.join(m.BUILD, "inject") + ":/bin/inject",
-                    "--program",
-                    os.path.join(m.BUILD, "vsock") + ":/bin/vsock"],
-                   check=True)
+    guests = guests_image(tmp, ("base.qcow2", "top.qcow2", "small",
+                                "small.vmdk"), ("ko_test", "inject"))
     # A disk that outlives the control VM, see test_durable().
     disk = str(tmp / "disk.img")
     subprocess.run(["/sbin/mke2fs", "-q", "-t", "ext4", disk, "256M"],
@@ -154,3 +154,32 @@ def guest_run(control, name, command, mark=[0]):
     text = control.output(f"joistctl log {name} | grep -a "
                           f"'^end-{mark[0] + 1000}-'")
     return int(text.strip().split("-")[-1])
+
+
+def check_hostile(control):
+    """A guest that tries everything ends in one of the documented ways."""
+    code, text = control.run("joistctl run h -m 16M --debug-exit 0xf4 "
+                             "--on-reboot=destroy -k /guests/hostile 2>&1")
+    assert "ports" in text, text
+    assert code in (0, 3, 4, 10), (code, text)
+    # It may be started again, and others live.
+    assert control.run("joistctl run h -m 16M --debug-exit 0xf4 "
+                       "-k /guests/exit")[0] == 43
+
+
+def check_hostile_driver(control, machines):
+    """virtio devices under a driver that does anything, then behaves.  A
+    machine is its first disk, what is said of its second network card, and
+    further options."""
+    control.output("(echo JOIST; head -c 99994 /dev/zero) > /tmp/disk; "
+                   "yes | head -c 99994 > /tmp/disk2; "
+                   "ip link add br0 type bridge; ip link set br0 up")
+    for first, allow, more in machines:
+        code, text = control.run(
+            "joistctl run h -m 16M -c 2 --debug-exit 0xf4 "
+            f"-k /guests/hostile-virtio -d {first} -n bridge=br0 "
+            f"-d /tmp/disk2,cd -n bridge=br0,queues=2{allow} {more} --vsock 9 "
+            "--console console 2>&1")
+        # It may have written to the disk, but could read it in the end.
+        assert code in (3, 5) and "a good one" in text, (code, text)
+    control.output("ip link del br0; rm /tmp/disk /tmp/disk2")
