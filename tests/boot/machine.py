@@ -228,7 +228,8 @@ class Machine:
         assert "\n" not in command
         start = self.agent.at
         self.agent.send(command + "\n")
-        found = self.agent.expect(r"^agent-status (\d+)\n", limit,
+        # Not always a line of its own: output need not end with one.
+        found = self.agent.expect(r"agent-status (\d+)\n", limit,
                                   self.check_logs)
         return int(found.group(1)), self.agent.text[start:found.start()]
 
