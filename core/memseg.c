@@ -376,17 +376,23 @@ int memseg_protect(struct vm *vm, u32 seg, u32 access)
 	return 0;
 }
 
-static bool ranges_ok(const struct memseg *s, const struct joist_pages *a)
+/* The segment that the ranges are of, and all in. */
+static int ranges_check(struct vm *vm, const struct joist_pages *a, struct memseg **seg)
 {
-	u64 pages = s->size >> PAGE_SHIFT;
+	struct memseg *s = complete_seg(vm, a->seg);
+	u64 pages;
 	u32 i;
 
+	if (!s)
+		return fail(-ENOENT);
 	if (a->ranges > JOIST_PAGE_RANGES)
-		return false;
+		return fail(-EINVAL);
+	pages = s->size >> PAGE_SHIFT;
 	for (i = 0; i < a->ranges; i++)
 		if (a->range[i].page > pages || a->range[i].count > pages - a->range[i].page)
-			return false;
-	return true;
+			return fail(-EINVAL);
+	*seg = s;
+	return 0;
 }
 
 static u64 range_gpa(const struct memseg *s, const struct joist_page_range *r)
@@ -439,15 +445,13 @@ static int take_locked(struct vm *vm, const struct memseg *s, u64 gpa, u64 len, 
 
 int memseg_drop(struct vm *vm, struct joist_pages *a)
 {
-	struct memseg *s = complete_seg(vm, a->seg);
 	u64 total = 0, len;
-	int err = 0;
+	struct memseg *s;
+	int err = ranges_check(vm, a, &s);
 	u32 i;
 
-	if (!s)
-		return fail(-ENOENT);
-	if (!ranges_ok(s, a))
-		return fail(-EINVAL);
+	if (err)
+		return err;
 	spin_lock(&control_s2_lock);
 	for (i = 0; i < a->ranges && total < STEP && !err; i++) {
 		struct joist_page_range *r = &a->range[i];
@@ -493,15 +497,13 @@ static int fill_next(struct vm *vm, struct memseg *s, u64 gpa, u64 len, u64 *n)
 
 int memseg_fill(struct vm *vm, struct joist_pages *a)
 {
-	struct memseg *s = complete_seg(vm, a->seg);
 	u64 total = 0, n;
-	int err = 0;
+	struct memseg *s;
+	int err = ranges_check(vm, a, &s);
 	u32 i;
 
-	if (!s)
-		return fail(-ENOENT);
-	if (!ranges_ok(s, a))
-		return fail(-EINVAL);
+	if (err)
+		return err;
 	for (i = 0; i < a->ranges && !err; i++) {
 		struct joist_page_range *r = &a->range[i];
 

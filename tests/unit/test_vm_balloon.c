@@ -5,107 +5,25 @@
  * driver may send.
  */
 #include "tests/unit/vm_virtio.h"
+#include "tests/unit/vm_driver.h"
 
-#define Q_DESC(q)	(0x10000ull + 0x4000 * (q))
-#define Q_AVAIL(q)	(Q_DESC(q) + 0x1000)
-#define Q_USED(q)	(Q_DESC(q) + 0x2000)
-#define Q_SIZE		8
-#define DATA		0x20000ull	/* a page of it a queue; below 0x10000: free */
+#define DATA		DRIVER_DATA	/* a page of it a queue */
 #define ALL		PAGES(LOW + HIGH)
 #define FEATURES	(F_MUST_TELL_HOST | F_STATS_VQ)
-
-static u32 regs;
-static u16 pushed[QUEUE_COUNT];
-
-static void set(unsigned at, unsigned size, u64 val)
-{
-	bus_write(&mmio, regs + at, size, val);
-}
-
-static u64 get(unsigned at, unsigned size)
-{
-	return bus_read(&mmio, regs + at, size);
-}
-
-static u8 *mem_at(u64 gpa)
-{
-	u8 *p = guest_ptr(&mem, gpa, 1);
-
-	assert_non_null(p);
-	return p;
-}
-
-static void driver_resets(void)
-{
-	memset(pushed, 0, sizeof(pushed));
-	set(C_STATUS, 1, 0);
-	assert_int_equal(get(C_STATUS, 1), 0);
-	set(C_STATUS, 1, 3);
-}
-
-static void driver_start(u64 features)
-{
-	unsigned q;
-
-	driver_resets();
-	memset(mem_at(Q_DESC(0)), 0, QUEUE_COUNT * 0x4000);
-	set(C_FEATURES_SEL, 4, 0);
-	set(C_FEATURES, 4, (u32)features);
-	set(C_FEATURES_SEL, 4, 1);
-	set(C_FEATURES, 4, VIRTIO_VERSION_1 >> 32);
-	set(C_STATUS, 1, 11);
-	assert_int_equal(get(C_STATUS, 1), 11);
-	for (q = 0; q < QUEUE_COUNT; q++) {
-		set(C_QUEUE_SEL, 2, q);
-		set(C_SIZE, 2, Q_SIZE);
-		set(C_DESC, 4, Q_DESC(q));
-		set(C_AVAIL, 4, Q_AVAIL(q));
-		set(C_USED, 4, Q_USED(q));
-		set(C_ENABLE, 2, 1);
-	}
-	set(C_STATUS, 1, 15);
-	assert_int_equal(get(C_STATUS, 1), 15);
-}
 
 static int setup(void **state)
 {
 	(void)state;
 	virtio_machine(true);
-	pci_write(&pci, 0, 4, 0x80000004 | balloon.virtio.slot << 11);
-	pci_write(&pci, 4, 2, 6);
-	pci_write(&pci, 0, 4, 0x80000010 | balloon.virtio.slot << 11);
-	regs = pci_read(&pci, 4, 4);
+	driver_finds(&balloon.virtio);
 	driver_start(FEATURES);
 	return 0;
 }
 
-static void desc(unsigned q, unsigned n, u64 addr, u32 len, u16 flags,
-		 u16 next)
-{
-	u8 *d = mem_at(Q_DESC(q) + 16 * n);
-
-	put64(d, addr);
-	put32(d + 8, len);
-	put16(d + 12, flags);
-	put16(d + 14, next);
-}
-
 static void push(unsigned q, u16 head)
 {
-	put16(mem_at(Q_AVAIL(q) + 4 + 2 * (pushed[q] % Q_SIZE)), head);
-	put16(mem_at(Q_AVAIL(q) + 2), ++pushed[q]);
-	set(NOTIFY + 4 * q, 2, q);
+	offer(q, head);
 	serve_kicks();
-}
-
-static u16 used(unsigned q)
-{
-	return get16(mem_at(Q_USED(q) + 2));
-}
-
-static bool broke(void)
-{
-	return get(C_STATUS, 1) & S_NEEDS_RESET;
 }
 
 static void send_pfns(unsigned q, const u32 *pfn, unsigned count)

@@ -4,61 +4,13 @@
  * commands, what they are told, and what no driver may send.
  */
 #include "tests/unit/vm_virtio.h"
+#include "tests/unit/vm_driver.h"
 
 #define SECTORS		32u		/* and a part of one */
 #define SERIAL		"serial-number-of-20"
-#define Q_DESC(q)	(0x10000ull + 0x4000 * (q))
-#define Q_AVAIL(q)	(Q_DESC(q) + 0x1000)
-#define Q_USED(q)	(Q_DESC(q) + 0x2000)
-#define Q_SIZE		8
-#define REQUEST		0x20000ull
-#define ANSWER		0x21000ull
-#define DATA		0x22000ull
-
-static u32 regs;
-static u16 pushed[QUEUES];
-
-static void set(unsigned at, unsigned size, u64 val)
-{
-	bus_write(&mmio, regs + at, size, val);
-}
-
-static u64 get(unsigned at, unsigned size)
-{
-	return bus_read(&mmio, regs + at, size);
-}
-
-static u8 *mem_at(u64 gpa)
-{
-	u8 *p = guest_ptr(&mem, gpa, 1);
-
-	assert_non_null(p);
-	return p;
-}
-
-static void driver_start(void)
-{
-	unsigned q;
-
-	memset(pushed, 0, sizeof(pushed));
-	memset(mem_at(Q_DESC(0)), 0, QUEUES * 0x4000);
-	set(C_STATUS, 1, 0);
-	assert_int_equal(get(C_STATUS, 1), 0);
-	set(C_STATUS, 1, 3);
-	set(C_FEATURES_SEL, 4, 1);
-	set(C_FEATURES, 4, VIRTIO_VERSION_1 >> 32);
-	set(C_STATUS, 1, 11);
-	for (q = 0; q < QUEUES; q++) {
-		set(C_QUEUE_SEL, 2, q);
-		set(C_SIZE, 2, Q_SIZE);
-		set(C_DESC, 4, Q_DESC(q));
-		set(C_AVAIL, 4, Q_AVAIL(q));
-		set(C_USED, 4, Q_USED(q));
-		set(C_ENABLE, 2, 1);
-	}
-	set(C_STATUS, 1, 15);
-	assert_int_equal(get(C_STATUS, 1), 15);
-}
+#define REQUEST		DRIVER_DATA
+#define ANSWER		(DRIVER_DATA + 0x1000)
+#define DATA		(DRIVER_DATA + 0x2000)
 
 static int setup(void **state)
 {
@@ -72,42 +24,16 @@ static int setup(void **state)
 		assert_int_equal(pwrite(disk.fd, sector, sizeof(sector),
 					i * CD_SECTOR), sizeof(sector));
 	}
-	pci_write(&pci, 0, 4, 0x80000004 | cd.virtio.slot << 11);
-	pci_write(&pci, 4, 2, 6);
-	pci_write(&pci, 0, 4, 0x80000010 | cd.virtio.slot << 11);
-	regs = pci_read(&pci, 4, 4);
-	driver_start();
+	driver_finds(&cd.virtio);
+	driver_start(0);
 	return 0;
-}
-
-static void desc(unsigned q, unsigned n, u64 addr, u32 len, u16 flags,
-		 u16 next)
-{
-	u8 *d = mem_at(Q_DESC(q) + 16 * n);
-
-	put64(d, addr);
-	put32(d + 8, len);
-	put16(d + 12, flags);
-	put16(d + 14, next);
 }
 
 static void push(unsigned q, u16 head)
 {
-	put16(mem_at(Q_AVAIL(q) + 4 + 2 * (pushed[q] % Q_SIZE)), head);
-	put16(mem_at(Q_AVAIL(q) + 2), ++pushed[q]);
-	set(NOTIFY + 4 * q, 2, q);
+	offer(q, head);
 	virtio_serve(&cd.virtio);
 	io_finish();
-}
-
-static u16 used(unsigned q)
-{
-	return get16(mem_at(Q_USED(q) + 2));
-}
-
-static bool broke(void)
-{
-	return get(C_STATUS, 1) & S_NEEDS_RESET;
 }
 
 /* A command with room for so much data; gives the answer. */
@@ -359,7 +285,7 @@ static void test_bad_chains(void **state)
 		push(bad[i].queue, 0);
 		assert_true(broke());
 		/* A reset mends it. */
-		driver_start();
+		driver_start(0);
 		gave(COMMAND(0, TEST_UNIT_READY), 0, 0);
 	}
 }
@@ -385,7 +311,7 @@ static void test_reset(void **state)
 	assert_int_not_equal(get(C_STATUS, 1), 0);
 	io_finish();
 	assert_int_equal(cd.busy, 0);
-	driver_start();
+	driver_start(0);
 	gave(COMMAND(0, TEST_UNIT_READY), 0, 0);
 }
 
