@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Debian's Linux as control VM on Intel VMX, in Bochs, and guests under it:
-firmware from a disk, hostile ones, Linux with a disk and a network card.
+Linux with a disk and a network card, firmware from a disk, hostile ones.
 
 A boot there costs minutes, so this is one test that checks much.
 """
@@ -189,12 +189,13 @@ def check_linux(control):
                    f"type bridge; ip addr add {NET}1/24 dev br0; "
                    "ip link set br0 up")
     check_guest(control, "guest", "-d /tmp/disk -n bridge=br0")
+    control.output("ip link del br0; rm /tmp/disk")
 
 
 def test_linux(control, served):
     check_machine(control)
     free = info(control)["pool_free"]
-    for check in (check_firmware, check_hostile, check_driver, check_linux):
+    for check in (check_linux, check_firmware, check_hostile, check_driver):
         check(control)
         assert wait(control, "! pidof joist-vm > /dev/null"), "one is left"
         assert info(control)["pool_free"] == free
