@@ -48,6 +48,19 @@ static const struct vlapic *lapic_of(void *ctx, unsigned i)
 	return &vm->vcpu[i]->lapic;
 }
 
+/* INIT clears what came before it, a SIPI that found the vCPU running too. */
+static bool post_init(struct vcpu *v)
+{
+	u32 i;
+
+	__atomic_store_n(&v->posted.what, POST_INIT, __ATOMIC_SEQ_CST);
+	for (i = 0; i < 4; i++) {
+		__atomic_store_n(&v->posted.irr[i], 0, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&v->posted.tmr[i], 0, __ATOMIC_SEQ_CST);
+	}
+	return notify(v);
+}
+
 static bool send_one(struct vcpu *v, const struct vlapic_msg *m)
 {
 	switch (m->mode) {
@@ -57,7 +70,7 @@ static bool send_one(struct vcpu *v, const struct vlapic_msg *m)
 	case APIC_NMI:
 		return event_post(v, POST_NMI);
 	case APIC_INIT:
-		return event_post(v, POST_INIT);
+		return post_init(v);
 	case APIC_STARTUP:
 		__atomic_store_n(&v->posted.sipi_vector, m->vector, __ATOMIC_SEQ_CST);
 		return event_post(v, POST_SIPI);

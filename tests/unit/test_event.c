@@ -106,14 +106,20 @@ static void test_who_is_told(void **state)
 	assert_true(irr(vcpu, 33));
 }
 
+static void send_mode(u32 mode, u32 dest, u32 vector)
+{
+	struct vlapic_msg m = { .mode = mode, .assert = true, .dest = dest, .vector = vector };
+
+	event_send(&the_vm, 0, &m);
+}
+
 static void test_init_and_sipi(void **state)
 {
 	struct vcpu *v = the_vm.vcpu[2];
 	struct joist_segment cs;
-	struct vlapic_msg m = { .mode = APIC_STARTUP, .assert = true, .dest = 2, .vector = 0x9a };
 
 	assert_int_equal(v->activity, JOIST_VCPU_WAIT_SIPI);
-	event_send(&the_vm, 0, &m);
+	send_mode(APIC_STARTUP, 2, 0x9a);
 	event_absorb(v);
 	assert_int_equal(v->activity, JOIST_VCPU_IDLE);
 	assert_int_equal(v->rip, 0);
@@ -122,25 +128,49 @@ static void test_init_and_sipi(void **state)
 	assert_int_equal(cs.base, 0x9a000);
 	/* A second one finds it running: dropped. */
 	v->rip = 0x1234;
-	m.vector = 0x10;
-	event_send(&the_vm, 0, &m);
+	send_mode(APIC_STARTUP, 2, 0x10);
 	event_absorb(v);
 	assert_int_equal(v->rip, 0x1234);
 	/* INIT and SIPI in one look: INIT first. */
 	v->gpr[JOIST_RBX] = 5;
-	event_post(v, POST_SIPI);
-	event_post(v, POST_INIT);
+	send_mode(APIC_INIT, 2, 0);
+	send_mode(APIC_STARTUP, 2, 0x20);
 	event_absorb(v);
 	assert_int_equal(v->activity, JOIST_VCPU_IDLE);
 	assert_int_equal(v->gpr[JOIST_RBX], 0);
 	backend->seg_get(v, JOIST_CS, &cs);
-	assert_int_equal(cs.base, 0x10000);
+	assert_int_equal(cs.base, 0x20000);
 	/* The boot CPU does not wait: SDM, "MP Initialization". */
 	vcpu->rip = 0x5555;
-	event_post(vcpu, POST_INIT);
+	send_mode(APIC_INIT, 0, 0);
 	event_absorb(vcpu);
 	assert_int_equal(vcpu->activity, JOIST_VCPU_IDLE);
 	assert_int_equal(vcpu->rip, 0xfff0);
+}
+
+/* A vCPU that has not looked yet, as its thread waits for a core. */
+static void test_init_ends_what_came_before(void **state)
+{
+	struct vcpu *v = the_vm.vcpu[2];
+	struct vlapic_action a;
+
+	send_mode(APIC_STARTUP, 2, 0x9a);
+	event_absorb(v);
+	send_mode(APIC_STARTUP, 2, 0x9a);
+	send_mode(APIC_NMI, 2, 0);
+	event_post_vector(v, 0x41, true);
+	send_mode(APIC_INIT, 2, 0);
+	event_absorb(v);
+	assert_int_equal(v->activity, JOIST_VCPU_WAIT_SIPI);
+	assert_false(v->nmi_pending);
+	vlapic_write(&v->lapic, VLAPIC_SVR, false, 0x1ff, 0, &a);
+	event_post_vector(v, 0x42, false);
+	event_absorb(v);
+	assert_false(irr(v, 0x41));
+	assert_true(irr(v, 0x42));
+	send_mode(APIC_STARTUP, 2, 0x9b);
+	event_absorb(v);
+	assert_int_equal(v->activity, JOIST_VCPU_IDLE);
 }
 
 static void test_send_reaches_its_targets(void **state)
@@ -429,6 +459,7 @@ int main(void)
 		cmocka_unit_test_setup(test_each_vector_arrives, start),
 		cmocka_unit_test_setup(test_who_is_told, start),
 		cmocka_unit_test_setup(test_init_and_sipi, start),
+		cmocka_unit_test_setup(test_init_ends_what_came_before, start),
 		cmocka_unit_test_setup(test_send_reaches_its_targets, start),
 		cmocka_unit_test_setup(test_double_faults, start),
 		cmocka_unit_test_setup(test_hc_intr, start),
