@@ -15,6 +15,8 @@ import tempfile
 import threading
 import time
 
+from tcg import TCG
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.path.join(TOP, "build")
@@ -28,10 +30,6 @@ BOCHS_INITRD = os.path.join(BUILD, "bochs.img")
 SELFTEST = os.path.join(BUILD, "selftest.elf")
 
 LIMIT = 600			# seconds, for anything
-# What QEMU loses under SVM (doc/vendors.md): with a thread per core any
-# interrupt; with one thread a device's or timer's, which the next one brings
-# back: a periodic tick.
-ACCEL = "tcg,thread=single"
 # On a busy host the emulated PIT may be late for Linux's check of it.
 LINUX_ARGS = ("console=tty0 console=ttyS0,115200 quiet no_timer_check "
               "highres=off nohz=off")
@@ -156,7 +154,7 @@ class Machine:
         # The path of a socket must be short.
         self.tmp = tempfile.mkdtemp(prefix="joist-")
         self.iso = iso
-        command = ["qemu-system-x86_64", "-M", machine, "-accel", ACCEL,
+        command = ["qemu-system-x86_64", "-M", machine, "-accel", TCG,
                    "-cpu", cpu, "-smp", str(cpus), "-m", str(mem),
                    "-display", "none", "-vga", "std", "-nodefaults"]
         if media == "cd":
