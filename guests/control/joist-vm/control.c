@@ -264,7 +264,8 @@ static void cmd_memory(struct manager *m, struct client *c)
 	if (c->target)
 		m->cfg->target = (u64)json_integer_value(c->target);
 	/* One that still loads its kernel hears of it, but later. */
-	if (manager_send(m, MSG_MEMORY) < 0 || !m->ready)
+	if (manager_tell(m, MSG_MEMORY,
+			 (u32)(m->cfg->target / PAGE_SIZE)) < 0 || !m->ready)
 		control_memory(m, c, &none);
 	else
 		c->state = CLIENT_MEMORY;

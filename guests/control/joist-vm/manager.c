@@ -529,10 +529,12 @@ static void disk_lost(struct manager *m, const struct msg *msg)
 
 	if (msg->value >= m->cfg->disks)
 		return;
-	snprintf(text, sizeof(text), "disk %s: qemu-storage-daemon has broken "
-		 "the rules of vhost-user", m->cfg->disk[msg->value].path);
-	if (msg->how)
+	if (msg->how) {
+		snprintf(text, sizeof(text), "disk %s: qemu-storage-daemon has "
+			 "broken the rules of vhost-user",
+			 m->cfg->disk[msg->value].path);
 		report(m, text, "");
+	}
 	storage_kill(m->cfg, msg->value);
 }
 
@@ -589,7 +591,7 @@ void manager_reset(struct manager *m)
 		m->restart_at = manager_ns();
 }
 
-static int manager_tell(struct manager *m, enum msg_kind kind, u32 value)
+int manager_tell(struct manager *m, enum msg_kind kind, u32 value)
 {
 	struct msg msg = { .kind = kind, .value = value };
 
@@ -601,8 +603,7 @@ static int manager_tell(struct manager *m, enum msg_kind kind, u32 value)
 
 int manager_send(struct manager *m, enum msg_kind kind)
 {
-	u32 pages = (u32)(m->cfg->target / PAGE_SIZE);
-	int err = manager_tell(m, kind, kind == MSG_MEMORY ? pages : 0);
+	int err = manager_tell(m, kind, 0);
 
 	if (err)
 		return err;

@@ -88,6 +88,8 @@ void control_memory(struct manager *m, struct client *c,
 void manager_kill(struct manager *m, const char *why);
 void manager_reset(struct manager *m);
 int manager_send(struct manager *m, enum msg_kind kind);
+/* Only that, with a value; -EAGAIN: there is no machine. */
+int manager_tell(struct manager *m, enum msg_kind kind, u32 value);
 void client_send(struct client *c, const void *data, size_t len);
 u64 manager_ns(void);
 

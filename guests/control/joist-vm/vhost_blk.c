@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "blk_numbers.h"
 #include "vhost_blk.h"
 #include "virtio.h"
 
@@ -22,28 +23,6 @@
 #define SLOTS		VHOST_BLK_SLOTS
 #define TABLE_ENTRIES	256
 #define SEGMENTS_MAX	(TABLE_ENTRIES - 2)	/* a header, a status */
-
-/* "Feature bits", "Device configuration layout", "Device Operation". */
-#define F_SEG_MAX	BIT(2)
-#define F_RO		BIT(5)
-#define F_FLUSH		BIT(9)
-#define F_CONFIG_WCE	BIT(11)
-#define F_DISCARD	BIT(13)
-#define F_WRITE_ZEROES	BIT(14)
-#define B_CAPACITY	0
-#define B_SEG_MAX	12
-#define B_WCE		32
-#define B_DISCARD_MAX	36
-#define B_ZEROES_MAX	48
-#define B_LEN		60
-#define T_IN		0
-#define T_OUT		1
-#define T_FLUSH		4
-#define T_DISCARD	11
-#define T_WRITE_ZEROES	13
-#define RANGE_UNMAP	BIT(0)
-#define S_OK		0
-#define S_UNSUPP	2
 
 /* "The Virtqueue Descriptor Table", "Available Ring", "Used Ring". */
 #define DESC_LEN	16

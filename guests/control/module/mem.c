@@ -65,14 +65,13 @@ int __init pool_map(void)
 	while ((ret = hypercall(HC_POOL, p)) == 0) {
 		more = ko_grow(pool, pool_pieces * sizeof(*pool),
 			       (pool_pieces + 1) * sizeof(*pool));
-		if (more)
-			pool = more;
-		if (more)
-			pool[pool_pieces] = ko_map(p->hpa, p->len);
-		if (!more || !pool[pool_pieces]) {
-			ret = -ENOMEM;
+		ret = -ENOMEM;
+		if (!more)
 			break;
-		}
+		pool = more;
+		pool[pool_pieces] = ko_map(p->hpa, p->len);
+		if (!pool[pool_pieces])
+			break;
 		pool_pieces++;
 	}
 	ko_free(p);
