@@ -19,7 +19,7 @@ GRUB = """
 smbios --type 1 --get-string 7 --set name
 set timeout=0
 if [ "$name" = memtest ]; then set default=memtest; fi
-echo grub-is-here
+echo grub-is-here, from $cmdpath
 menuentry guest {
 	linux /vmlinuz console=ttyS0 quiet no_timer_check guest.name=$name
 	initrd /initrd
@@ -134,7 +134,8 @@ def test_big(control):
 
 
 def test_bios(control):
-    """SeaBIOS and GRUB, which speak on the serial port; twice."""
+    """SeaBIOS and GRUB, which speak on the serial port; twice.  Then the other
+    one of two that could be booted comes first."""
     control.output("joistctl start disk -d /dev/nvme0n1,ro -m 256M -c 2")
     for times in (1, 2):
         shown(control, "disk", "SeaBIOS", times)
@@ -145,6 +146,14 @@ def test_bios(control):
     assert vm(control, "disk")["state"] == "running"
     control.output("joistctl kill disk")
     assert wait(control, "! pidof joist-vm > /dev/null")
+    for first, second, device in (("cd", "ro", "DVD/CD"),
+                                  ("ro", "cd", "Hard Disk")):
+        control.output(f"joistctl start disk -d /dev/nvme0n1,{first} "
+                       f"-d /dev/nvme0n1,{second} -m 256M")
+        shown(control, "disk", f"Booting from {device}")
+        shown(control, "disk", "grub-is-here")
+        control.output("joistctl kill disk")
+        assert wait(control, "! pidof joist-vm > /dev/null")
     # Without anything to boot from, firmware says so.
     control.output("joistctl start none -f bios -m 16M")
     shown(control, "none", "No bootable device")
@@ -164,8 +173,18 @@ VARIABLE = "/sys/firmware/efi/efivars/" \
     "Kept-6b1d0cf5-3c53-4d6e-9a3f-0f3d6b0e8a11"
 
 
+def from_cd(control, name):
+    """The guest has the CD it has come from, and no other disk."""
+    kernel = control.output("sha256sum < /usr/share/joist/guest/vmlinuz")
+    assert guest_run(control, name, "modprobe -a virtio_scsi sr_mod isofs; "
+                     "mkdir -p /m; [ ! -e /dev/vda ] && mount -t iso9660 "
+                     "-o ro /dev/sr0 /m && sha256sum /m/vmlinuz | "
+                     f"grep -q {kernel.split()[0]}") == 0
+
+
 def test_uefi(control):
-    """OVMF, GRUB, the kernel; a variable outlives the death of joist-vm."""
+    """OVMF, GRUB, the kernel, from a disk, then from a CD in its place; a
+    variable outlives the death of joist-vm."""
     start = "joistctl start disk -f uefi -d /dev/nvme0n1,ro -m 512M -c 2"
     control.output(f"rm -f {VARS}; {start}")
     shown(control, "disk", "grub-is-here")
@@ -183,8 +202,10 @@ def test_uefi(control):
     # Nothing of it was only in memory.
     control.output("kill -9 $(pidof joist-vm)")
     assert wait(control, "! pidof joist-vm > /dev/null")
-    control.output(start)
+    control.output(start.replace(",ro", ",cd"))
+    shown(control, "disk", "grub-is-here, from (cd")
     said(control, "disk", "guest: Linux .* on 2 CPUs")
+    from_cd(control, "disk")
     assert guest_run(control, "disk", "modprobe efivarfs; mount -t efivarfs "
                      "e /sys/firmware/efi/efivars") == 0
     assert guest_run(control, "disk", f"grep -q right {VARIABLE}") == 0

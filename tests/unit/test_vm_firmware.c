@@ -284,6 +284,28 @@ static void test_map(void **state)
 	assert_int_equal(port_number(8), GiB);
 }
 
+static void test_boot_order(void **state)
+{
+	static const struct boot_device device[BOOT_DEVICES] = {
+		{ BOOT_CD, 0x1f }, { BOOT_DISK, 2 }, { BOOT_NET, 10 },
+	};
+	static const char text[] = "/pci@i0cf8/scsi@1f/channel@0/disk@0,0\n"
+				   "/pci@i0cf8/scsi@2/disk@0,0\n"
+				   "/pci@i0cf8/ethernet@a/ethernet-phy@0";
+	u32 size, i;
+
+	(void)state;
+	assert_int_equal(firmware_boot_order(&f, device, 0), 0);
+	assert_int_equal(f.files, 0);
+	assert_int_equal(firmware_boot_order(&f, device, 3), 0);
+	pick(find("bootorder", &size));
+	assert_int_equal(size, sizeof(text));
+	for (i = 0; i < size; i++)
+		assert_int_equal(port_number(1), text[i]);
+	/* As many as there can be. */
+	assert_int_equal(firmware_boot_order(&f, device, BOOT_DEVICES), 0);
+}
+
 static void test_image(void **state)
 {
 	static u8 image[256 * KiB], flash[256 * KiB];
@@ -310,6 +332,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_dma, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_script, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_map, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_boot_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_smbios, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_image, setup, teardown),
 	};

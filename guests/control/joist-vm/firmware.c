@@ -5,6 +5,7 @@
  * says how to put them where the firmware likes.  The script's commands are those of
  * QEMU's "BIOS Linker Loader".
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "acpi.h"
@@ -139,6 +140,30 @@ int firmware_files(struct fwcfg *f, const struct guest_mem *mem,
 	       add_acpi(f, vm->cpus, pci_window(mem->low_size), coms) ||
 	       fwcfg_add(f, "etc/sercon-port", console, sizeof(console)) ?
 	       -1 : 0;
+}
+
+/*
+ * A line for each, by the names that Open Firmware's PCI binding gives them, as
+ * SeaBIOS compares them and OVMF translates them into its own.
+ */
+int firmware_boot_order(struct fwcfg *f, const struct boot_device *device,
+			unsigned count)
+{
+	static const char *const name[] = {
+		[BOOT_DISK] = "/pci@i0cf8/scsi@%x/disk@0,0\n",
+		[BOOT_CD] = "/pci@i0cf8/scsi@%x/channel@0/disk@0,0\n",
+		[BOOT_NET] = "/pci@i0cf8/ethernet@%x/ethernet-phy@0\n",
+	};
+	char text[48 * BOOT_DEVICES];
+	unsigned i, len = 0;
+
+	for (i = 0; i < count; i++)
+		len += (unsigned)sprintf(text + len, name[device[i].kind],
+					 device[i].slot);
+	/* In place of the last newline: the file is a string. */
+	if (len)
+		text[len - 1] = 0;
+	return len ? fwcfg_add(f, "bootorder", text, len) : 0;
 }
 
 int firmware_load(struct load *l, u8 *flash, u64 flash_size)

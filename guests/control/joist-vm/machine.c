@@ -410,7 +410,8 @@ static void firmware_start(struct machine *m, struct load *l)
 	if (firmware_load(l, m->flash, m->cfg->firmware_size))
 		machine_end(END_REFUSED, 0, "%s", l->error);
 	fwcfg_init(&m->dev.fwcfg, m->cfg->vcpus, m->cfg->memory);
-	if (firmware_files(&m->dev.fwcfg, &m->mem, &vm, coms(m)))
+	if (firmware_files(&m->dev.fwcfg, &m->mem, &vm, coms(m)) ||
+	    firmware_boot_order(&m->dev.fwcfg, m->boot, m->boots))
 		machine_end(END_REFUSED, 0, "no room for the firmware's tables");
 	free((void *)(uintptr_t)l->kernel.data);
 	if (m->vars)

@@ -74,6 +74,8 @@ struct machine {
 	struct vhost vhost[VM_VHOSTS];		/* [l] those in use first */
 	unsigned vhosts;			/* [c] */
 	struct virtio *virtio[PCI_SLOTS];	/* [c] by slot, or NULL */
+	struct boot_device boot[BOOT_DEVICES];	/* [c] as firmware is to try them */
+	unsigned boots;				/* [c] */
 	int kick[PCI_SLOTS];			/* [c] eventfd of each */
 	struct doorbell {
 		u64 addr;			/* 0: none */

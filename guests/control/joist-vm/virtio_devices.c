@@ -92,6 +92,13 @@ static void add(struct machine *m, struct virtio *v, int err,
 	machine_watch(m, m->kick[v->slot], true);
 }
 
+/* Firmware tries it after those that were added before. */
+static void add_boot(struct machine *m, int kind, const struct virtio *v)
+{
+	m->boot[m->boots].kind = kind;
+	m->boot[m->boots++].slot = v->slot;
+}
+
 static void *alloc(size_t size)
 {
 	void *p = calloc(1, size);
@@ -230,12 +237,14 @@ static void init_disk(struct machine *m, unsigned i)
 		add(m, &cd->virtio, cd_init(cd, d, &m->dev.pci, &m->mem),
 		    d->path);
 		cd->daemon = m->daemon[i];
+		add_boot(m, BOOT_CD, &cd->virtio);
 	} else {
 		struct blk *b = alloc(sizeof(*b));
 
 		add(m, &b->virtio, blk_init(b, d, m->cfg->vcpus, &m->dev.pci,
 					    &m->mem), d->path);
 		b->daemon = m->daemon[i];
+		add_boot(m, BOOT_DISK, &b->virtio);
 	}
 }
 
@@ -265,6 +274,7 @@ void virtio_devices_init(struct machine *m)
 		add(m, &m->net[i]->virtio,
 		    net_init(m->net[i], &cfg->nic[i], &m->dev.pci, &m->mem),
 		    "network card");
+		add_boot(m, BOOT_NET, &m->net[i]->virtio);
 		init_vhost_net(m, m->net[i]);
 	}
 	if (cfg->vsock)
