@@ -72,8 +72,9 @@ int main(int argc, char **argv)
 	was.rip -= SYSCALL_LEN;
 	was.rax = was.orig_rax;
 	was.orig_rax = ~0ull;
-	if (ptrace(PTRACE_SETREGS, pid, 0, &was) < 0 ||
-	    ptrace(PTRACE_DETACH, pid, 0, 0) < 0)
+	/* Or it has been killed meanwhile, for what it did. */
+	if ((ptrace(PTRACE_SETREGS, pid, 0, &was) < 0 ||
+	     ptrace(PTRACE_DETACH, pid, 0, 0) < 0) && errno != ESRCH)
 		return fail("detach");
 	return 0;
 }
