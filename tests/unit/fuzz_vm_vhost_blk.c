@@ -23,7 +23,7 @@ static void answers(const u8 *data, size_t size)
 	assert_int_equal(send(pair[1], data, size, MSG_NOSIGNAL), size);
 	shutdown(pair[1], SHUT_WR);
 	if (!vhost_blk_start(&blk, pair[0], size & 1, &mem, segments)) {
-		assert_int_equal(blk.info.size % SECTOR, 0);
+		assert_int_equal(blk.info.size % BLK_SECTOR, 0);
 		assert_in_range(blk.info.segments, 1, SEGMENTS_MAX);
 	}
 	blk_end(&blk);
@@ -82,7 +82,7 @@ static void one_op(struct test_op *t, struct input *in)
 	u32 how = take(in, 1);
 	unsigned i;
 
-	op_make(t, how % 6, take(in, 1) * SECTOR, take(in, 1) * SECTOR);
+	op_make(t, how % 6, take(in, 1) * BLK_SECTOR, take(in, 1) * BLK_SECTOR);
 	t->op.durable = how & 0x40;
 	for (i = 0; how % 6 < IO_SYNC && i < how >> 4; i++)
 		op_buffer(t, mem.low + take(in, 2), take(in, 1));

@@ -196,7 +196,7 @@ static int far_make(void)
 	far.features = FAR_FEATURES;
 	far.protocol = P_REPLY_ACK | P_CONFIG | BIT(0) | BIT(5);
 	far.kick = far.call = -1;
-	put64(far.config + B_CAPACITY, DISK / SECTOR);
+	put64(far.config + B_CAPACITY, DISK / BLK_SECTOR);
 	put32(far.config + B_SEG_MAX, SEGMENTS);
 	put32(far.config + B_DISCARD_MAX, RANGE_SECTORS);
 	put32(far.config + B_ZEROES_MAX, RANGE_SECTORS + 7);
@@ -282,7 +282,8 @@ static void far_request(unsigned head)
 	sector = get64(h + 8);
 	far.types[far.requests++ % 16] = type;
 	if (type == T_IN || type == T_OUT) {
-		far_transfer(t + 16, count - 2, sector * SECTOR, type == T_IN);
+		far_transfer(t + 16, count - 2, sector * BLK_SECTOR,
+			     type == T_IN);
 	} else if (type == T_FLUSH) {
 		assert_int_equal(count, 2);
 		far.flushes++;
@@ -290,8 +291,9 @@ static void far_request(unsigned head)
 		assert_int_equal(count, 3);
 		r = far_at(get64(t + 16), 16, false);
 		assert_in_range(get32(r + 8), 1, RANGE_SECTORS);
-		memset(far.disk + get64(r) * SECTOR, type == T_DISCARD ? 0xdd :
-		       get32(r + 12) ? 0xee : 0, get32(r + 8) * SECTOR);
+		memset(far.disk + get64(r) * BLK_SECTOR,
+		       type == T_DISCARD ? 0xdd : get32(r + 12) ? 0xee : 0,
+		       get32(r + 8) * BLK_SECTOR);
 	}
 	status = far_at(get64(t + 16 * (count - 1)), 1, false);
 	*status = far.status;
@@ -365,7 +367,7 @@ static void starts(void **state)
 	start(false);
 	assert_int_equal(blk.info.size, DISK);
 	assert_int_equal(blk.info.segments, SEGMENTS);
-	assert_int_equal(blk.range_max, RANGE_SECTORS * SECTOR);
+	assert_int_equal(blk.range_max, RANGE_SECTORS * BLK_SECTOR);
 	assert_int_equal(far.set_protocol, P_REPLY_ACK | P_CONFIG);
 	assert_int_equal(far.set_features, NEEDED | F_DISCARD |
 			 F_WRITE_ZEROES | F_PROTOCOL_FEATURES);
@@ -500,36 +502,36 @@ static void transfers(void **state)
 	for (i = 0; i < LOW; i++)
 		mem.low[i] = (u8)(i * 7 + i / 256);
 	/* Buffers of any size, up to both memories' last byte. */
-	op_make(&op, IO_WRITE, 5 * SECTOR, 2 * SECTOR);
+	op_make(&op, IO_WRITE, 5 * BLK_SECTOR, 2 * BLK_SECTOR);
 	op_buffer(&op, mem.low + 100, 1);
 	op_buffer(&op, mem.low + LOW - 600, 600);
 	op_buffer(&op, mem.high + HIGH - 423, 423);
 	memset(mem.high, 0x33, HIGH);
 	submit();
 	assert_int_equal(op.op.error, 0);
-	assert_int_equal(far.disk[5 * SECTOR], mem.low[100]);
-	assert_memory_equal(far.disk + 5 * SECTOR + 1, mem.low + LOW - 600,
+	assert_int_equal(far.disk[5 * BLK_SECTOR], mem.low[100]);
+	assert_memory_equal(far.disk + 5 * BLK_SECTOR + 1, mem.low + LOW - 600,
 			    600);
-	assert_int_equal(far.disk[7 * SECTOR - 1], 0x33);
-	assert_int_equal(far.disk[7 * SECTOR], 0);
-	op_make(&op, IO_READ, 5 * SECTOR, 2 * SECTOR);
-	op_buffer(&op, mem.high, 2 * SECTOR);
+	assert_int_equal(far.disk[7 * BLK_SECTOR - 1], 0x33);
+	assert_int_equal(far.disk[7 * BLK_SECTOR], 0);
+	op_make(&op, IO_READ, 5 * BLK_SECTOR, 2 * BLK_SECTOR);
+	op_buffer(&op, mem.high, 2 * BLK_SECTOR);
 	submit();
 	assert_int_equal(op.op.error, 0);
-	assert_memory_equal(mem.high, far.disk + 5 * SECTOR, 2 * SECTOR);
+	assert_memory_equal(mem.high, far.disk + 5 * BLK_SECTOR, 2 * BLK_SECTOR);
 	assert_int_equal(far.flushes, 0);
 	op_make(&op, IO_SYNC, 0, 0);
 	submit();
 	assert_int_equal(far.flushes, 1);
 	/* As many buffers as it takes, and one more. */
-	op_make(&op, IO_READ, 0, SEGMENTS * SECTOR);
+	op_make(&op, IO_READ, 0, SEGMENTS * BLK_SECTOR);
 	for (i = 0; i < SEGMENTS; i++)
-		op_buffer(&op, mem.low + 1024 * i, SECTOR);
+		op_buffer(&op, mem.low + 1024 * i, BLK_SECTOR);
 	submit();
 	assert_int_equal(op.op.error, 0);
-	op_make(&op, IO_READ, 0, (SEGMENTS + 1) * SECTOR);
+	op_make(&op, IO_READ, 0, (SEGMENTS + 1) * BLK_SECTOR);
 	for (i = 0; i < SEGMENTS + 1; i++)
-		op_buffer(&op, mem.low + 1024 * i, SECTOR);
+		op_buffer(&op, mem.low + 1024 * i, BLK_SECTOR);
 	submit();
 	assert_int_equal(op.op.error, -EINVAL);
 	stop();
@@ -538,7 +540,7 @@ static void transfers(void **state)
 /* Nothing but the guest's memory is named to the other process. */
 static void foreign_memory(void **state)
 {
-	static u8 own[SECTOR];
+	static u8 own[BLK_SECTOR];
 	u8 *bad[5];
 	unsigned i;
 
@@ -546,14 +548,14 @@ static void foreign_memory(void **state)
 	start(false);
 	bad[0] = own;
 	bad[1] = NULL;
-	bad[2] = (u8 *)-(intptr_t)SECTOR;
+	bad[2] = (u8 *)-(intptr_t)BLK_SECTOR;
 	bad[3] = blk.area;
 	/* The end of the block that has the higher address. */
-	bad[4] = mem.low > mem.high ? mem.low + LOW - SECTOR + 1 :
-		 mem.high + HIGH - SECTOR + 1;
+	bad[4] = mem.low > mem.high ? mem.low + LOW - BLK_SECTOR + 1 :
+		 mem.high + HIGH - BLK_SECTOR + 1;
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
-		op_make(&op, IO_READ, 0, SECTOR);
-		op_buffer(&op, bad[i], SECTOR);
+		op_make(&op, IO_READ, 0, BLK_SECTOR);
+		op_buffer(&op, bad[i], BLK_SECTOR);
 		submit();
 		assert_int_equal(op.op.error, -EFAULT);
 	}
@@ -562,33 +564,33 @@ static void foreign_memory(void **state)
 
 static void ranges(void **state)
 {
-	const u64 len = 3 * RANGE_SECTORS * SECTOR + SECTOR;
+	const u64 len = 3 * RANGE_SECTORS * BLK_SECTOR + BLK_SECTOR;
 	unsigned i;
 
 	(void)state;
 	start(false);
 	memset(far.disk, 0x11, DISK);
 	/* In pieces as large as it takes. */
-	op_make(&op, IO_ZERO, 2 * SECTOR, len);
+	op_make(&op, IO_ZERO, 2 * BLK_SECTOR, len);
 	submit();
 	assert_int_equal(op.op.error, 0);
 	assert_int_equal(far.requests, 4);
 	for (i = 0; i < len; i++)
-		assert_int_equal(far.disk[2 * SECTOR + i], 0);
-	assert_int_equal(far.disk[2 * SECTOR - 1], 0x11);
-	assert_int_equal(far.disk[2 * SECTOR + len], 0x11);
-	op_make(&op, IO_ZERO_FREE, 0, SECTOR);
+		assert_int_equal(far.disk[2 * BLK_SECTOR + i], 0);
+	assert_int_equal(far.disk[2 * BLK_SECTOR - 1], 0x11);
+	assert_int_equal(far.disk[2 * BLK_SECTOR + len], 0x11);
+	op_make(&op, IO_ZERO_FREE, 0, BLK_SECTOR);
 	submit();
 	assert_int_equal(far.disk[0], 0xee);
-	op_make(&op, IO_DISCARD, 0, SECTOR);
+	op_make(&op, IO_DISCARD, 0, BLK_SECTOR);
 	submit();
 	assert_int_equal(far.disk[0], 0xdd);
 	/* To discard is a hint, to make zeros is not. */
 	far.status = S_UNSUPP;
-	op_make(&op, IO_DISCARD, 0, SECTOR);
+	op_make(&op, IO_DISCARD, 0, BLK_SECTOR);
 	submit();
 	assert_int_equal(op.op.error, 0);
-	op_make(&op, IO_ZERO, 0, SECTOR);
+	op_make(&op, IO_ZERO, 0, BLK_SECTOR);
 	submit();
 	assert_int_equal(op.op.error, -EOPNOTSUPP);
 	/* An error ends it, at the first piece. */
@@ -606,8 +608,8 @@ static void durable(void **state)
 {
 	(void)state;
 	start(false);
-	op_make(&op, IO_WRITE, 0, SECTOR);
-	op_buffer(&op, mem.low, SECTOR);
+	op_make(&op, IO_WRITE, 0, BLK_SECTOR);
+	op_buffer(&op, mem.low, BLK_SECTOR);
 	op.op.durable = true;
 	vhost_blk_submit(&blk, &op.op);
 	vhost_blk_flush(&blk);
@@ -621,8 +623,8 @@ static void durable(void **state)
 	assert_int_equal(far.types[1], T_FLUSH);
 	assert_int_equal(far.requests, 2);
 	/* And fails where that does. */
-	op_make(&op, IO_WRITE, 0, SECTOR);
-	op_buffer(&op, mem.low, SECTOR);
+	op_make(&op, IO_WRITE, 0, BLK_SECTOR);
+	op_buffer(&op, mem.low, BLK_SECTOR);
 	op.op.durable = true;
 	vhost_blk_submit(&blk, &op.op);
 	vhost_blk_flush(&blk);
@@ -643,9 +645,9 @@ static void many(void **state)
 	(void)state;
 	start(false);
 	for (i = 0; i < ARRAY_SIZE(more); i++) {
-		op_make(&more[i], IO_WRITE, i * SECTOR, SECTOR);
-		mem.low[i * SECTOR] = (u8)(i + 1);
-		op_buffer(&more[i], mem.low + i * SECTOR, SECTOR);
+		op_make(&more[i], IO_WRITE, i * BLK_SECTOR, BLK_SECTOR);
+		mem.low[i * BLK_SECTOR] = (u8)(i + 1);
+		op_buffer(&more[i], mem.low + i * BLK_SECTOR, BLK_SECTOR);
 		vhost_blk_submit(&blk, &more[i].op);
 	}
 	assert_int_equal(blk.busy, SLOTS);
@@ -653,7 +655,7 @@ static void many(void **state)
 	for (i = 0; i < ARRAY_SIZE(more); i++) {
 		assert_int_equal(more[i].done, 1);
 		assert_int_equal(more[i].op.error, 0);
-		assert_int_equal(far.disk[i * SECTOR], (u8)(i + 1));
+		assert_int_equal(far.disk[i * BLK_SECTOR], (u8)(i + 1));
 	}
 	assert_int_equal(blk.busy, 0);
 	stop();
@@ -663,8 +665,8 @@ static void many(void **state)
 
 static void read_one(struct test_op *t)
 {
-	op_make(t, IO_READ, 0, SECTOR);
-	op_buffer(t, mem.low, SECTOR);
+	op_make(t, IO_READ, 0, BLK_SECTOR);
+	op_buffer(t, mem.low, BLK_SECTOR);
 	vhost_blk_submit(&blk, &t->op);
 	vhost_blk_flush(&blk);
 }

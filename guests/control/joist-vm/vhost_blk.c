@@ -17,20 +17,11 @@
 
 #include "blk_numbers.h"
 #include "vhost_blk.h"
-#include "virtio.h"
+#include "virtio_blk.h"
 
-#define SECTOR		512u
 #define SLOTS		VHOST_BLK_SLOTS
 #define TABLE_ENTRIES	256
 #define SEGMENTS_MAX	(TABLE_ENTRIES - 2)	/* a header, a status */
-
-/* "The Virtqueue Descriptor Table", "Available Ring", "Used Ring". */
-#define DESC_LEN	16
-#define DESC_NEXT	1
-#define DESC_WRITE	2
-#define DESC_INDIRECT	4
-#define RING_IDX	2
-#define RING_ENTRIES	4
 
 /* The area, and where it is to the other process: above any guest's memory. */
 #define AREA_GPA	BIT(56)
@@ -80,11 +71,11 @@ static int ask(struct vhost_user *u, bool read_only,
 	sectors = get64(c + B_CAPACITY);
 	info->segments = MIN(get32(c + B_SEG_MAX), SEGMENTS_MAX);
 	*range_max = (u64)MIN(get32(c + B_DISCARD_MAX),
-			      get32(c + B_ZEROES_MAX)) * SECTOR;
-	if (sectors > INT64_MAX / SECTOR || !info->segments ||
+			      get32(c + B_ZEROES_MAX)) * BLK_SECTOR;
+	if (sectors > INT64_MAX / BLK_SECTOR || !info->segments ||
 	    (!read_only && !*range_max))
 		return -EPROTO;
-	info->size = sectors * SECTOR;
+	info->size = sectors * BLK_SECTOR;
 	return 0;
 }
 
@@ -243,8 +234,8 @@ static void add_range(const struct vhost_blk *b, struct chain *c, unsigned i)
 	const struct io_op *op = b->slot[i].op;
 	u8 *range = request_of(b, i) + R_RANGE;
 
-	put64(range, op->offset / SECTOR);
-	put32(range + 8, (u32)(b->slot[i].part / SECTOR));
+	put64(range, op->offset / BLK_SECTOR);
+	put32(range + 8, (u32)(b->slot[i].part / BLK_SECTOR));
 	put32(range + 12, op->kind == IO_ZERO_FREE ? RANGE_UNMAP : 0);
 	add(c, AREA_GPA + (u64)(range - b->area), 16, DESC_NEXT);
 }
@@ -276,7 +267,7 @@ static int issue(struct vhost_blk *b, unsigned i)
 
 	put32(r + R_HEADER, type);
 	put32(r + R_HEADER + 4, 0);
-	put64(r + R_HEADER + 8, s->op->offset / SECTOR);
+	put64(r + R_HEADER + 8, s->op->offset / BLK_SECTOR);
 	r[R_STATUS] = 0xff;
 	add(&c, AREA_GPA + (u64)(r + R_HEADER - b->area), 16, DESC_NEXT);
 	if (type == T_IN || type == T_OUT) {

@@ -33,6 +33,15 @@
 #define VIRTQ_CHAIN	256	/* and a chain of descriptors */
 #define VIRTIO_CONFIG	64	/* bytes of device configuration */
 
+/* "The Virtqueue Descriptor Table", "Available Ring", "Used Ring". */
+#define DESC_LEN	16
+#define DESC_NEXT	1
+#define DESC_WRITE	2
+#define DESC_INDIRECT	4
+#define RING_FLAGS	0
+#define RING_IDX	2
+#define RING_ENTRIES	4
+
 /* Interrupt vectors: one a queue, one for configuration changes. */
 #define VIRTIO_VECTORS	(VIRTIO_QUEUES + 1)
 _Static_assert(VIRTIO_VECTORS <= PCI_VECTORS, "a vector a queue");

@@ -57,14 +57,6 @@ enum {
 #define ISR_QUEUE	0x01
 #define ISR_CONFIG	0x02
 
-/* "The Virtqueue Descriptor Table" and the rings. */
-#define DESC_LEN	16
-#define DESC_NEXT	1
-#define DESC_WRITE	2
-#define DESC_INDIRECT	4
-#define RING_FLAGS	0
-#define RING_IDX	2
-#define RING_ENTRIES	4
 #define AVAIL_NO_INTERRUPT	1
 #define AVAIL_LEN(size)	(RING_ENTRIES + 2ull * (size) + 2)
 #define USED_LEN(size)	(RING_ENTRIES + 8ull * (size) + 2)
