@@ -281,7 +281,8 @@ def test_vsock(control):
         control.output(f"head -c {size} /dev/zero | vsock connect 5 1002")
         said(control, "sock", digest, boot)
         if boot == 1:
-            type_to(control, "sock", "vsock listen 1003 2> /dev/null &")
+            assert guest_run(control, "sock", "{ vsock listen 1003 2> "
+                             "/dev/null & }") == 0
             control.output("joistctl reset sock")
             said(control, "sock", "guest: Linux .* on 1 CPU", 2)
             assert guest_run(control, "sock", modules) == 0
@@ -310,8 +311,8 @@ def test_console(control):
         assert control.output("tr -d '\\r' < /tmp/hvc | head -n 1 | "
                               "sha256sum") == digest
         assert guest_run(control, "con", "exec 3< /dev/hvc0") == 0
-        control.run("echo by-console | timeout 2 joistctl console con -p hvc "
-                    "> /tmp/out")
+        control.run("echo by-console | timeout 60 joistctl console con -p hvc "
+                    "> /tmp/out 2>&1 &")
         assert guest_run(control, "con", "read -r x <&3; "
                          "[ $x = by-console ]") == 0
         if boot == 1:

@@ -9,7 +9,7 @@ import pytest
 
 import machine as m
 from vms import (GUEST, control, ctl_json, nothing_left, put, said,
-                 start_linux_guest, type_to, vm, wait)
+                 start_linux_guest, type_to, vm, wait, waited_for)
 
 pytestmark = pytest.mark.xdist_group("vms")
 
@@ -33,8 +33,9 @@ def test_log_and_kill(control):
     said(control, "spin", "hello")
     assert vm(control, "spin")["state"] == "running"
     assert control.run("joistctl start spin -m 16M -k /guests/exit")[0] != 0
-    control.output("(joistctl wait spin; echo $? > /tmp/code) & sleep 1; "
-                   "joistctl kill spin; wait")
+    control.output("(joistctl wait spin; echo $? > /tmp/code) &")
+    waited_for(control, "spin")
+    control.output("joistctl kill spin; wait")
     assert control.output("cat /tmp/code") == "6"
 
 
@@ -90,9 +91,9 @@ def test_serial(control):
     assert com1 == "file:/tmp/com1" and com2.startswith("pty:/dev/pts/")
     control.output(f"echo from-outside > {com2[4:]}")
     assert wait(control, "joistctl log com -p 2 | grep -q from-outside")
-    control.run("echo by-console | timeout 2 joistctl console com -p 2 "
-                "> /tmp/out")
-    assert "by-console" in control.output("joistctl log com -p 2")
+    control.run("echo by-console | joistctl console com -p 2 > /tmp/out &")
+    assert wait(control, "joistctl log com -p 2 | grep -q by-console")
+    control.output("kill $!")
     # Who watches is not heard, and hears.
     control.run("echo unseen > /tmp/in; joistctl console com -p 2 -w "
                 "< /tmp/in > /tmp/out & echo $! > /tmp/watcher")
@@ -136,8 +137,9 @@ def test_autostart_stop_all(control):
         said(control, name, "hello")
     text = control.output("joistctl -f /tmp/a.conf autostart")
     assert text.splitlines() == ["one: runs already", "two: runs already"]
-    control.output("joistctl wait two > /tmp/end & sleep 1; "
-                   f"joistctl stop --all -t {m.LIMIT}; wait")
+    control.output("joistctl wait two > /tmp/end &")
+    waited_for(control, "two")
+    control.output(f"joistctl stop --all -t {m.LIMIT}; wait")
     assert "power-off by the guest" in control.output("cat /tmp/end")
 
 

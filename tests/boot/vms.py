@@ -126,8 +126,14 @@ def type_to(control, name, line):
     assert wait(control, f"joistctl log {name} | awk '/guest: Linux/ {{ p = 0 }}"
                 f" /{name}# / {{ p = 1 }} END {{ exit !p }}'"), \
         f"{name} shows no prompt: {control.run(f'joistctl log {name}')}"
-    control.run(f"printf '{line}\\r' | timeout 2 joistctl console {name} "
-                "> /dev/null")
+    # What says that it has got there is what the guest does.
+    control.run(f"printf '{line}\\r' | timeout 60 joistctl console {name} "
+                "> /dev/null 2>&1 &")
+
+
+def waited_for(control, name):
+    """Somebody else's connection to the VM is there: a `joistctl wait`'s."""
+    assert wait(control, f"[ $(grep -c /{name}.sock /proc/net/unix) -ge 2 ]")
 
 
 def start_linux_guest(control, name, cpus=1, more=""):
@@ -151,7 +157,7 @@ def guest_run(control, name, command, mark=[0]):
     assert wait(control, f"joistctl log {name} | grep -aq "
                 f"'^end-{mark[0] + 1000}-'"), \
         f"{command!r} does not end: {control.run(f'joistctl log {name}')}"
-    text = control.output(f"joistctl log {name} | grep -a "
+    text = control.output(f"kill $!; joistctl log {name} | grep -a "
                           f"'^end-{mark[0] + 1000}-'")
     return int(text.strip().split("-")[-1])
 
