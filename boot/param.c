@@ -201,17 +201,19 @@ static int set_panic(struct params *p, const char *s, const char **why)
 	return 0;
 }
 
-static int on_off(const char *s, bool *on, const char **why)
-{
-	if (strcmp(s, "on") && strcmp(s, "off"))
-		return reject(why, "neither on nor off");
-	*on = !strcmp(s, "on");
-	return 0;
-}
-
 static int set_vid(struct params *p, const char *s, const char **why)
 {
-	return on_off(s, &p->vid, why);
+	static const char *const word[] = {
+		[PARAM_VID_OFF] = "off", [PARAM_VID_ON] = "on", [PARAM_VID_AUTO] = "auto",
+	};
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(word); i++)
+		if (!strcmp(s, word[i])) {
+			p->vid = (enum param_vid)i;
+			return 0;
+		}
+	return reject(why, "not auto, on or off");
 }
 
 static const struct param_row {
@@ -223,7 +225,7 @@ static const struct param_row {
 	{ "loglvl=",      "info",         set_loglvl },
 	{ "maxcpu=",      "64",           set_maxcpu },
 	{ "panic=",       "halt",         set_panic },
-	{ "vid=",         "on",           set_vid },
+	{ "vid=",         "auto",         set_vid },
 };
 
 static int set_word(struct params *p, const char *word, const char **why)

@@ -11,6 +11,8 @@
 #define PARAM_UARTS		4
 #define PARAM_PANIC_HALT	(~0u)
 
+enum param_vid { PARAM_VID_OFF, PARAM_VID_ON, PARAM_VID_AUTO };
+
 struct param_uart {
 	u16 port;
 	u32 baud;
@@ -24,7 +26,7 @@ struct params {
 	u32 loglvl;			/* 0 error, 1 warn, 2 info, 3 debug */
 	u32 maxcpu;			/* cores to use, 1..MAX_CPUS */
 	u32 panic;			/* seconds to reboot, or PARAM_PANIC_HALT */
-	bool vid;			/* use virtual-interrupt delivery */
+	enum param_vid vid;		/* use virtual-interrupt delivery */
 };
 
 /*

@@ -14,6 +14,7 @@
 #include "boot/param.h"
 #include "core/forbidden.h"
 #include "core/log.h"
+#include "core/string.h"
 #include "core/vm.h"
 #include "drivers/acpi.h"
 #include "drivers/apic.h"
@@ -158,11 +159,21 @@ static void parse_boot_info(u32 magic, u64 mbi)
 	param_parse(err ? "" : boot_info.cmdline, &params, complain_param, NULL);
 	console_init_serial(&params);
 	log_level_set(params.loglvl);
-	vid_allowed = params.vid;
 	panic_action_set(params.panic == PARAM_PANIC_HALT ? -1 : (int)params.panic);
 	log_info("Joist %s", JOIST_VERSION);
 	if (err)
 		refuse("the boot loader's information cannot be used: %s", why);
+}
+
+/*
+ * Bochs, which nothing but its firmware gives away; QEMU's has the same name, and
+ * a hypervisor's bit in CPUID.  Bochs 2.7 delivers a virtual interrupt that waits
+ * for IF when a physical one comes.
+ */
+static bool in_bochs(void)
+{
+	return !(cpuid(1, 0).ecx & BIT(31)) &&
+	       !memcmp(acpi.root + ACPI_HEADER_OEM, "BOCHS ", 6);
 }
 
 static void read_firmware(void)
@@ -173,6 +184,7 @@ static void read_firmware(void)
 		refuse("this machine cannot serve: the boot loader found no ACPI tables");
 	if (acpi_parse(boot_info.rsdp, boot_info.rsdp_len, &firmware, &acpi, &why))
 		refuse("this machine cannot serve: its ACPI tables are unusable: %s", why);
+	vid_allowed = params.vid == PARAM_VID_AUTO ? !in_bochs() : params.vid == PARAM_VID_ON;
 	if (acpi.has_reset && acpi.reset.space == ACPI_SPACE_IO)
 		reset_register_set((u16)acpi.reset.address, acpi.reset_value);
 	tsc_calibrate(acpi.pm_timer_port, acpi.pm_timer_bits == 32);

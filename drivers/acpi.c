@@ -30,7 +30,6 @@
 #define TABLE_LENGTH		4
 #define TABLE_REVISION		8
 #define TABLE_CHECKSUM		9
-#define TABLE_OEM		10	/* six bytes; then table id, creator */
 
 /* "Multiple APIC Description Table" */
 #define MADT_LAPIC_PA		36
@@ -494,7 +493,7 @@ int acpi_rebuild(const struct acpi_info *info, const struct acpi_reader *r,
 		return err;
 
 	memcpy(rsdp, "RSD PTR ", 8);
-	memcpy(rsdp + RSDP_OEM, info->root + TABLE_OEM, 6);
+	memcpy(rsdp + RSDP_OEM, info->root + ACPI_HEADER_OEM, 6);
 	rsdp[RSDP_REVISION] = 2;
 	store32(rsdp + RSDP_RSDT, rsdt_pa);
 	store32(rsdp + RSDP_LENGTH, RSDP_V2);

@@ -11,6 +11,7 @@
 #define ACPI_TABLES	128
 #define ACPI_CPUS	256
 #define ACPI_HEADER	36		/* bytes that open every table */
+#define ACPI_HEADER_OEM	10		/* there: six bytes; then table id, creator */
 
 struct acpi_reader {
 	/* Bytes pa..pa + len, good until the next call; NULL: not readable. */

@@ -29,7 +29,11 @@ COMMAND = {
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-HJKf]|\x1bc|\x1b\[\?7l|[\r\0]")
 
 
-def make_iso(path, files, entry=0, control_args="", tunables=""):
+# In Bochs it is left off where nobody asks for it.
+TUNABLES = "vid=on"
+
+
+def make_iso(path, files, entry=0, control_args="", tunables=TUNABLES):
     """files: elf, control and initrd; entry: which of the boot menu."""
     command = [os.path.join(BOOT, "mkiso"), path, "--bios-only",
                "--default", str(entry), "--elf", files.elf,

@@ -69,7 +69,7 @@ static void test_defaults(void **state)
 	assert_int_equal(p.loglvl, 2);
 	assert_int_equal(p.maxcpu, 64);
 	assert_int_equal(p.panic, PARAM_PANIC_HALT);
-	assert_true(p.vid);
+	assert_int_equal(p.vid, PARAM_VID_AUTO);
 }
 
 static void test_all_defaults_are_valid(void **state)
@@ -96,7 +96,7 @@ static void test_together(void **state)
 	assert_int_equal(p.loglvl, 3);
 	assert_int_equal(p.maxcpu, 4);
 	assert_int_equal(p.panic, 10);
-	assert_false(p.vid);
+	assert_int_equal(p.vid, PARAM_VID_OFF);
 
 	/* The last one counts. */
 	good("maxcpu=4 maxcpu=5");
@@ -222,9 +222,13 @@ static void test_small_ones(void **state)
 	refused("panic=", bad_panic);
 	refused("panic=halts", bad_panic);
 
-	refused("vid=", "neither on nor off");
-	refused("vid=1", "neither on nor off");
-	refused("vid=onn", "neither on nor off");
+	good("vid=on");
+	assert_int_equal(p.vid, PARAM_VID_ON);
+	good("vid=auto");
+	assert_int_equal(p.vid, PARAM_VID_AUTO);
+	refused("vid=", "not auto, on or off");
+	refused("vid=1", "not auto, on or off");
+	refused("vid=onn", "not auto, on or off");
 }
 
 static void test_unknown(void **state)

@@ -72,6 +72,30 @@ static void apic_self(void)
 	run_done(&vm, 0);
 }
 
+static void apic_masked(bool x2)
+{
+	u32 i;
+
+	vm_new(&vm, "masked", 1, GUEST_RAM);
+	vm_share(&vm)->arg[0] = x2;
+	vm_payload(&vm, 0, PL_apic_masked);
+	for (i = 0; i < 50; i++)
+		CHECK_EQ(run_user_limit(&vm, 0, rdtsc() + us(200)), 0, "exit");
+	CHECK(vm.intr_exits, "nothing has interrupted the guest");
+	vm_share(&vm)->flag[0] = 1;
+	run_done(&vm, 0);
+}
+
+static void apic_masked_x(void)
+{
+	apic_masked(false);
+}
+
+static void apic_masked_x2(void)
+{
+	apic_masked(true);
+}
+
 /* READLAPIC shows what the guest did, WRITELAPIC can bring it elsewhere. */
 static void apic_save(void)
 {
@@ -258,6 +282,8 @@ const struct tcase cases_apic[] = {
 	{ "apic/timer-hlt-x2apic", apic_timer_hlt_x2, 0 },
 	{ "apic/save", apic_save, 0 },
 	{ "apic/self-x2apic", apic_self, 0 },
+	{ "apic/masked", apic_masked_x, 0 },
+	{ "apic/masked-x2apic", apic_masked_x2, 0 },
 	{ "clock/kvmclock", clock_basic, 0 },
 	{ "clock/params", clock_params, 0 },
 	{ 0 },

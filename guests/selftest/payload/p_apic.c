@@ -501,3 +501,18 @@ PAYLOAD(apic_self)
 	irq_window();
 	CHECK_EQ(c->irqs[0x61], i + 1, "a vector that TPR let go");
 }
+
+/* A vector waits for IF, whatever interrupts the CPU itself meanwhile. */
+PAYLOAD(apic_masked)
+{
+	struct gcpu *c = self();
+
+	apic_on(SHARE->arg[0]);
+	self_ipi(0x61);
+	while (!SHARE->flag[0]) {
+		cli();			/* as it is: some emulators look then */
+		CHECK_EQ(c->irqs[0x61], 0, "an interrupt with IF 0");
+	}
+	irq_window();
+	CHECK_EQ(c->irqs[0x61], 1, "an interrupt behind STI");
+}

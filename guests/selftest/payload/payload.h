@@ -43,7 +43,7 @@ struct gshare {
 	P(privileged) P(privileged_user) P(ports) P(exceptions)		\
 	P(hypercall) P(hypercall_user)					\
 	P(apic_regs) P(apic_ipi) P(apic_hlt) P(apic_timer) P(apic_msi)	\
-	P(apic_level) P(apic_extint) P(apic_self)			\
+	P(apic_level) P(apic_extint) P(apic_self) P(apic_masked)	\
 	P(window) P(nmi) P(inject) P(vectors) P(leak) P(clock)		\
 	P(smp_start) P(smp_ring) P(smp_dest) P(smp_random) P(smp_count)	\
 	P(smp_clock) P(smp_init) P(avx)
