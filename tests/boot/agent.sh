@@ -16,7 +16,8 @@ fi
 stty -F $port raw -echo $speed
 exec < $port > $port 2>&1
 echo agent-ready
-while read -r line; do
+# Not by read: BusyBox's forgets what it has of a line when a child ends.
+while line=$(head -n 1) && [ "$line" ]; do
 	eval "$line" < /dev/null
 	echo "agent-status $?"
 done
