@@ -13,7 +13,6 @@ import tempfile
 
 import machine as m
 
-LIMIT = 2400			# seconds, for anything
 # CPUID tells the frequency of the processor that Bochs takes for its model,
 # not that of the TSC, which counts instructions (run-bochs --ips).  The
 # mitigations and crypto's own tests would only cost instructions.
@@ -22,6 +21,8 @@ LINUX_ARGS = ("console=ttyS0,115200 quiet tsc_early_khz=100000 mitigations=off "
 
 
 class Bochs(m.Machine):
+    limit = 2400		# seconds, for anything
+
     def __init__(self, name, iso, cpus=2, mem=1024, disk=None, nic="slirp",
                  model="corei7_skylake_x"):
         os.makedirs(m.LOGS, exist_ok=True)
@@ -42,15 +43,6 @@ class Bochs(m.Machine):
             self.qemu = subprocess.Popen(command, stdin=theirs, stdout=theirs,
                                          stderr=self.stderr)
         self.console = self.agent = m.Port(ours, self.log)
-
-    def ready(self):
-        self.agent.expect(r"^agent-ready$", LIMIT, self.check_logs)
-
-    def run(self, command, limit=LIMIT):
-        return super().run(command, limit)
-
-    def wait_exit(self, limit=LIMIT):
-        return super().wait_exit(limit)
 
     def close(self):
         # Not by force: run-bochs takes Bochs with it.

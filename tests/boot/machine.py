@@ -141,6 +141,8 @@ class Port:
 
 
 class Machine:
+    limit = LIMIT
+
     def __init__(self, name, iso, machine="q35", firmware="bios", cpus=2,
                  mem=1024, cpu="max", extra=(), media="cd"):
         os.makedirs(LOGS, exist_ok=True)
@@ -219,27 +221,27 @@ class Machine:
 
     def ready(self):
         """Linux is up, and its agent listens."""
-        self.agent.expect(r"^agent-ready$", check=self.check_logs)
+        self.agent.expect(r"^agent-ready$", self.limit, self.check_logs)
 
-    def run(self, command, limit=LIMIT):
+    def run(self, command, limit=None):
         """(exit status, output) of a shell command in the control VM."""
         assert "\n" not in command
         start = self.agent.at
         self.agent.send(command + "\n")
         # Not always a line of its own: output need not end with one.
-        found = self.agent.expect(r"agent-status (\d+)\n", limit,
-                                  self.check_logs)
+        found = self.agent.expect(r"agent-status (\d+)\n",
+                                  limit or self.limit, self.check_logs)
         return int(found.group(1)), self.agent.text[start:found.start()]
 
-    def output(self, command, limit=LIMIT):
+    def output(self, command, limit=None):
         """The same, of a command that must succeed: its output."""
         status, text = self.run(command, limit)
         assert status == 0, f"{command!r} ended with {status}: {text}"
         return text.strip()
 
-    def wait_exit(self, limit=LIMIT):
+    def wait_exit(self, limit=None):
         """QEMU's exit status, once the guest has ended it."""
-        status = self.qemu.wait(limit)
+        status = self.qemu.wait(limit or self.limit)
         self.console.wait_end()
         self.agent.wait_end()
         return status

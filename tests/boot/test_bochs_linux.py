@@ -1,28 +1,26 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Debian's Linux as control VM on Intel VMX, in Bochs, and guests under it:
-Linux with a disk and a network card, firmware from a disk, hostile ones.
+Linux with every kind of device, firmware from a disk, hostile ones.
 
 A boot there costs minutes, so this is one test that checks much.
 """
 import hashlib
-import json
 import os
 import subprocess
-import time
 
 import pytest
 
 import bochs as b
 import machine as m
-from vms import check_hostile, check_hostile_driver, guests_image
+from vms import (LINUX, ctl_json, check_hostile, check_hostile_driver,
+                 guest_run, guests_image, said, status, type_to, wait)
 
 MIB = 1 << 20
 CPUS = 2
 DISK_MIB, FILE_MIB = 32, 2
 FETCHED = MIB // 2
-NET = "192.168.77."
-GUEST = "/usr/share/joist/guest"
-GUEST_MEM = "128M"
+NET, VHOST = "192.168.77.", "192.168.78."
+GUEST_MEM = 128			# MiB
 GUEST_ARGS = "console=ttyS0 quiet mitigations=off cryptomgr.notests"
 BLOB = "/blob"
 GRUB = f"""
@@ -52,8 +50,11 @@ def boot_disk(tmp_path):
 def control(request, start, agent_image, tmp_path):
     disk, digest = boot_disk(tmp_path)
     iso = str(tmp_path / "bochs.iso")
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "cow.qcow2",
+                    "8M"], cwd=tmp_path, check=True)
     m.make_iso(iso, elf=m.RELEASE, control=m.VMLINUX, args=b.LINUX_ARGS,
-               initrd=[m.BOCHS_INITRD, guests_image(tmp_path), agent_image])
+               initrd=[m.BOCHS_INITRD, m.HELPERS,
+                       guests_image(tmp_path, ["cow.qcow2"]), agent_image])
     machine = b.Bochs("bochs-linux", iso, cpus=CPUS, disk=disk)
     machine.boot_digest = digest
     request.node.machines.append(machine)
@@ -62,18 +63,8 @@ def control(request, start, agent_image, tmp_path):
     machine.check_logs()
 
 
-def wait(control, condition):
-    """Until a shell condition holds.  The loop is there: it costs less."""
-    end = time.monotonic() + b.LIMIT
-    while control.run(f"for i in 1 2 3 4 5 6 7 8 9; do {condition} && break; "
-                      f"sleep 0.5; done; {condition}")[0] != 0:
-        if time.monotonic() > end:
-            return False
-    return True
-
-
 def info(control):
-    return json.loads(control.output("joistctl info --json"))
+    return ctl_json(control, "info")
 
 
 def check_machine(control):
@@ -113,27 +104,86 @@ def check_nic(control, served):
     assert got.split()[0] == served.digest(FETCHED)
 
 
-def said(control, name, text):
-    assert wait(control, f"joistctl log {name} | grep -aq '{text}'"), \
-        f"{name} does not say {text}: {control.run(f'joistctl log {name}')}"
-
-
-def type_to(control, name, line):
-    control.run(f"printf '{line}\\r' | timeout 2 joistctl console {name} "
-                "> /dev/null")
-
-
-def check_devices(control, name):
-    """virtio disk and network card: what the guest reads, writes and sends."""
-    digest = control.output("sha256sum < /tmp/disk").split()[0]
-    type_to(control, name, "sha256sum /dev/vda")
-    said(control, name, digest)
-    type_to(control, name, "echo written-by-guest | dd of=/dev/vda bs=512 "
-            "seek=8 conv=fsync; echo status-$((40 + $?))")
-    said(control, name, "status-40")
+def check_disks(control, name):
+    """Raw, qcow2, CD: read, and written to."""
+    for path, dev in (("disk", "vda"), ("cd", "sr0")):
+        digest = control.output(f"sha256sum < /tmp/{path}").split()[0]
+        assert guest_run(control, name, f"sha256sum /dev/{dev} | "
+                         f"grep {digest}") == 0
+    assert guest_run(control, name, "echo written-by-guest | dd of=/dev/vda "
+                     "bs=512 seek=8 conv=fsync") == 0
     assert control.output("dd if=/tmp/disk bs=512 skip=8 count=1 2>/dev/null "
                           "| head -n 1") == "written-by-guest"
-    control.output(f"ping -c 2 -w 600 {NET}2")
+    assert guest_run(control, name, "dd if=/dev/sr0 of=/dev/vdb bs=64k "
+                     "conv=fsync && echo 3 > /proc/sys/vm/drop_caches && "
+                     "cmp -n 262144 /dev/sr0 /dev/vdb") == 0
+
+
+def check_network(control, name):
+    """Answers by both queue pairs, data in both directions; the user's."""
+    for cpu in range(CPUS):
+        assert guest_run(control, name,
+                         f"taskset {1 << cpu} ping -c 2 -w 600 {NET}1 && "
+                         f"set -- $(grep input.{cpu} /proc/interrupts) && "
+                         "[ $(($2 + $3)) -gt 0 ]") == 0
+    # What is listened to must not end before the other side has.
+    control.run("mkfifo /tmp/never; (nc -l -p 5001 0<> /tmp/never | sha256sum) "
+                "> /tmp/sum &")
+    assert wait(control, "netstat -ltn | grep -q :5001")
+    assert guest_run(control, name, f"nc {NET}1 5001 < /dev/sr0") == 0
+    digest = control.output("sha256sum < /tmp/cd").split()[0]
+    assert wait(control, f"grep -q {digest} /tmp/sum")
+    control.run("nc -l -p 5002 < /tmp/cd > /dev/null &")
+    assert wait(control, "netstat -ltn | grep -q :5002")
+    assert guest_run(control, name, f"nc {NET}1 5002 | sha256sum | "
+                     f"grep {digest}") == 0
+    # By the control VM's kernel, which vsock is, too; and without a bridge.
+    assert control.output("ps -o args | grep -c '^[[]vhost-'") == "2"
+    assert guest_run(control, name, f"ifconfig eth1 {VHOST}2 && "
+                     f"ping -c 2 -w 600 {VHOST}1") == 0
+    assert guest_run(control, name, "ifconfig eth2 10.0.2.15 && "
+                     "ping -c 1 -w 600 10.0.2.2") == 0
+
+
+def check_vsock(control, name):
+    """Data in both directions."""
+    digest = control.output("sha256sum < /tmp/cd").split()[0]
+    control.run("vsock listen 1001 < /dev/null 2> /tmp/err | sha256sum "
+                "> /tmp/sum &")
+    assert wait(control, "grep -q listening /tmp/err")
+    assert guest_run(control, name, "vsock connect 2 1001 < /dev/sr0") == 0
+    assert wait(control, f"grep -q {digest} /tmp/sum")
+    type_to(control, name, "vsock listen 1002 < /dev/null > /got &")
+    said(control, name, "listening")
+    control.output("vsock connect 5 1002 < /tmp/cd")
+    assert guest_run(control, name, f"wait; sha256sum /got | "
+                     f"grep {digest}") == 0
+
+
+def check_console(control, name):
+    assert guest_run(control, name, "exec 3< /dev/hvc0; seq -s , 2000 > "
+                     "/dev/hvc0; echo end-of-it > /dev/hvc0") == 0
+    assert wait(control, f"joistctl log {name} -p hvc | grep -q end-of-it")
+    assert control.output(f"joistctl log {name} -p hvc | tr -d '\\r' | "
+                          "head -n 1 | sha256sum") == \
+        control.output("seq -s , 2000 | sha256sum")
+    control.run(f"echo by-console | timeout 60 joistctl console {name} -p hvc "
+                "> /dev/null 2>&1 &")
+    assert guest_run(control, name, "read -r x <&3; [ $x = by-console ]") == 0
+
+
+def check_balloon(control, name):
+    """Some memory for others, and back: it keeps what is written."""
+    free = info(control)["pool_free"]
+    control.output(f"joistctl memory {name} {GUEST_MEM - 16}M -w "
+                   f"-t {control.limit}")
+    assert info(control)["pool_free"] - free > 14 * MIB
+    control.output(f"joistctl memory {name} {GUEST_MEM}M -w "
+                   f"-t {control.limit}")
+    assert ctl_json(control, f"memory {name}")["actual"] == 0
+    assert guest_run(control, name, "mkdir /t && mount -t tmpfs none /t && "
+                     "dd if=/dev/urandom of=/t/x bs=64k count=96 && "
+                     "cp /t/x /t/y && cmp /t/x /t/y && rm /t/x /t/y") == 0
 
 
 def check_firmware(control):
@@ -151,22 +201,46 @@ def check_firmware(control):
                    "/usr/share/OVMF/OVMF_VARS_4M.fd")
 
 
-def check_guest(control, name, devices):
-    """Boots, sees its CPUs, answers on its console; then the plug is pulled."""
-    control.output(f"joistctl start {name} -k {GUEST}/vmlinux "
-                   f"-r {GUEST}/initrd -m {GUEST_MEM} {devices} "
-                   f"-c {CPUS} -a '{GUEST_ARGS} guest.name={name} "
-                   f"guest.ip={NET}2'")
+def check_guest(control):
+    """Boots with one device of each kind, boots again; the power button."""
+    name = "guest"
+    control.output("head -c 65536 /dev/urandom > /tmp/disk; head -c 262144 "
+                   "/dev/urandom > /tmp/cd; cp /guests/cow.qcow2 /tmp; cat "
+                   "/guests/tools.img >> /usr/share/joist/guest/initrd; "
+                   + "; ".join(f"ip link add {dev} type bridge; ip addr add "
+                               f"{net}1/24 dev {dev}; ip link set {dev} up"
+                               for dev, net in (("br0", NET), ("br1", VHOST))))
+    control.output(f"joistctl start {name} {LINUX} -m {GUEST_MEM}M -c {CPUS} "
+                   "-d /tmp/disk -d /tmp/cow.qcow2,format=qcow2 -d /tmp/cd,cd "
+                   "-n bridge=br0,queues=2 -n bridge=br1,allow -n user "
+                   "--vsock 5 --console console --balloon yes "
+                   f"-a '{GUEST_ARGS} guest.name={name} guest.ip={NET}2'")
     said(control, name, f"guest: Linux .* on {CPUS} CPUs")
-    said(control, name, f"{name}# ")
-    type_to(control, name, f"sum4k 64 {name}")
-    said(control, name, control.output(f"sum4k 64 {name}"))
-    check_devices(control, name)
-    got = json.loads(control.output("joistctl status --json"))
-    assert [(v["name"], v["vcpus"], v["state"]) for v in got] == \
-        [(name, CPUS, "running")]
-    assert control.run(f"joistctl stop -f {name}")[0] == 0
-    assert wait(control, "! pidof joist-vm > /dev/null"), "joist-vm is left"
+    control.output(f"ping -c 2 -w 600 {NET}2")
+    assert guest_run(control, name, "modprobe -a virtio_scsi sr_mod "
+                     "virtio_console virtio_rng "
+                     "vmw_vsock_virtio_transport") == 0
+    for check in (check_disks, check_network, check_vsock, check_console,
+                  check_balloon):
+        check(control, name)
+    # Random numbers do not shrink.
+    assert guest_run(control, name, "head -c 4096 /dev/hwrng | gzip | wc -c | "
+                     "grep 4[01]..") == 0
+    type_to(control, name, "reboot")
+    said(control, name, f"guest: Linux .* on {CPUS} CPUs", 2)
+    digest = control.output(f"sum4k 64 {name}")
+    assert guest_run(control, name, f"sum4k 64 {name} | grep {digest}") == 0
+    control.output(f"ping -c 1 -w 600 {NET}2")
+    assert [(v["name"], v["vcpus"], v["state"], v["boots"])
+            for v in status(control)] == [(name, CPUS, "running", 2)]
+    control.run(f"(joistctl wait {name}; echo $? > /tmp/ended) &")
+    control.output(f"joistctl stop {name} -t {control.limit}")
+    # By itself; 6 were: killed.
+    assert wait(control, "grep -q '^0$' /tmp/ended"), \
+        control.run("cat /tmp/ended")
+    assert wait(control, "! pidof qemu-storage-daemon joist-net > /dev/null")
+    control.output("ip link del br0; ip link del br1; "
+                   "rm /tmp/disk /tmp/cow.qcow2 /tmp/cd")
 
 
 def check_dmesg(control):
@@ -184,22 +258,14 @@ def check_driver(control):
                                     "-d /tmp/disk2,ro")])
 
 
-def check_linux(control):
-    control.output("head -c 65536 /dev/urandom > /tmp/disk; ip link add br0 "
-                   f"type bridge; ip addr add {NET}1/24 dev br0; "
-                   "ip link set br0 up")
-    check_guest(control, "guest", "-d /tmp/disk -n bridge=br0")
-    control.output("ip link del br0; rm /tmp/disk")
-
-
 def test_linux(control, served):
     check_machine(control)
     free = info(control)["pool_free"]
-    for check in (check_linux, check_firmware, check_hostile, check_driver):
+    for check in (check_guest, check_firmware, check_hostile, check_driver):
         check(control)
         assert wait(control, "! pidof joist-vm > /dev/null"), "one is left"
         assert info(control)["pool_free"] == free
-        assert json.loads(control.output("joistctl status --json")) == []
+        assert status(control) == []
         assert control.output("ls /dev/joist 2>/dev/null | wc -l") == "0"
     check_disk(control)
     check_nic(control, served)
