@@ -119,7 +119,14 @@ def said(control, name, text, times=1, through=""):
     """Until the guest's serial log has this, after commands to clean it."""
     assert wait(control, f"[ $(joistctl log {name} {through} | "
                 f"grep -ac '{text}') -ge {times} ]"), \
-        f"{name} does not say {text}: {control.run(f'joistctl log {name}')}"
+        f"{name} does not say {text}: {control.run(f'joistctl log {name}')}; " \
+        f"what it does: {exits(control, name)}, {exits(control, name)}"
+
+
+def exits(control, name):
+    """Of each vCPU, by reason; two of them tell a VM that hangs."""
+    return control.run(f"joistctl stats {name} --json | grep -v ' 0,' | "
+                       "tr -d '\\n '; sleep 1")
 
 
 def type_to(control, name, line):
