@@ -192,7 +192,7 @@ def check_firmware(control):
         # It may move the cursor in the middle of a word.
         code, text = control.run(
             f"joistctl run {firmware} -f {firmware} -d /dev/sda,ro -m 128M "
-            r"> /tmp/out; ended=$?; tr -d '\033' < /tmp/out | "
+            r"> /tmp/out; ended=$?; tr -d '\033\r' < /tmp/out | "
             r"sed 's/\[[0-9;]*H//g'; echo; (exit $ended)")
         assert code == 0 and word in text and control.boot_digest in text, \
             (code, text)

@@ -67,7 +67,7 @@ def shown(control, name, text, times=1):
     """The same of what firmware draws: it may move the cursor, to where that
     is anyway, in the middle of a word."""
     said(control, name, text, times,
-         r"| tr -d '\033' | sed 's/\[[0-9;]*H//g'")
+         r"| tr -d '\033\r' | sed 's/\[[0-9;]*H//g'")
 
 
 def memtest(control, name, cpus):
