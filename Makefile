@@ -22,6 +22,9 @@ CFLAGS	:= -std=gnu11 -O2 -g -I. -Iinclude -I$(OUT) -I$(BUILD) -Wall -Wextra -Wer
 	   -mno-red-zone -mgeneral-regs-only -fno-stack-protector \
 	   -fno-asynchronous-unwind-tables -fno-strict-aliasing \
 	   $(if $(DEBUG),-fno-omit-frame-pointer,-fomit-frame-pointer) -fcf-protection=none -DJOIST_VERSION='"$(VERSION)"'
+# No indirect call or jump but by arch/x86/retpoline.asm; tests/unit/branches.sh looks.
+CFLAGS	+= $(if $(findstring clang,$(CC)),-mretpoline-external-thunk, \
+	   -mindirect-branch=thunk-extern -mindirect-branch-register -fno-jump-tables)
 CFLAGS	+= $(if $(DEBUG),-DJOIST_DEBUG) -DBUILD_DEBUG=$(if $(DEBUG),1,0)
 LDFLAGS	:= -nostdlib -static -z max-page-size=4096 -z noexecstack --build-id=none
 
@@ -40,7 +43,7 @@ $(ELF): $(OBJS) linker.ld
 	@echo "LD $@"
 	@$(LD) $(LDFLAGS) -T linker.ld -o $@ $(OBJS)
 
-$(OUT)/%.o: %.c
+$(OUT)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	@echo "CC $<"
 	@$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<

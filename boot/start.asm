@@ -104,10 +104,11 @@ long_mode:
 	mov fs, eax
 	mov gs, eax
 	mov rax, .high
-	jmp rax
+	mov rsp, early_stack_top
+	push rax			; no bare indirect branch: retpoline.asm
+	ret
 .high:
 	lgdt [rel early_gdt_high]
-	mov rsp, early_stack_top
 	mov edi, edi			; magic
 	mov esi, esi			; information, physical
 	mov edx, ebp			; image base, physical

@@ -48,10 +48,10 @@ tlong:
 	mov gs, eax
 	mov rsp, [rel tstack]
 	mov rdi, [rel targ]
-	mov rax, [rel tentry]
 	xor ebp, ebp
-	call rax
-	ud2
+	push rbp			; it does not return
+	push qword [rel tentry]
+	ret
 
 align 8
 tgdt:	dq 0
