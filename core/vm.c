@@ -121,7 +121,7 @@ static struct vm *build(const struct joist_create *args, u32 slot)
 	vm->memsegs_lock.rank = LOCK_MEMSEGS;
 	vm->tsc_base = rdtsc();
 	memcpy(vm->name, args->name, JOIST_NAME_LEN);
-	if (stage2_init(&vm->s2, backend->stage2))
+	if (stage2_init(&vm->s2, backend->guest_stage2))
 		goto free_vm;
 	for (i = 0; i < args->vcpus; i++)
 		if (vcpu_create(vm, i, &vm->vcpu[i]))

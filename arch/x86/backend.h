@@ -122,7 +122,8 @@ struct backend {
 	const char *name;
 	u32 vendor;		/* JOIST_VENDOR_* */
 	u32 cpuid_call;		/* JOIST_CPUID_VMCALL or _VMMCALL */
-	const struct stage2_format *stage2;
+	/* The control VM's tables, and those of guests, whose memory is all RAM. */
+	const struct stage2_format *stage2, *guest_stage2;
 
 	/* Boot core: can this machine serve?  *why says what is missing; it stays
 	 * as it is if the CPU is another vendor's. */

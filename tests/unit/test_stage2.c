@@ -40,6 +40,7 @@ static const struct variant variants[] = {
 	{ "NPT, types part pages", &npt_format, true, true },
 	{ "EPT", &ept_format, true, false },
 	{ "EPT without 1 GiB pages", &ept_format, false, false },
+	{ "EPT of a guest", &ept_guest_format, true, false },
 };
 
 static bool has_1g(void)
@@ -615,6 +616,11 @@ static void test_ept_entries(void **state)
 	assert_int_equal(ept_format.leaf(3 * GiB, 3, STAGE2_READ | STAGE2_WRITE), 0xc0000083);
 	assert_int_equal(ept_format.leaf(5 * GiB + 0x10000, 1, STAGE2_RWX), 0x140010007);
 	assert_int_equal(ept_format.leaf(5 * GiB + 0x20000, 1, STAGE2_RWX), 0x140020037);
+	/* Guests' memory: what is write-back stays so, whatever their PAT says. */
+	assert_int_equal(ept_guest_format.leaf(0x123456000, 1, STAGE2_RWX), 0x123456077);
+	assert_int_equal(ept_guest_format.leaf(0x40000000, 2, STAGE2_READ), 0x400000f1);
+	assert_int_equal(ept_guest_format.leaf(5 * GiB + 0x10000, 1, STAGE2_RWX), 0x140010007);
+	assert_int_equal(ept_guest_format.prot(0x5073), STAGE2_READ | STAGE2_WRITE);
 	assert_int_equal(ept_format.table(0x7000), 0x7007);
 	assert_int_equal(ept_format.prot(0x5003), STAGE2_READ | STAGE2_WRITE);
 	/* A large page has one type: split where an MTRR begins or ends. */

@@ -557,6 +557,7 @@ const struct backend svm_backend = {
 	.vendor = JOIST_VENDOR_SVM,
 	.cpuid_call = JOIST_CPUID_VMMCALL,
 	.stage2 = &npt_format,
+	.guest_stage2 = &npt_format,
 	.probe = svm_probe,
 	.features = svm_features,
 	.cpu_enable = svm_cpu_enable,

@@ -18,6 +18,7 @@
 #define EPT_W		BIT(1)
 #define EPT_X		BIT(2)
 #define EPT_TYPE	BITS(5, 3)
+#define EPT_IPAT	BIT(6)		/* the guest's PAT has no say */
 #define EPT_PS		BIT(7)
 
 #define EPTP_WB		6
@@ -156,6 +157,19 @@ static u64 ept_leaf(u64 hpa, unsigned level, u32 prot)
 	       (prot & STAGE2_EXEC ? EPT_X : 0);
 }
 
+/*
+ * A guest's memory is mapped write-back elsewhere: by the control VM's processes
+ * and by devices' DMA.  With another type of its own choice it would see old
+ * bytes, and on CPUs that do not snoop themselves such aliases can hang the core
+ * (SDM, "Programming the PAT").
+ */
+static u64 ept_guest_leaf(u64 hpa, unsigned level, u32 prot)
+{
+	u64 e = ept_leaf(hpa, level, prot);
+
+	return field_get(EPT_TYPE, e) == TYPE_WB ? e | EPT_IPAT : e;
+}
+
 static u64 ept_table(u64 hpa)
 {
 	return hpa | EPT_R | EPT_W | EPT_X;
@@ -173,13 +187,17 @@ static bool ept_has_1g(void)
 }
 
 const struct stage2_format ept_format = {
-	.present = EPT_R | EPT_W | EPT_X,
-	.leaf = ept_leaf,
-	.table = ept_table,
-	.prot = ept_prot,
-	.has_1g = ept_has_1g,
-	.uniform = ept_uniform,
+#define EPT_FORMAT(leaf_of)			\
+	.present = EPT_R | EPT_W | EPT_X,	\
+	.leaf = leaf_of,			\
+	.table = ept_table,			\
+	.prot = ept_prot,			\
+	.has_1g = ept_has_1g,			\
+	.uniform = ept_uniform
+	EPT_FORMAT(ept_leaf)
 };
+
+const struct stage2_format ept_guest_format = { EPT_FORMAT(ept_guest_leaf) };
 
 u64 ept_pointer(const struct stage2 *s)
 {

@@ -297,12 +297,19 @@ struct vmx_caps {
 	u32 revision;			/* of VMCS and VMXON region */
 	u32 pin, proc, proc2;		/* what may be 1 ... */
 	u32 pin_must, proc_must, proc2_must;	/* ... and what must */
-	u32 exit_must, entry_must;
+	u32 exit, entry, exit_must, entry_must;
 	u32 timer_shift;		/* preemption timer: TSC >> this */
+	u64 ept_vpid;			/* IA32_VMX_EPT_VPID_CAP */
 	bool any_error_code;		/* with any injected exception */
 	bool ept_1g, invept_single, invvpid_all, invvpid_single;
 };
 extern struct vmx_caps vmx_caps;
+
+/* vmx_caps.c */
+/* Whether the preemption timer of the CPU with this CPUID signature is unusable. */
+bool vmx_timer_broken(u32 signature);
+/* Why a core with c cannot run what was made for the first one; NULL: it can. */
+const char *vmx_caps_lack(const struct vmx_caps *first, const struct vmx_caps *c);
 
 /* How vmx_run() came back. */
 enum vmx_came_back {
@@ -337,7 +344,7 @@ void vid_pull(struct vcpu *v);
 void vid_switch(struct vcpu *v, bool on);
 void vid_apic_write(struct vcpu *v, u32 offset);
 /* ept.c */
-extern const struct stage2_format ept_format;
+extern const struct stage2_format ept_format, ept_guest_format;
 void ept_read_mtrrs(void);
 u64 ept_pointer(const struct stage2 *s);
 void ept_flush(u64 eptp);

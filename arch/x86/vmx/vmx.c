@@ -166,9 +166,8 @@ static bool check_needs(const char **why)
 	return true;
 }
 
-static void read_caps(void)
+static void read_caps(struct vmx_caps *c)
 {
-	struct vmx_caps *c = &vmx_caps;
 	u64 basic = rdmsr(MSR_VMX_BASIC), ept = rdmsr(MSR_VMX_EPT_VPID);
 
 	c->revision = (u32)field_get(BASIC_REVISION, basic);
@@ -179,16 +178,44 @@ static void read_caps(void)
 	c->proc_must = must(MSR_VMX_TRUE_PROC);
 	c->proc2 = may(MSR_VMX_PROC2);
 	c->proc2_must = must(MSR_VMX_PROC2);
+	c->exit = may(MSR_VMX_TRUE_EXIT);
 	c->exit_must = must(MSR_VMX_TRUE_EXIT);
+	c->entry = may(MSR_VMX_TRUE_ENTRY);
 	c->entry_must = must(MSR_VMX_TRUE_ENTRY);
 	c->timer_shift = (u32)field_get(MISC_TIMER_SHIFT, rdmsr(MSR_VMX_MISC));
-	slice_ticks = (u64)tsc_khz * SLICE_MS >> c->timer_shift;
+	c->ept_vpid = ept;
 	c->ept_1g = ept & EPT_CAP_1G;
 	c->invept_single = ept & EPT_CAP_INVEPT_SINGLE;
 	c->invvpid_all = ept & VPID_CAP_ALL;
 	c->invvpid_single = ept & VPID_CAP_SINGLE;
+}
+
+/* The boot core's, and what follows from them. */
+static void settle_caps(void)
+{
+	struct vmx_caps *c = &vmx_caps;
+
+	read_caps(c);
+	if ((c->pin & PIN_TIMER) && vmx_timer_broken(cpuid(1, 0).eax)) {
+		log_warn("this CPU's VMX-preemption timer is known to be wrong: it is not used");
+		c->pin &= ~(u32)PIN_TIMER;
+	}
+	slice_ticks = (u64)tsc_khz * SLICE_MS >> c->timer_shift;
 	use_vid = vid_allowed && (c->proc2 & PROC2_VID) && (c->proc2 & PROC2_X2APIC_VIRT);
-	use_vpid = (c->proc2 & PROC2_VPID) && (ept & VPID_CAP_INVVPID) && c->invvpid_all;
+	use_vpid = (c->proc2 & PROC2_VPID) && (c->ept_vpid & VPID_CAP_INVVPID) && c->invvpid_all;
+}
+
+/* Another core must be able to do what the first can. */
+static bool caps_alike(const char **why)
+{
+	struct vmx_caps own;
+	const char *lack;
+
+	read_caps(&own);
+	lack = vmx_caps_lack(&vmx_caps, &own);
+	if (lack)
+		*why = lack;
+	return !lack;
 }
 
 static bool vmx_probe(const char **why)
@@ -330,11 +357,10 @@ static bool vmx_cpu_enable(struct cpu *c, const char **why)
 	if (!vmx_probe(why))
 		return false;
 	if (!c->id) {
-		read_caps();
+		settle_caps();
 		build_bitmaps();
 		ept_read_mtrrs();
-	} else if (field_get(BASIC_REVISION, rdmsr(MSR_VMX_BASIC)) != vmx_caps.revision) {
-		*why = "its VMX is not the same as the first core's";
+	} else if (!caps_alike(why)) {
 		return false;
 	}
 	if (rdmsr_safe(MSR_FEATURE_CONTROL, &feature) && !(feature & FEATURE_LOCKED))
@@ -451,7 +477,7 @@ static void init_common(struct vcpu *v)
 	vmcs_write(VMCS_PROC_CONTROLS, v->vmx.proc);
 	/* Only with a timer that runs: SDM, "VM-Exit Control Fields". */
 	if (v->vmx.pin & PIN_TIMER)
-		save_timer = may(MSR_VMX_TRUE_EXIT) & EXIT_SAVE_TIMER;
+		save_timer = vmx_caps.exit & EXIT_SAVE_TIMER;
 	vmcs_write(VMCS_EXIT_CONTROLS, vmx_caps.exit_must | EXIT_SAVE_DEBUG | EXIT_HOST_64 |
 		   EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER | EXIT_LOAD_EFER | save_timer);
 	vmcs_write(VMCS_ENTRY_CONTROLS, vmx_caps.entry_must | ENTRY_LOAD_DEBUG |
@@ -1148,6 +1174,7 @@ const struct backend vmx_backend = {
 	.vendor = JOIST_VENDOR_VMX,
 	.cpuid_call = JOIST_CPUID_VMCALL,
 	.stage2 = &ept_format,
+	.guest_stage2 = &ept_guest_format,
 	.probe = vmx_probe,
 	.features = vmx_features,
 	.cpu_enable = vmx_cpu_enable,
