@@ -20,6 +20,7 @@ struct svm_cpu {
 	u64 asid_generation;
 	u32 asid_next;
 	u32 flush;		/* TLB_CONTROL for the next VMRUN */
+	u64 control_debugctl;	/* the control VM's, while a guest is loaded */
 };
 
 #define VMX_SYSCALL_MSRS 4		/* STAR, LSTAR, CSTAR, SFMASK */

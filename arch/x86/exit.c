@@ -175,9 +175,15 @@ static __noinline void wrap_rip(struct vcpu *v)
 		v->rip = (u32)v->rip;
 }
 
-/* The trap after the instruction is the guest's own business. */
+/*
+ * The trap after the instruction is the guest's own business.  With DEBUGCTL.BTF
+ * only branches trap (SDM, "Single-Stepping on Branches"), and none of the
+ * instructions that are stepped over is one.
+ */
 static __noinline void single_step(struct vcpu *v)
 {
+	if (backend->reg_get(v, VREG_DEBUGCTL) & DEBUGCTL_BTF)
+		return;
 	backend->reg_set(v, VREG_DR6, backend->reg_get(v, VREG_DR6) | BIT(14));
 	event_exception(v, EXC_DB);
 }

@@ -103,6 +103,7 @@ enum exception {
 #define MSR_MCG_STATUS		0x17a
 #define MSR_MISC_ENABLE		0x1a0
 #define MSR_DEBUGCTL		0x1d9
+#define DEBUGCTL_BTF		BIT(1)
 #define MSR_MTRR_PHYS0		0x200
 #define MSR_MTRR_PHYS_END	0x20f
 #define MSR_MTRR_FIX64K		0x250

@@ -42,6 +42,7 @@
 #define MSR_SYSENTER_EIP	0x176
 #define MSR_MISC_ENABLE		0x1a0
 #define MSR_DEBUGCTL		0x1d9
+#define DEBUGCTL_BTF		BIT(1)
 #define MSR_PAT			0x277
 #define MSR_VMX_BASIC		0x480
 #define MSR_VMX_LAST		0x491

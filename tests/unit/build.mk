@@ -20,6 +20,8 @@ UNIT_LIBS_vm_sandbox := -l:liburing.a -lseccomp -lpthread
 UNIT_LIBS_vm_net_user := -lslirp
 # One function of a source that calls all devices.
 UNIT_LIBS_vm_vhost := -Wl,--unresolved-symbols=ignore-in-object-files
+# Tables that name all handlers.
+UNIT_LIBS_exit := -Wl,--unresolved-symbols=ignore-in-object-files
 
 UNIT_TESTS	:= $(patsubst tests/unit/%.c,$(UNIT_OUT)/%, \
 		     $(wildcard tests/unit/test_$(UNIT_ONLY).c))

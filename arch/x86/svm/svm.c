@@ -21,6 +21,11 @@
 #define SVM_EDX_NP		BIT(0)
 #define SVM_EDX_NRIPS		BIT(3)
 
+/* CPUID 80000008h, EBX: instructions that guests are not told of. */
+#define EXT8_EBX_INVLPGB	BIT(3)
+#define EXT8_EBX_RDPRU		BIT(4)
+#define EXT8_EBX_MCOMMIT	BIT(8)
+
 #define VM_CR_R_INIT		BIT(1)
 #define VM_CR_SVMDIS		BIT(4)
 
@@ -47,6 +52,7 @@ void svm_clgi(void);
 
 static u32 asid_count __ro_after_init;
 static bool nrips __ro_after_init;
+static bool has_debugctl __ro_after_init;
 static bool injects_twice __ro_after_init;
 static u64 iopm_guest __ro_after_init;
 static u64 msrpm_guest __ro_after_init, msrpm_control __ro_after_init;
@@ -142,12 +148,14 @@ static void build_maps(void)
 
 static bool svm_cpu_enable(struct cpu *c, const char **why)
 {
-	u64 vm_cr;
+	u64 vm_cr, debugctl;
 
 	if (!svm_probe(why))
 		return false;
-	if (!iopm_guest)
+	if (!iopm_guest) {
 		build_maps();
+		has_debugctl = rdmsr_safe(MSR_DEBUGCTL, &debugctl);
+	}
 	/* An INIT becomes #SX, which the trap handler drops, not a reset. */
 	if (rdmsr_safe(MSR_VM_CR, &vm_cr))
 		wrmsr_safe(MSR_VM_CR, vm_cr | VM_CR_R_INIT);
@@ -161,6 +169,23 @@ static bool svm_cpu_enable(struct cpu *c, const char **why)
 	c->svm.asid_next = ASID_FIRST_GUEST;
 	c->svm.flush = TLB_FLUSH_ALL;
 	return true;
+}
+
+/*
+ * Instructions newer than SVM, where the CPU has them: a guest must not use what
+ * CPUID does not show.  INVLPGB flushes an ASID on all cores, but a guest's ASIDs
+ * are each core's own; RDPRU reads the machine's counters.
+ */
+static void intercept_new(struct vmcb *b)
+{
+	u32 has = cpuid(0x80000008, 0).ebx;
+
+	if (has & EXT8_EBX_INVLPGB)
+		b->intercept5 |= INTERCEPT_INVLPGB | INTERCEPT_INVLPGB_BAD | INTERCEPT_TLBSYNC;
+	if (has & EXT8_EBX_MCOMMIT)
+		b->intercept5 |= INTERCEPT_MCOMMIT;
+	if (has & EXT8_EBX_RDPRU)
+		b->intercept4 |= INTERCEPT_RDPRU;
 }
 
 static int svm_vcpu_init(struct vcpu *v)
@@ -184,7 +209,7 @@ static int svm_vcpu_init(struct vcpu *v)
 		return 0;
 	}
 	b->intercept3 |= INTERCEPT_INTR | INTERCEPT_RDPMC | INTERCEPT_RSM | INTERCEPT_HLT |
-			 INTERCEPT_IO;
+			 INTERCEPT_IO | INTERCEPT_FERR_FREEZE;
 	b->intercept4 |= INTERCEPT_WBINVD | INTERCEPT_MONITOR | INTERCEPT_MWAIT |
 			 INTERCEPT_XSETBV;
 	/* What these may hold is checked by us, alike on every CPU. */
@@ -194,6 +219,7 @@ static int svm_vcpu_init(struct vcpu *v)
 	 * core in microcode for ever.
 	 */
 	b->intercept_exc = BIT(EXC_DB) | BIT(EXC_AC);
+	intercept_new(b);
 	b->iopm = iopm_guest;
 	b->msrpm = msrpm_guest;
 	b->int_ctl = VINTR_MASKING;
@@ -238,6 +264,30 @@ static void svm_vcpu_reset(struct vcpu *v)
 	v->svm.asid_cpu = 0;
 	if (!v->control)
 		b->int_ctl = VINTR_MASKING;
+}
+
+/*
+ * Without LBR virtualization VMRUN leaves DEBUGCTL alone (APM, "Debug Extensions"):
+ * branch steps and bus-lock traps that the control VM asked for would reach
+ * guests.  Their own value is always 0.
+ */
+static void svm_load(struct vcpu *v)
+{
+	struct cpu *c = current_cpu();
+
+	if (!has_debugctl)
+		return;
+	c->svm.control_debugctl = rdmsr(MSR_DEBUGCTL);
+	if (unlikely(c->svm.control_debugctl))
+		wrmsr(MSR_DEBUGCTL, 0);
+}
+
+static void svm_unload(struct vcpu *v)
+{
+	struct cpu *c = current_cpu();
+
+	if (unlikely(c->svm.control_debugctl))
+		wrmsr(MSR_DEBUGCTL, c->svm.control_debugctl);
 }
 
 /* A guest gets an address space id of this core; a new one means no stale
@@ -334,6 +384,8 @@ static u64 svm_reg_get(struct vcpu *v, enum vreg r)
 	case VREG_CR3: return b->cr3;
 	case VREG_CR4: return b->cr4;
 	case VREG_EFER: return v->control ? b->efer & ~EFER_SVME : v->svm.efer;
+	/* The control VM has the real one. */
+	case VREG_DEBUGCTL: return v->control && has_debugctl ? rdmsr(MSR_DEBUGCTL) : b->debugctl;
 	case VREG_GDTR_LIMIT: return b->gdtr.limit;
 	case VREG_IDTR_LIMIT: return b->idtr.limit;
 	default: return *field(b, r);
@@ -376,9 +428,13 @@ static void svm_reg_set(struct vcpu *v, enum vreg r, u64 val)
 	}
 	if (!v->control)
 		hide_lme(v);
-	/* What bears on translation: nothing old may be used. */
-	if (r == VREG_CR0 || r == VREG_CR3 || r == VREG_CR4 || r == VREG_EFER)
+	/* What bears on translation: nothing old may be used.  The control VM
+	 * keeps its ASID: this core's, whose it is, forgets all. */
+	if (r == VREG_CR0 || r == VREG_CR3 || r == VREG_CR4 || r == VREG_EFER) {
 		v->svm.asid_cpu = 0;
+		if (v->control)
+			current_cpu()->svm.flush = TLB_FLUSH_ALL;
+	}
 }
 
 static struct vmcb_seg *segment(struct vmcb *b, enum joist_seg s)
@@ -424,6 +480,9 @@ static void svm_inject(struct vcpu *v, struct event ev)
 {
 	struct vmcb *b = v->svm.vmcb;
 
+	/* APM, "Real Mode": no exception has an error code there. */
+	if (!(b->cr0 & CR0_PE))
+		ev.info &= ~(u32)JOIST_EVENT_ERROR;
 	b->event_inj = ev.info | (u64)ev.error << 32;
 	if (field_get(BITS(10, 8), ev.info) == 2) {
 		v->svm.nmi_blocked = true;
@@ -564,6 +623,8 @@ const struct backend svm_backend = {
 	.vcpu_init = svm_vcpu_init,
 	.vcpu_fini = svm_vcpu_fini,
 	.vcpu_reset = svm_vcpu_reset,
+	.load = svm_load,
+	.unload = svm_unload,
 	.enter = svm_enter,
 	.exit_raw = svm_exit_raw,
 	.mode_get = svm_mode_get,

@@ -17,7 +17,7 @@ void svm_take_nmi(void);
 #define TYPE_SOFT	4
 
 /* Exits whose only content is their kind.  Length: see insn_len(). */
-static const u8 plain[0x90] = {
+static const u8 plain[0xa8] = {
 #define P(code, kind) [SVM_EXIT_##code] = JOIST_STAT_##kind + 1
 	P(INTR, INTR), P(VINTR, INTR_WINDOW), P(RDPMC, RDPMC),
 	P(CPUID, CPUID), P(RSM, VIRT_INSN), P(INVD, WBINVD), P(PAUSE, PAUSE),
@@ -26,6 +26,8 @@ static const u8 plain[0x90] = {
 	P(VMSAVE, VIRT_INSN), P(STGI, VIRT_INSN), P(CLGI, VIRT_INSN),
 	P(SKINIT, VIRT_INSN), P(WBINVD, WBINVD), P(MONITOR, MWAIT),
 	P(MWAIT, MWAIT), P(MWAIT_ARMED, MWAIT), P(XSETBV, XSETBV),
+	P(RDPRU, VIRT_INSN), P(INVLPGB, VIRT_INSN), P(INVLPGB_BAD, VIRT_INSN),
+	P(MCOMMIT, VIRT_INSN), P(TLBSYNC, VIRT_INSN),
 #undef P
 };
 
@@ -209,6 +211,12 @@ void svm_exit_decode(struct vcpu *v)
 		break;
 	case SVM_EXIT_IRET:
 		iret_seen(v, b);
+		break;
+	case SVM_EXIT_FERR_FREEZE:
+		/* No pin leads from a guest's FPU to an interrupt controller: it
+		 * gets what it would with CR0.NE set, as VMX has it set always. */
+		v->x.kind = JOIST_STAT_EXCEPTION;
+		v->x.vector = EXC_MF;
 		break;
 	case SVM_EXIT_EXCP0 ... SVM_EXIT_EXCP31:
 		decode_exception(v, b, (u32)(code - SVM_EXIT_EXCP0));

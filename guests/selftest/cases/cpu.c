@@ -119,6 +119,35 @@ static void cpu_exceptions(void)
 	payload("exceptions", PL_exceptions);
 }
 
+/* Exceptions have no error code there. */
+static void cpu_gp_real(void)
+{
+	extern const u8 blob_gp16[], blob_gp16_end[];
+
+	vm_new(&vm, "gp-real", 1, GUEST_RAM);
+	vm_blob(&vm, 0, 16, blob_gp16, blob_gp16_end);
+	want_sync(&vm, 0, 6);
+	want_sync(&vm, 0, 0);
+	run_done(&vm, 0);
+}
+
+/* The control VM's branch steps are its own: a guest's steps are single ones. */
+static void cpu_step_btf(void)
+{
+	u64 old = rdmsr(MSR_DEBUGCTL), now;
+	u32 fault;
+
+	wrmsr(MSR_DEBUGCTL, old | DEBUGCTL_BTF);
+	now = rdmsr(MSR_DEBUGCTL);
+	if (!(now & DEBUGCTL_BTF))
+		skip("this CPU has no DEBUGCTL.BTF");
+	payload("step", PL_step);
+	now = rdmsr(MSR_DEBUGCTL);
+	fault = try_wrmsr(MSR_DEBUGCTL, old);
+	CHECK(!fault, "writing DEBUGCTL back gives exception %u", fault);
+	CHECK(now & DEBUGCTL_BTF, "DEBUGCTL is 0x%lx after a guest ran", now);
+}
+
 /* Long mode with its enable bits in an unusual order. */
 static void cpu_lme(void)
 {
@@ -215,11 +244,13 @@ const struct tcase cases_cpu[] = {
 	{ "cpu/xcr0", cpu_xcr0, 0 },
 	{ "cpu/dr", cpu_dr, 0 },
 	{ "cpu/single-step", cpu_step, 0 },
+	{ "cpu/branch-step", cpu_step_btf, 0 },
 	{ "cpu/privileged", cpu_privileged, 0 },
 	{ "cpu/privileged-user", cpu_privileged_user, 0 },
 	{ "cpu/long-mode-order", cpu_lme, 0 },
 	{ "cpu/pdpte", cpu_pdpte, 0 },
 	{ "cpu/exceptions", cpu_exceptions, 0 },
+	{ "cpu/real-mode-gp", cpu_gp_real, 0 },
 	{ "cpu/ports", cpu_ports, 0 },
 	{ "cpu/hypercall", cpu_hypercall, 0 },
 	{ 0 },

@@ -42,6 +42,31 @@ END:
 	iret
 	BLOB_END
 
+; Real mode: what a #GP that exits leaves on the stack, and where it points.
+	BLOB	gp16, 16
+	xor	ax, ax
+	mov	ds, ax
+	mov	ss, ax
+	mov	word [13 * 4], P(.isr)
+	mov	word [13 * 4 + 2], ax
+	mov	[P(.sp)], sp
+	mov	ecx, 0x12345678
+.bad:	rdmsr
+.hang:	hlt
+	jmp	.hang
+.isr:	movzx	eax, word [P(.sp)]
+	sub	ax, sp			; IP, CS and FLAGS: six bytes
+	out	SYNC, eax
+	pop	ax
+	movzx	eax, ax
+	sub	ax, P(.bad)
+	out	SYNC, eax
+	mov	al, 0
+	out	DONE, al
+	jmp	.hang
+.sp:	dw	0
+	BLOB_END
+
 ; 32-bit protected mode without paging.
 	BLOB	prot32, 32
 	mov	eax, 0x87654321
