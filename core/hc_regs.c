@@ -262,7 +262,7 @@ static bool msrs_ok(const struct vlapic *from, const struct joist_regs *r)
 	       canonical(m[JOIST_MSR_SYSENTER_EIP]) && pat_valid(m[JOIST_MSR_PAT]) &&
 	       !(m[JOIST_MSR_SYSENTER_CS] >> 32) && !(m[JOIST_MSR_SFMASK] >> 32) &&
 	       !(m[JOIST_MSR_TSC_AUX] >> 32) && !m[JOIST_MSR_XSS] && !m[JOIST_MSR_DEBUGCTL] &&
-	       !(m[JOIST_MSR_SPEC_CTRL] & ~(guest_features.spec_ctrl ? BITS(2, 0) : 0)) &&
+	       (!m[JOIST_MSR_SPEC_CTRL] || spec_ctrl_valid(m[JOIST_MSR_SPEC_CTRL])) &&
 	       (m[JOIST_MSR_APIC_BASE] == trial.base ||
 		!vlapic_set_base(&trial, m[JOIST_MSR_APIC_BASE]));
 }

@@ -481,11 +481,11 @@ static void load_guest(struct cpu *c, struct vcpu *v)
 		host->tsc_aux = rdmsr(MSR_TSC_AUX);
 		/* A core's number mostly: alike where vCPU N runs on core N. */
 		if (host->tsc_aux != v->gs.tsc_aux)
-			wrmsr(MSR_TSC_AUX, v->gs.tsc_aux);
+			wrmsr_try(MSR_TSC_AUX, v->gs.tsc_aux);
 	}
 	if (guest_features.spec_ctrl) {
 		host->spec_ctrl = rdmsr(MSR_SPEC_CTRL);
-		wrmsr(MSR_SPEC_CTRL, v->gs.spec_ctrl);
+		wrmsr_try(MSR_SPEC_CTRL, v->gs.spec_ctrl);
 	}
 	if (v->dr_live) {
 		host->dr[0] = read_dr0();
@@ -518,9 +518,9 @@ static void unload_guest(struct cpu *c, struct vcpu *v)
 		write_dr3(host->dr[3]);
 	}
 	if (guest_features.spec_ctrl)
-		wrmsr(MSR_SPEC_CTRL, host->spec_ctrl);
+		wrmsr_try(MSR_SPEC_CTRL, host->spec_ctrl);
 	if (guest_features.tsc_aux && host->tsc_aux != v->gs.tsc_aux)
-		wrmsr(MSR_TSC_AUX, host->tsc_aux);
+		wrmsr_try(MSR_TSC_AUX, host->tsc_aux);
 	xstate_switch(v, c->control);
 }
 

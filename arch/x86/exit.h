@@ -55,7 +55,8 @@ struct guest_features {
 	u64 host_xcr0;		/* those of the control VM */
 	u32 phys_bits;		/* width of a GPA */
 	u32 max_leaf;		/* of the CPU's basic CPUID leaves */
-	bool spec_ctrl;		/* IA32_SPEC_CTRL exists */
+	u64 spec_ctrl;		/* bits of IA32_SPEC_CTRL; 0: there is no such MSR */
+	u64 pred_cmd;		/* the same of IA32_PRED_CMD */
 	bool tsc_aux;		/* TSC_AUX exists */
 	bool timer;		/* the backend's, which ends guest mode in time */
 	bool offer;		/* the CPU keeps an interrupt until it can be taken */

@@ -20,7 +20,6 @@
 #define LEAF1_EDX_HTT		BIT(28)
 #define LEAF7_EBX_TSC_ADJUST	BIT(1)
 #define LEAF7_ECX_OSPKE		BIT(4)
-#define LEAF7_EDX_SPEC_CTRL	BIT(26)
 #define EXT1_ECX_SVM_SKINIT	(BIT(2) | BIT(12))
 #define EXT1_EDX_RDTSCP		BIT(27)
 
@@ -75,6 +74,60 @@ static u64 cr4_bits(struct cpuid f1, struct cpuid f7)
 	return m;
 }
 
+#define SPEC_CTRL_IBRS	BIT(0)
+#define SPEC_CTRL_STIBP	BIT(1)
+#define SPEC_CTRL_SSBD	BIT(2)
+#define SPEC_CTRL_PSFD	BIT(7)
+#define PRED_CMD_IBPB	BIT(0)
+
+/*
+ * The bits that each CPUID bit brings, Intel's and AMD's: SDM, "Speculation
+ * Control MSRs"; APM, "Speculation Control MSRs".  intel: of leaf 7's EDX; else
+ * of 80000008h's EBX.
+ */
+static const struct {
+	bool intel;
+	u8 bit;
+	u16 spec_ctrl, pred_cmd;
+} speculation[] = {
+	{ true, 26, SPEC_CTRL_IBRS, PRED_CMD_IBPB },
+	{ true, 27, SPEC_CTRL_STIBP },
+	{ true, 31, SPEC_CTRL_SSBD },
+	{ false, 12, 0, PRED_CMD_IBPB },
+	{ false, 14, SPEC_CTRL_IBRS },
+	{ false, 15, SPEC_CTRL_STIBP },
+	{ false, 24, SPEC_CTRL_SSBD },
+	{ false, 28, SPEC_CTRL_PSFD },
+};
+
+/* What the CPU says it has and in fact takes: a nested hypervisor may say more. */
+static void speculation_init(struct guest_features *g, u32 leaf7_edx, u32 ext8_ebx)
+{
+	u64 before, bit;
+	unsigned i;
+
+	for (i = 0; i < ARRAY_SIZE(speculation); i++)
+		if ((speculation[i].intel ? leaf7_edx : ext8_ebx) & BIT(speculation[i].bit)) {
+			g->spec_ctrl |= speculation[i].spec_ctrl;
+			g->pred_cmd |= speculation[i].pred_cmd;
+		}
+	if (!g->spec_ctrl)
+		return;
+	if (!rdmsr_safe(MSR_SPEC_CTRL, &before)) {
+		g->spec_ctrl = 0;
+		return;
+	}
+	for (bit = 1; bit <= g->spec_ctrl; bit <<= 1)
+		if ((g->spec_ctrl & bit) && !wrmsr_safe(MSR_SPEC_CTRL, before | bit))
+			g->spec_ctrl &= ~bit;
+	wrmsr_try(MSR_SPEC_CTRL, before);
+}
+
+static u32 ext_max(void)
+{
+	return cpuid(0x80000000, 0).eax;
+}
+
 void guest_features_init(void)
 {
 	struct guest_features *g = &guest_features;
@@ -89,13 +142,12 @@ void guest_features_init(void)
 	g->xcr0 = g->host_xcr0 & (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512 | XCR0_PKRU);
 	g->cr4 = cr4_bits(f1, f7);
 	g->efer = EFER_SCE | EFER_LME | EFER_LMA | (e1.edx & BIT(20) ? EFER_NXE : 0);
-	g->spec_ctrl = f7.edx & LEAF7_EDX_SPEC_CTRL;
+	speculation_init(g, f7.edx, ext_max() >= 0x80000008 ? cpuid(0x80000008, 0).ebx : 0);
 	g->tsc_aux = e1.edx & EXT1_EDX_RDTSCP;
 	g->timer = backend->features() & BACKEND_TIMER;
 	g->offer = backend->features() & BACKEND_OFFER;
 	g->vid = backend->features() & BACKEND_VID;
-	g->phys_bits = cpuid(0x80000000, 0).eax >= 0x80000008 ?
-		       cpuid(0x80000008, 0).eax & 0xff : 36;
+	g->phys_bits = ext_max() >= 0x80000008 ? cpuid(0x80000008, 0).eax & 0xff : 36;
 	g->phys_bits = MIN(g->phys_bits, STAGE2_GPA_BITS);
 }
 

@@ -70,6 +70,11 @@ bool canonical(u64 addr)
 	return (u64)((s64)(addr << 16) >> 16) == addr;
 }
 
+bool spec_ctrl_valid(u64 val)
+{
+	return guest_features.spec_ctrl && !(val & ~guest_features.spec_ctrl);
+}
+
 /* EFER as the guest may set it: SDM and APM, "Extended Feature Enable". */
 int efer_write(struct vcpu *v, u64 val)
 {
@@ -275,15 +280,15 @@ static int guest_msr_write(struct vcpu *v, u32 msr, u64 val)
 		if (!guest_features.tsc_aux || val >> 32)
 			return -EINVAL;
 		v->gs.tsc_aux = val;
-		wrmsr(MSR_TSC_AUX, val);
+		wrmsr_try(MSR_TSC_AUX, val);
 		return 0;
 	case MSR_SPEC_CTRL:
-		if (!guest_features.spec_ctrl || (val & ~BITS(2, 0)))
+		if (!spec_ctrl_valid(val) || !wrmsr_safe(MSR_SPEC_CTRL, val))
 			return -EINVAL;
 		v->gs.spec_ctrl = val;
-		return wrmsr_safe(MSR_SPEC_CTRL, val) ? 0 : -EINVAL;
+		return 0;
 	case MSR_PRED_CMD:
-		if (!guest_features.spec_ctrl || (val & ~1ull))
+		if (!guest_features.pred_cmd || (val & ~guest_features.pred_cmd))
 			return -EINVAL;
 		return wrmsr_safe(MSR_PRED_CMD, val) ? 0 : -EINVAL;
 	case MSR_KVM_SYSTEM_TIME:

@@ -70,6 +70,15 @@ static inline bool wrmsr_safe(u32 msr, u64 v)
 	return ok;
 }
 
+/* Writes what was checked before; if the CPU refuses, the old value stays. */
+static inline void wrmsr_try(u32 msr, u64 v)
+{
+	__asm__ volatile("1: wrmsr\n"
+			 "2:\n"
+			 ".pushsection .extable, \"a\"\n\t.quad 1b, 2b\n.popsection"
+			 : : "c"(msr), "a"((u32)v), "d"((u32)(v >> 32)) : "memory");
+}
+
 struct cpuid {
 	u32 eax, ebx, ecx, edx;
 };
@@ -133,11 +142,6 @@ static inline u64 xgetbv(u32 reg)
 	return lo | (u64)hi << 32;
 }
 
-static inline void xsetbv(u32 reg, u64 v)
-{
-	__asm__ volatile("xsetbv" : : "c"(reg), "a"((u32)v), "d"((u32)(v >> 32)));
-}
-
 /* Writes XCR0; false if the CPU refuses. */
 static inline bool xsetbv_safe(u64 v)
 {
@@ -148,6 +152,33 @@ static inline bool xsetbv_safe(u64 v)
 			 "3:\n"
 			 ".pushsection .extable, \"a\"\n\t.quad 1b, 2b\n.popsection"
 			 : "=&r"(ok) : "c"(0), "a"((u32)v), "d"((u32)(v >> 32)));
+	return ok;
+}
+
+/* Loads the components of mask; false if the CPU refuses the area. */
+static inline bool xrstor_safe(const void *area, u64 mask)
+{
+	u8 ok;
+
+	__asm__ volatile("1: xrstor64 (%1)\n\tmovb $1, %0\n\tjmp 3f\n"
+			 "2: movb $0, %0\n"
+			 "3:\n"
+			 ".pushsection .extable, \"a\"\n\t.quad 1b, 2b\n.popsection"
+			 : "=&r"(ok) : "r"(area), "a"((u32)mask), "d"((u32)(mask >> 32))
+			 : "memory");
+	return ok;
+}
+
+/* The same for x87 and SSE, on a CPU without XSAVE. */
+static inline bool fxrstor_safe(const void *area)
+{
+	u8 ok;
+
+	__asm__ volatile("1: fxrstor64 (%1)\n\tmovb $1, %0\n\tjmp 3f\n"
+			 "2: movb $0, %0\n"
+			 "3:\n"
+			 ".pushsection .extable, \"a\"\n\t.quad 1b, 2b\n.popsection"
+			 : "=&r"(ok) : "r"(area) : "memory");
 	return ok;
 }
 

@@ -10,6 +10,8 @@
 struct vcpu;
 
 bool pat_valid(u64 pat);
+/* Whether this CPU has IA32_SPEC_CTRL, and all these bits of it. */
+bool spec_ctrl_valid(u64 val);
 bool canonical(u64 addr);
 /* The guest's TSC reads delta more from now on. */
 void tsc_shift(struct vcpu *v, u64 delta);

@@ -3,8 +3,9 @@
  * xstate.c -- switching the floating-point and vector state.
  *
  * All components that a guest can have are switched whatever XCR0 says, so
- * that nothing of one VM is ever left for another to find.  SDM, "Managing
- * State Using the XSAVE Feature Set".
+ * that nothing of one VM is ever left for another to find.  What is loaded was
+ * checked; an area or an XCR0 that the CPU refuses all the same ends that RUN.
+ * SDM, "Managing State Using the XSAVE Feature Set".
  */
 #include "arch/x86/exit.h"
 #include "arch/x86/regs.h"
@@ -17,25 +18,79 @@
 #define HEADER_SIZE	64
 #define FCW_RESET	0x37f
 #define MXCSR_OFFSET	24
+#define MXCSR_MASK_AT	28
 #define MXCSR_RESET	0x1f80
-#define MXCSR_MASK	0xffff
+#define MXCSR_MASK_OLD	0xffbf	/* of a CPU that leaves the field 0 */
+
+#define COMPONENTS	32		/* that Joist or the control VM knows */
+#define FIRST_EXTENDED	2		/* x87 and SSE are in the legacy region */
+#define COMPONENT_ALIGN	BIT(1)		/* of CPUID(0Dh, n).ECX */
+
+#define TRIES		3
 
 static u32 mask __ro_after_init;	/* components; 0: FXSAVE only */
 static u32 size __ro_after_init = LEGACY_SIZE;
+static u32 mxcsr_mask __ro_after_init;
+static struct component {
+	u32 size, offset;	/* offset: in the standard form */
+	bool align;		/* to 64 bytes, in the compacted form */
+} component[COMPONENTS] __ro_after_init;
+
+/* SDM, "Determining XSAVE-Managed Features"; "Extended Region of an XSAVE Area". */
+u32 xstate_area_size(u64 components, bool compacted)
+{
+	u32 end = LEGACY_SIZE + HEADER_SIZE, i;
+
+	for (i = FIRST_EXTENDED; i < COMPONENTS; i++) {
+		const struct component *c = &component[i];
+
+		if (!(components & BIT(i)))
+			continue;
+		if (!compacted)
+			end = MAX(end, c->offset + c->size);
+		else
+			end = (c->align ? ALIGN_UP(end, 64u) : end) + c->size;
+	}
+	return end;
+}
+
+/* SDM, "Checking for Additional SSE Features": which bits MXCSR has. */
+static void read_mxcsr_mask(void)
+{
+	static u8 area[LEGACY_SIZE] __aligned(16);
+
+	__asm__ volatile("fxsave64 %0" : "=m"(area));
+	memcpy(&mxcsr_mask, area + MXCSR_MASK_AT, sizeof(mxcsr_mask));
+	if (!mxcsr_mask)
+		mxcsr_mask = MXCSR_MASK_OLD;
+}
+
+/* A nested hypervisor may take the value and load another one. */
+static bool xcr0_set(u64 val)
+{
+	return xsetbv_safe(val) && xgetbv(0) == val;
+}
 
 void xstate_setup(void)
 {
-	u64 host = 0;
+	u64 host;
+	u32 i;
 
+	read_mxcsr_mask();
 	mask = (u32)guest_features.xcr0;	/* none that we know is above */
 	if (!mask)
 		return;
-	host = xgetbv(0);
-	xsetbv(0, mask);
-	size = cpuid(0xd, 0).ebx;
-	xsetbv(0, host);
+	for (i = FIRST_EXTENDED; i < COMPONENTS; i++) {
+		struct cpuid c = cpuid(0xd, i);
+
+		component[i] = (struct component){ c.eax, c.ebx, c.ecx & COMPONENT_ALIGN };
+	}
+	size = xstate_area_size(mask, false);
 	if (size > JOIST_XSTATE_MAX)
 		refuse("this CPU's XSAVE area (%u bytes) is larger than expected", size);
+	host = xgetbv(0);
+	if (!xcr0_set(mask) || !xcr0_set(host))
+		refuse("this CPU does not keep what is written to XCR0");
 }
 
 u32 xstate_size(void)
@@ -50,24 +105,58 @@ void xstate_reset(void *area)
 	*(u32 *)((char *)area + MXCSR_OFFSET) = MXCSR_RESET;
 }
 
+static bool load(const void *area)
+{
+	return mask ? xrstor_safe(area, mask) : fxrstor_safe(area);
+}
+
+/*
+ * The CPU refuses what was checked: somebody beneath Joist has changed XCR0, as
+ * a KVM does that is not told of XSETBV.  With no component but x87 and SSE all
+ * others are as after reset, so that nothing of `from` is left.
+ */
+static __noinline void load_again(struct vcpu *to, u64 xcr0)
+{
+	static struct ratelimit limit;
+	u64 *xstate_bv = (u64 *)((u8 *)to->xstate + HEADER_OFFSET);
+	unsigned i;
+
+	for (i = 0; mask && i < TRIES; i++)
+		if (xcr0_set(xcr0) && load(to->xstate))
+			return;
+	if (ratelimit_ok(&limit, 5))
+		log_error("%s, vCPU %u: the CPU refuses its XSAVE area, XCR0 is %lx",
+			  to->control ? "control VM" : to->vm->name, to->id, mask ? xgetbv(0) : 0);
+	if (mask)
+		*xstate_bv &= XCR0_X87 | XCR0_SSE;
+	if (!load(to->xstate)) {
+		xstate_reset(to->xstate);
+		load(to->xstate);
+	}
+	if (!to->control)
+		exit_error(to, JOIST_ERR_ENTRY);
+}
+
 void xstate_switch(struct vcpu *from, struct vcpu *to)
 {
-	char (*old)[PAGE_SIZE] = from->xstate, (*new)[PAGE_SIZE] = to->xstate;
+	char (*old)[PAGE_SIZE] = from->xstate;
 	u64 now;
 
 	if (unlikely(!mask)) {
-		__asm__ volatile("fxsave64 %0\n\tfxrstor64 %1" : "+m"(*old) : "m"(*new));
+		__asm__ volatile("fxsave64 %0" : "=m"(*old));
+		if (!load(to->xstate))
+			load_again(to, 0);
 		return;
 	}
 	/* A guest may have set it without an exit. */
 	now = from->gs.xcr0 = xgetbv(0);
-	if (~now & mask) {
-		now |= mask;
-		xsetbv(0, now);
-	}
-	__asm__ volatile("xsave64 %0\n\txrstor64 %1" : "+m"(*old) : "m"(*new), "a"(mask), "d"(0));
-	if (now != to->gs.xcr0)
-		xsetbv(0, to->gs.xcr0);
+	if (~now & mask)
+		xsetbv_safe(now |= mask);
+	__asm__ volatile("xsave64 %0" : "+m"(*old) : "a"(mask), "d"(0));
+	if (unlikely(!xrstor_safe(to->xstate, mask)))
+		load_again(to, now);
+	if (now != to->gs.xcr0 && unlikely(!xcr0_set(to->gs.xcr0)) && !to->control)
+		exit_error(to, JOIST_ERR_ENTRY);
 }
 
 int xstate_check(const void *area)
@@ -78,7 +167,7 @@ int xstate_check(const void *area)
 	unsigned i;
 
 	memcpy(&mxcsr, (const u8 *)area + MXCSR_OFFSET, sizeof(mxcsr));
-	if (mxcsr & ~MXCSR_MASK)
+	if (mxcsr & ~mxcsr_mask)
 		return fail(-EINVAL);
 	if (!mask)
 		return 0;

@@ -12,9 +12,12 @@ struct vcpu;
 /* Boot: how large an area is. */
 void xstate_setup(void);
 u32 xstate_size(void);
+/* What the area of these components takes, in the standard or compacted form. */
+u32 xstate_area_size(u64 components, bool compacted);
 /* An area as after power-on. */
 void xstate_reset(void *area);
-/* Saves all of from's components, loads all of to's, and its XCR0. */
+/* Saves all of from's components, loads all of to's, and its XCR0.  If the CPU
+ * refuses that, a guest cannot go on: RUN ends. */
 void xstate_switch(struct vcpu *from, struct vcpu *to);
 /* -EINVAL if loading this area would fault. */
 int xstate_check(const void *area);

@@ -93,6 +93,13 @@ enum verdict exit_ud(struct vcpu *v)
 	return RETRY;
 }
 
+enum verdict exit_error(struct vcpu *v, u32 code)
+{
+	v->dead = v->forward = JOIST_EXIT_ERROR;
+	v->run->error.code = code;
+	return FORWARD;
+}
+
 void io_complete(struct vcpu *v)
 {
 }
@@ -128,10 +135,11 @@ static inline void host_features(void)
 		.cr4 = BITS(11, 0) | CR4_FSGSBASE | CR4_PCIDE | CR4_OSXSAVE | CR4_SMEP |
 		       CR4_SMAP | CR4_PKE,
 		.efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE,
-		.phys_bits = 40, .spec_ctrl = true, .tsc_aux = true,
+		.phys_bits = 40, .spec_ctrl = 7, .pred_cmd = 1, .tsc_aux = true,
 	};
 	mask = guest_features.xcr0;
 	size = 2696;
+	mxcsr_mask = 0xffff;
 }
 
 #endif

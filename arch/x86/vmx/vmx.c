@@ -575,7 +575,7 @@ static inline void switch_syscall_msrs(const u64 *from, const u64 *to)
 
 	for (i = 0; i < VMX_SYSCALL_MSRS; i++)
 		if (from[i] != to[i])
-			wrmsr(syscall_msrs.first + i, to[i]);
+			wrmsr_try(syscall_msrs.first + i, to[i]);
 }
 
 /* Guests' MSRs in, the control VM's kept. */
@@ -586,7 +586,7 @@ static void vmx_load(struct vcpu *v)
 	switch_syscall_msrs(c->control->vmx.syscall_msr, v->vmx.syscall_msr);
 	c->vmx.control_kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
 	if (c->vmx.control_kernel_gs_base != v->vmx.kernel_gs_base)
-		wrmsr(MSR_KERNEL_GS_BASE, v->vmx.kernel_gs_base);
+		wrmsr_try(MSR_KERNEL_GS_BASE, v->vmx.kernel_gs_base);
 	c->vmx.control_cr2 = read_cr2();
 	write_cr2(v->vmx.cr2);
 	if (v->dr_live) {
@@ -605,7 +605,7 @@ static void vmx_unload(struct vcpu *v)
 	/* SWAPGS writes it, too. */
 	v->vmx.kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
 	if (c->vmx.control_kernel_gs_base != v->vmx.kernel_gs_base)
-		wrmsr(MSR_KERNEL_GS_BASE, c->vmx.control_kernel_gs_base);
+		wrmsr_try(MSR_KERNEL_GS_BASE, c->vmx.control_kernel_gs_base);
 	v->vmx.cr2 = read_cr2();
 	write_cr2(c->vmx.control_cr2);
 	if (v->dr_live) {
@@ -930,12 +930,12 @@ static void vmx_reg_set(struct vcpu *v, enum vreg r, u64 val)
 	case VREG_STAR ... VREG_SFMASK:
 		v->vmx.syscall_msr[r - VREG_STAR] = val;
 		if (v->vmx.loaded || v->control)
-			wrmsr(syscall_msrs.first + (r - VREG_STAR), val);
+			wrmsr_try(syscall_msrs.first + (r - VREG_STAR), val);
 		return;
 	case VREG_KERNEL_GS_BASE:
 		v->vmx.kernel_gs_base = val;
 		if (v->vmx.loaded)
-			wrmsr(MSR_KERNEL_GS_BASE, val);
+			wrmsr_try(MSR_KERNEL_GS_BASE, val);
 		return;
 	case VREG_CR2:
 		v->vmx.cr2 = val;
