@@ -51,7 +51,7 @@ $(OUT)/%.o: %.c Makefile
 $(OUT)/%.asm.o: %.asm
 	@mkdir -p $(@D)
 	@echo "NASM $<"
-	@$(NASM) -f elf64 -w+error -o $@ $<
+	@$(NASM) -f elf64 -w+error -I./ -MD $(@:.o=.d) -MP -o $@ $<
 
 clean:
 	rm -rf $(BUILD)

@@ -12,6 +12,8 @@ PTE_P_RW	equ 3
 PTE_LARGE	equ 0x83
 IMAGE_2M_PAGES	equ 8			; the image may take 16 MiB
 
+%include "boot/modes.inc"
+
 extern early_pml4_off, early_stack_off, gdt_ptr_off, gdt_off, long_mode_off
 extern boot_main
 
@@ -41,6 +43,7 @@ _start:
 	cpuid
 	bt edx, 29
 	jnc .halt
+	ENABLE_NX
 
 	; Tables: 4 GiB identity, and the image at VIRT.
 	lea ebx, [ebp + early_pml4_off]
@@ -72,16 +75,16 @@ _start:
 	add edx, 8
 	loop .image
 
+	; Exact values, whatever firmware has left: with LA57 set these tables
+	; would be walked as five levels, and it cannot be cleared in long mode.
 	mov cr3, ebx
-	mov eax, cr4
-	or eax, 1 << 5			; PAE
+	mov eax, CR4_PAE
 	mov cr4, eax
-	mov ecx, 0xc0000080		; EFER.LME
-	rdmsr
-	or eax, 1 << 8
+	mov ecx, MSR_EFER
+	mov eax, EFER_LME
+	xor edx, edx
 	wrmsr
-	mov eax, cr0
-	or eax, 0x80010001		; PG, WP, PE
+	mov eax, CR0_LONG
 	mov cr0, eax
 
 	lea eax, [ebp + gdt_off]

@@ -6,6 +6,8 @@
 ; sends INIT-SIPI-SIPI.  CS = page >> 4, IP = 0.  The page is mapped at its
 ; own address in `cr3` while cores are being started.
 
+%include "boot/modes.inc"
+
 section .rodata
 global trampoline, trampoline_end
 align 16
@@ -22,19 +24,17 @@ trampoline:
 	lea eax, [ebx + tlong - trampoline]
 	mov [tfar - trampoline], eax
 
-	mov eax, cr4
-	or eax, 1 << 5			; PAE
+	ENABLE_NX			; EAX to EDX are lost
+	mov eax, CR4_PAE
 	mov cr4, eax
 	mov eax, [tcr3 - trampoline]
 	mov cr3, eax
-	mov ecx, 0xc0000080		; EFER: LME, NXE
-	rdmsr
-	or eax, (1 << 8) | (1 << 11)
+	mov ecx, MSR_EFER
+	mov eax, EFER_LME | EFER_NXE
+	xor edx, edx
 	wrmsr
 	o32 lgdt [tgdt_ptr - trampoline]
-	mov eax, cr0
-	and eax, ~0x60000000		; caches on
-	or eax, 0x80010001		; PG, WP, PE
+	mov eax, CR0_LONG		; caches on, too
 	mov cr0, eax
 	jmp far dword [tfar - trampoline]
 

@@ -176,6 +176,13 @@ static bool in_bochs(void)
 	       !memcmp(acpi.root + ACPI_HEADER_OEM, "BOCHS ", 6);
 }
 
+/* What the page tables need; before there are any, or a way to catch a fault. */
+static void check_cpu(void)
+{
+	if (!(cpuid(0x80000001, 0).edx & BIT(20)))
+		refuse("this machine cannot serve: its CPU has no execute-disable bit (NX, XD), or the firmware has switched it off");
+}
+
 static void read_firmware(void)
 {
 	const char *why;
@@ -198,6 +205,7 @@ void boot_main(u32 magic, u64 mbi, u64 image_base)
 	paging_early(image_base);
 	parse_boot_info(magic, mbi);
 	console_early_screen(&params, &boot_info);
+	check_cpu();
 	memory_split(&boot_info, &params, image_base, image_end);
 	paging_init(&boot_info);
 	memory_init_frames(&boot_info, image_base, image_end);

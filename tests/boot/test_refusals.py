@@ -98,6 +98,8 @@ KERNEL = "the control kernel cannot be used: "
 REFUSALS = {
     "no-svm": (dict(cpu="qemu64,-svm"),
                SERVE + r"this CPU has neither Intel VMX nor AMD SVM"),
+    "no-nx": (dict(cpu="max,-nx"), SERVE + r".*execute-disable.*"),
+    "no-nx-intel": (dict(cpu="Skylake-Client-v4,-nx"), SERVE + r".*execute-disable.*"),
     "no-npt": (dict(cpu="max,-npt"), SERVE + r".*nested paging.*"),
     # SeaBIOS would bring tables of its own.
     "no-acpi": (dict(extra=["-machine", "acpi=off"], firmware="uefi"), SERVE + r".*ACPI.*"),
@@ -195,32 +197,95 @@ def test_console_com2(start):
     assert re.search(r"^joist: Joist \d", machine.agent.text, re.M)
 
 
-def broken_elf(symbol, tmp_path):
-    """The hypervisor with an undefined instruction where a function starts."""
-    text = subprocess.check_output(["nm", m.RELEASE], text=True)
-    addr = int(re.search(rf"^(\S+) t {symbol}$", text, re.M | re.I).group(1),
-               16)
-    text = subprocess.check_output(["readelf", "-lW", m.RELEASE], text=True)
-    for row in re.findall(r"LOAD +" + r"(\S+) +" * 4, text):
-        offset, base, _, size = (int(word, 16) for word in row)
-        if base <= addr < base + size:
-            break
-    with open(m.RELEASE, "rb") as f:
-        data = bytearray(f.read())
-    at = addr - base + offset
-    data[at:at + 2] = b"\x0f\x0b"
-    path = str(tmp_path / "broken.elf")
-    with open(path, "wb") as f:
-        f.write(data)
-    return path, addr
+class Patched:
+    """The hypervisor's ELF with other code in places."""
+
+    def __init__(self, elf=m.RELEASE):
+        self.elf = elf
+        with open(elf, "rb") as f:
+            self.data = bytearray(f.read())
+        self.names = subprocess.check_output(["nm", elf], text=True)
+        text = subprocess.check_output(["readelf", "-lW", elf], text=True)
+        self.load = [[int(word, 16) for word in row] for row in
+                     re.findall(r"LOAD +" + r"(\S+) +" * 4, text)]
+
+    def address(self, symbol):
+        return int(re.search(rf"^(\S+) t {symbol}$", self.names,
+                             re.M | re.I).group(1), 16)
+
+    def offset(self, addr):
+        return next(addr - base + offset for offset, base, _, size in self.load
+                    if base <= addr < base + size)
+
+    def put(self, addr, code):
+        at = self.offset(addr)
+        self.data[at:at + len(code)] = code
+
+    def save(self, tmp_path):
+        path = str(tmp_path / "patched.elf")
+        with open(path, "wb") as f:
+            f.write(self.data)
+        return path
+
+
+def jump(at, to):
+    return b"\xe9" + (to - at - 5).to_bytes(4, "little", signed=True)
+
+
+def firmware_elf(tmp_path, code):
+    """The hypervisor behind a firmware that does this before, in 32-bit mode.
+
+    code may use EAX, ECX and EDX.  It lies where a function is that only a
+    reset needs.
+    """
+    elf = Patched()
+    start, place = elf.address("_start"), elf.address("reset_machine")
+    at = elf.offset(start)
+    first = bytes(elf.data[at:at + 6])
+    # cli; cld; mov edi, eax; mov esi, ebx
+    assert first == bytes.fromhex("fa fc 89 c7 89 de")
+    code = first + code
+    elf.put(place, code + jump(place + len(code), start + len(first)))
+    elf.put(start, jump(start, place) + b"\x90")
+    return elf.save(tmp_path)
+
+
+def assemble(tmp_path, text):
+    source, code = str(tmp_path / "code.asm"), str(tmp_path / "code.bin")
+    with open(source, "w") as f:
+        f.write("bits 32\n" + text)
+    subprocess.run(["nasm", "-f", "bin", "-o", code, source], check=True)
+    with open(code, "rb") as f:
+        return f.read()
+
+
+# What a firmware in 64-bit mode with 5-level page tables leaves behind.
+LEFT_ON = """
+	mov eax, cr4
+	or eax, (1 << 12) | (1 << 20) | (1 << 21) | (1 << 16) | (1 << 7)
+	mov cr4, eax			; LA57, SMEP, SMAP, FSGSBASE, PGE
+	mov ecx, 0xc0000080
+	rdmsr
+	or eax, (1 << 0) | (1 << 11)	; SCE, NXE
+	wrmsr
+"""
+
+
+def test_modes_left_on(start, tmp_path):
+    """Control registers that firmware did not clear do no harm."""
+    code = assemble(tmp_path, LEFT_ON)
+    selftest(start, "left-on", "", elf=firmware_elf(tmp_path, code), cpus=2)
 
 
 @pytest.mark.parametrize("tunable", ["panic=halt", "panic=1"])
 def test_panic(start, tmp_path, tunable):
     """A fault of its own is reported whole, and then what panic= says."""
-    elf, addr = broken_elf("hc_version", tmp_path)
-    machine = start("panic-" + tunable[6:], elf=elf, control=m.SELFTEST,
-                    tunables=tunable, cpus=4, extra=["-no-reboot"])
+    elf = Patched()
+    addr = elf.address("hc_version")
+    elf.put(addr, b"\x0f\x0b")		# an undefined instruction
+    machine = start("panic-" + tunable[6:], elf=elf.save(tmp_path),
+                    control=m.SELFTEST, tunables=tunable, cpus=4,
+                    extra=["-no-reboot"])
     machine.expect(r"^joist: panic$")
     rip = machine.expect(r"^joist: E: core 0: exception 6, .* rip (\w+),")
     assert int(rip.group(1), 16) == addr
