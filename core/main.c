@@ -120,8 +120,10 @@ void ap_main(struct cpu *c)
 	cpu_init(c);
 	enable(c);
 	__atomic_store_n(&c->online, 1, __ATOMIC_RELEASE);
-	while (!__atomic_load_n(&go, __ATOMIC_ACQUIRE))
+	while (!__atomic_load_n(&go, __ATOMIC_ACQUIRE)) {
+		tsc_compare();
 		pause();
+	}
 	control_wait_wakeup(c->control, c->apic_id);
 	control_run();
 }
@@ -228,6 +230,8 @@ void boot_main(u32 magic, u64 mbi, u64 image_base)
 	control_finish(&boot_info);
 	control_set_entry(cpus[0]->control);
 
+	tsc_refine();
+	tsc_check();
 	page_pool_stats(&pool);
 	log_info("%s, %u cores, TSC %u.%03u MHz", backend->name, cpu_count, tsc_khz / 1000,
 		 tsc_khz % 1000);

@@ -63,7 +63,7 @@ void pvclock_update(struct vcpu *v)
 	 */
 	r.tsc_timestamp = v->vm->tsc_base + v->tsc_offset;
 	scale(tsc_khz, &r.tsc_to_system_mul, &r.tsc_shift);
-	r.flags = STABLE;
+	r.flags = tsc_stable ? STABLE : 0;
 	/* Odd while it changes.  Memory that is not there is the guest's loss. */
 	if (guest_write(v, gpa, &r, sizeof(r)))
 		return;

@@ -122,7 +122,16 @@ void smp_ask_all_wait(u32 request);
 void apic_send_nmi(u32 apic_id);
 
 /* timer.c */
+/* Soon: good for waiting, to a thousandth. */
 void tsc_calibrate(u16 pm_timer_port, bool pm_timer_32);
+/* At the end of boot: over all the time since, good for a clock. */
+void tsc_refine(void);
+
+/* tsc_sync.c: other cores call tsc_compare() in a loop while the boot core is in
+ * tsc_check(), which says if one clock can be made of all their TSCs. */
+extern bool tsc_stable;
+void tsc_compare(void);
+void tsc_check(void);
 void udelay(u32 us);
 
 #endif

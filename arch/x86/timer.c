@@ -12,6 +12,10 @@
 #define PM_TRIES	50
 #define PM_SHARP	1000			/* a thousandth of the time */
 #define PM_SPINS	10000000u
+#define REFINE_MS	50			/* at least, from the first stamp on */
+#define REFINE_READS	16			/* the sharpest of them counts */
+#define REFINE_MAX	BIT(41)			/* TSC ticks: no overflow below */
+#define REFINE_TRUST	100			/* a hundredth: else a clock is broken */
 
 #define PIT_HZ		1193182u
 #define PIT_TICKS	(PIT_HZ / 50)
@@ -43,6 +47,11 @@ struct stamp {
 	u64 width;		/* how long it took: the error */
 	u32 ticks;
 };
+
+/* The PM timer, and the stamp that the TSC's rate was first measured from. */
+static u16 pm_port __ro_after_init;
+static u32 pm_mask __ro_after_init;
+static struct stamp pm_first __ro_after_init;
 
 static struct stamp pm_read(u16 port, u32 mask)
 {
@@ -76,6 +85,7 @@ static u32 from_pm_timer(u16 port, bool wide)
 		if (a.width + b.width >= best)
 			continue;
 		best = a.width + b.width;
+		pm_first = a;
 		sharp = (b.tsc - a.tsc) / PM_SHARP;
 		khz = (u32)((b.tsc - a.tsc) * PM_HZ / ticks / 1000);
 	}
@@ -105,13 +115,74 @@ void tsc_calibrate(u16 pm_timer_port, bool pm_timer_32)
 {
 	u32 khz = from_cpuid();
 
-	if (!khz && pm_timer_port)
+	if (!khz && pm_timer_port) {
 		khz = from_pm_timer(pm_timer_port, pm_timer_32);
+		pm_port = khz ? pm_timer_port : 0;
+		pm_mask = pm_timer_32 ? ~0u : 0xffffff;
+	}
 	if (!khz)
 		khz = from_pit();
 	if (!khz)
 		refuse("the TSC's rate cannot be measured: no CPUID leaf 0x15, no ACPI PM timer, no PIT");
 	tsc_khz = khz;
+}
+
+/*
+ * The TSC's rate between two stamps.  The PM timer may have wrapped meanwhile:
+ * how often, the rate known so far tells.  0: these clocks do not agree.
+ */
+static u32 refined(struct stamp a, struct stamp b, u32 mask, u32 khz)
+{
+	u64 elapsed = b.tsc - a.tsc, expected = elapsed / khz * (PM_HZ / 1000), ticks, r;
+	u64 off = (b.ticks - a.ticks - expected) & mask;
+
+	if (elapsed >= REFINE_MAX)
+		return 0;
+	/* Half of the timer's range either way. */
+	ticks = expected + (off > mask / 2 ? off - mask - 1ull : off);
+	if (!ticks)
+		return 0;
+	r = elapsed * PM_HZ / ticks / 1000;
+	if (r > khz + khz / REFINE_TRUST || r < khz - khz / REFINE_TRUST)
+		return 0;
+	return (u32)r;
+}
+
+/* The sharpest of several readings. */
+static struct stamp pm_sharp(void)
+{
+	struct stamp best = pm_read(pm_port, pm_mask);
+	int i;
+
+	for (i = 1; i < REFINE_READS; i++) {
+		struct stamp s = pm_read(pm_port, pm_mask);
+
+		if (s.width < best.width)
+			best = s;
+	}
+	return best;
+}
+
+void tsc_refine(void)
+{
+	u64 ready = pm_first.tsc + (u64)tsc_khz * REFINE_MS;
+	struct stamp now;
+	u32 khz;
+
+	if (!pm_port)
+		return;
+	while ((s64)(rdtsc() - ready) < 0)
+		pause();
+	now = pm_sharp();
+	khz = refined(pm_first, now, pm_mask, tsc_khz);
+	if (!khz) {
+		log_warn("the TSC and the ACPI PM timer do not keep the same time");
+		return;
+	}
+	tsc_khz = khz;
+	/* A stamp is wrong by half its width at the most. */
+	log_debug("TSC measured over %lu ms, to %lu ppm", (now.tsc - pm_first.tsc) / khz,
+		  (now.width + pm_first.width) * 500000 / (now.tsc - pm_first.tsc));
 }
 
 void udelay(u32 us)
