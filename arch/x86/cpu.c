@@ -153,10 +153,8 @@ static void take_nmi(struct cpu *c, struct trap_frame *f)
 		c->control->nmi_pending = true;
 		__atomic_fetch_or(&c->request, REQ_NMI, __ATOMIC_SEQ_CST);
 	}
-	if (f->rip - (u64)entry_window < (u64)(entry_window_end - entry_window)) {
+	if (f->rip - (u64)entry_window < (u64)(entry_window_end - entry_window))
 		f->rip = (u64)entry_abandon;
-		f->rflags &= ~RFLAGS_IF;
-	}
 }
 
 /*

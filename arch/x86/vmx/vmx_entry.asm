@@ -55,22 +55,19 @@ entry_window:
 	mov r14, [rdi + 14 * 8]
 	mov r15, [rdi + 15 * 8]
 	mov rdi, [rdi + 7 * 8]
-	; IF has no meaning between here and the exit, which clears it: STI's shadow
-	; holds until guest mode, and the NMI handler clears IF with its detour.  But
-	; emulators are known to leave a physical interrupt masked in a guest with
-	; IF clear if it was masked at the entry (Bochs 2.7).
+	; IF stays clear: with external-interrupt exiting it has no say in guest
+	; mode, and an entry that the CPU refuses goes on below with IDTR's limit at
+	; FFFFh (SDM, "Loading Host Segment and Descriptor-Table Registers"), where
+	; no interrupt may come.
 	jz .launch
-	sti
 	vmresume
 	jmp entry_failed
 .launch:
-	sti
 	vmlaunch
 global entry_window_end
 entry_window_end:
 
 entry_failed:
-	cli
 	mov eax, FAILED
 	jmp entry_return
 
