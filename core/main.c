@@ -22,6 +22,7 @@
 
 #define MBI_MAPPED	(4 * GiB)	/* the entry's tables map so much */
 #define LOW_END		0xa0000
+#define MIN_PERIOD_US	200		/* of what guests' periodic timers cost the host */
 
 const struct backend *backend __ro_after_init;
 static struct boot_info boot_info;
@@ -197,6 +198,7 @@ static void read_firmware(void)
 	if (acpi.has_reset && acpi.reset.space == ACPI_SPACE_IO)
 		reset_register_set((u16)acpi.reset.address, acpi.reset_value);
 	tsc_calibrate(acpi.pm_timer_port, acpi.pm_timer_bits == 32);
+	vlapic_min_period = (u64)tsc_khz * MIN_PERIOD_US / 1000;
 }
 
 void boot_main(u32 magic, u64 mbi, u64 image_base)

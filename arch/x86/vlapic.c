@@ -272,6 +272,8 @@ static u32 timer_count(const struct vlapic *l, u64 now)
 	return l->tmict - gone / timer_divisor(l);
 }
 
+u64 vlapic_min_period __ro_after_init;
+
 void vlapic_timer_expire(struct vlapic *l, u64 now)
 {
 	u64 period = timer_period(l);
@@ -282,9 +284,13 @@ void vlapic_timer_expire(struct vlapic *l, u64 now)
 	l->timer_next = VLAPIC_NEVER;
 	if (timer_mode(l) == TIMER_DEADLINE)
 		l->tsc_deadline = 0;
-	else if (timer_mode(l) == TIMER_PERIODIC)
+	else if (timer_mode(l) == TIMER_PERIODIC) {
 		/* Missed periods become one; the phase stays. */
 		timer_arm(l, next + (now - next) / period * period);
+		/* So do those that the host could not follow. */
+		if (period < vlapic_min_period)
+			l->timer_next += (vlapic_min_period - 1) / period * period;
+	}
 	local_event(l, LVT_TIMER);
 }
 

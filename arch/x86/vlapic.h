@@ -150,6 +150,8 @@ static inline u64 vlapic_deadline(const struct vlapic *l)
 	return l->timer_next;
 }
 
+/* TSC ticks: shorter periods of a periodic timer become one. */
+extern u64 vlapic_min_period;
 void vlapic_timer_expire(struct vlapic *l, u64 now);
 
 static inline void vlapic_timer_check(struct vlapic *l, u64 now)
