@@ -67,6 +67,7 @@
 	F(ENTRY_INSN_LEN,	0x401a)		\
 	F(TPR_THRESHOLD,	0x401c)		\
 	F(PROC_CONTROLS2,	0x401e)		\
+	F(NOTIFY_WINDOW,	0x4024)		\
 	F(INSN_ERROR,		0x4400)		\
 	F(EXIT_REASON,		0x4402)		\
 	F(EXIT_EVENT,		0x4404)		\
@@ -187,6 +188,7 @@ static_assert(VMCS_BASE(JOIST_TR) == VMCS_GUEST_TR_BASE, "segment order");
 #define PROC2_INVPCID		BIT(12)
 #define PROC2_XSAVES		BIT(20)
 #define PROC2_WAITPKG		BIT(26)
+#define PROC2_NOTIFY		BIT(31)
 
 /* VM-exit controls, VM-entry controls */
 #define EXIT_SAVE_DEBUG		BIT(2)
@@ -235,7 +237,7 @@ enum vmx_exit {
 	VMX_EXIT_TPR = 43, VMX_EXIT_EPT_VIOLATION = 48, VMX_EXIT_EPT_MISCONFIG = 49,
 	VMX_EXIT_INVEPT = 50, VMX_EXIT_TIMER = 52, VMX_EXIT_INVVPID = 53,
 	VMX_EXIT_WBINVD = 54, VMX_EXIT_XSETBV = 55, VMX_EXIT_APIC_WRITE = 56,
-	VMX_EXIT_VMFUNC = 59,
+	VMX_EXIT_VMFUNC = 59, VMX_EXIT_NOTIFY = 75,
 };
 #define VMX_EXIT_BASIC		BITS(15, 0)
 #define VMX_EXIT_ENTRY_FAILED	BIT(31)
@@ -246,6 +248,10 @@ enum vmx_exit {
 #define IO_QUAL_STRING		BIT(4)
 #define IO_QUAL_REP		BIT(5)
 #define IO_QUAL_PORT		BITS(31, 16)
+
+/* Qualification of a notify exit */
+#define NOTIFY_QUAL_INVALID	BIT(0)		/* the guest's state is lost */
+#define NOTIFY_QUAL_NMI_UNBLOCKED BIT(12)
 
 /* Qualification of an EPT violation */
 #define EPT_QUAL_WRITE		BIT(1)

@@ -55,6 +55,7 @@
 
 #define VAPIC_TPR		0x80
 #define SLICE_MS		1
+#define NOTIFY_CYCLES		0x20000
 
 /* Bits that the guest does not own; it sees what it wrote. */
 #define CR0_MASK_CONTROL	CR0_NE
@@ -440,8 +441,11 @@ static void init_guest(struct vcpu *v)
 {
 	u32 proc2 = PROC2_EPT | PROC2_UNRESTRICTED | PROC2_WBINVD;
 
-	proc2 |= vmx_caps.proc2 & (PROC2_RDTSCP | PROC2_INVPCID);
+	proc2 |= vmx_caps.proc2 & (PROC2_RDTSCP | PROC2_INVPCID | PROC2_NOTIFY);
 	proc2 |= use_vpid ? PROC2_VPID : 0;
+	/* No guest keeps the CPU in microcode for longer. */
+	if (proc2 & PROC2_NOTIFY)
+		vmcs_write(VMCS_NOTIFY_WINDOW, NOTIFY_CYCLES);
 	v->vmx.pin = PIN_INTR | PIN_NMI | PIN_VIRTUAL_NMI | (vmx_caps.pin & (u32)PIN_TIMER);
 	v->vmx.proc = (u32)(PROC_TSC_OFFSET | PROC_HLT | PROC_MWAIT | PROC_MONITOR | PROC_RDPMC |
 			    PROC_TPR_SHADOW | PROC_MOV_DR | PROC_IO | PROC_MSR_BITMAP |

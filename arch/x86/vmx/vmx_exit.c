@@ -118,6 +118,19 @@ static void decode_ept(struct vcpu *v, bool vectoring)
 		block_nmi_again(v);
 }
 
+/*
+ * SDM, "Notify VM Exits": for too long there was no instruction boundary, so an
+ * interrupt may wait.
+ */
+static void decode_notify(struct vcpu *v, bool vectoring)
+{
+	u64 qual = vmcs_read(VMCS_QUALIFICATION);
+
+	v->x.kind = qual & NOTIFY_QUAL_INVALID ? JOIST_STAT_OTHER : JOIST_STAT_INTR;
+	if ((qual & NOTIFY_QUAL_NMI_UNBLOCKED) && !vectoring)
+		block_nmi_again(v);
+}
+
 /* The guest was not entered; what should have been injected waits. */
 static void not_entered(struct vcpu *v)
 {
@@ -184,6 +197,9 @@ static __noinline void decode_other(struct vcpu *v, u32 reason)
 	case VMX_EXIT_APIC_WRITE:
 		vid_apic_write(v, (u32)vmcs_read(VMCS_QUALIFICATION) & 0xfff);
 		v->x.kind = JOIST_STAT_TPR;
+		break;
+	case VMX_EXIT_NOTIFY:
+		decode_notify(v, vectoring & JOIST_EVENT_VALID);
 		break;
 	case VMX_EXIT_TIMER:
 		v->vmx.timer = ~0ull;		/* used up: must be written again */
