@@ -13,6 +13,8 @@
 #include "core/vm.h"
 
 #define TYPE_INTR	0
+#define TYPE_NMI	2
+#define TYPE_EXCEPTION	3
 
 static bool notify(struct vcpu *v)
 {
@@ -173,7 +175,7 @@ static void queue(struct vcpu *v, u32 vector, u32 info, u32 error)
 			error = 0;
 		}
 	}
-	v->exception.info = info | JOIST_EVENT_TYPE(3) | JOIST_EVENT_VALID;
+	v->exception.info = info | JOIST_EVENT_TYPE(TYPE_EXCEPTION) | JOIST_EVENT_VALID;
 	v->exception.error = error;
 }
 
@@ -185,6 +187,37 @@ void event_place(struct vcpu *v, struct event ev)
 		v->extint = ev.info;
 	else
 		v->exception = ev;
+}
+
+/*
+ * SDM, "Conditions for Generating a Double Fault": two of which one is benign are
+ * handled one after the other.  An exception comes again by itself, when the
+ * instruction that raised it is executed again; an interrupt or NMI would be lost.
+ */
+void event_displace(struct vcpu *v)
+{
+	u32 info = v->reinject.info, type = (u32)field_get(BITS(10, 8), info);
+
+	if (!info || (type == TYPE_INTR && v->extint))
+		return;
+	v->reinject.info = 0;
+	if (type == TYPE_INTR)
+		v->extint = info;
+	else if (type == TYPE_NMI)
+		v->nmi_pending = true;
+}
+
+/*
+ * What the CPU saves with RF set, so that a breakpoint at the instruction does
+ * not hit again (SDM, "Instruction-Breakpoint Exception Condition"): faults.  Not
+ * traps and aborts; a #DB says itself what it is.
+ */
+bool event_is_fault(struct event ev)
+{
+	const u32 others = BIT(EXC_DB) | BIT(EXC_BP) | BIT(EXC_OF) | BIT(EXC_DF) | BIT(EXC_MC);
+
+	return field_get(BITS(10, 8), ev.info) == TYPE_EXCEPTION &&
+	       !(others >> (ev.info & 31) & 1);
 }
 
 void event_exception(struct vcpu *v, u32 vector)

@@ -194,6 +194,7 @@ static void read_firmware(void)
 		refuse("this machine cannot serve: the boot loader found no ACPI tables");
 	if (acpi_parse(boot_info.rsdp, boot_info.rsdp_len, &firmware, &acpi, &why))
 		refuse("this machine cannot serve: its ACPI tables are unusable: %s", why);
+	stray_traps |= in_bochs();
 	vid_allowed = params.vid == PARAM_VID_AUTO ? !in_bochs() : params.vid == PARAM_VID_ON;
 	if (acpi.has_reset && acpi.reset.space == ACPI_SPACE_IO)
 		reset_register_set((u16)acpi.reset.address, acpi.reset_value);

@@ -14,7 +14,14 @@
 #include "core/string.h"
 
 #define TYPE_NMI	2
+#define TYPE_EXCEPTION	3
 #define ABOVE_TPR	16	/* window priority: whatever TPR says */
+#define FAR_AHEAD	BIT(62)	/* TSC ticks */
+/* A turn ends after so long, which is looked at now and then, and after so many
+ * exits in any case. */
+#define TURN_MS		5
+#define TURN_LOOK	64
+#define TURN_EXITS	0x10000
 
 static_assert(sizeof(struct vcpu) <= PAGE_SIZE, "a vCPU is one page");
 static_assert(JOIST_VCPU_IDLE == 0, "what is not idle is told by any bit");
@@ -95,7 +102,7 @@ static void reset_common(struct vcpu *v)
 	v->rip = 0xfff0;
 	v->rflags = RFLAGS_ONE;
 	v->reinject.info = v->exception.info = v->extint = 0;
-	v->nmi_pending = false;
+	v->nmi_pending = v->mc_pending = false;
 	v->dead = 0;
 	v->pending.kind = PENDING_NONE;
 	memset(v->gs.dr, 0, sizeof(v->gs.dr));
@@ -201,9 +208,22 @@ static bool inject_first(struct vcpu *v)
 
 	if (!ev->info)
 		return false;
+	/* The CPU saves what it finds. */
+	if (event_is_fault(*ev))
+		v->rflags |= RFLAGS_RF;
 	backend->inject(v, *ev);
 	ev->info = 0;
 	return true;
+}
+
+static void inject_mc(struct vcpu *v)
+{
+	v->mc_pending = false;
+	/* SDM, "CR4.MCE": a CPU that is not to be interrupted by one shuts down. */
+	if (!(backend->reg_get(v, VREG_CR4) & CR4_MCE))
+		control_shutdown(v);
+	backend->inject(v, (struct event){
+		JOIST_EVENT_VALID | JOIST_EVENT_TYPE(TYPE_EXCEPTION) | EXC_MC, 0 });
 }
 
 /* What goes into the control VM: its interrupts are its own. */
@@ -213,12 +233,13 @@ static __noinline void control_deliver(struct vcpu *v)
 	if (v->dead)
 		control_shutdown(v);
 	if (!inject_first(v)) {
-		bool blocked = backend->shadow_get(v) & JOIST_NMI_BLOCKED;
-
-		if (!blocked)
+		if (v->mc_pending)
+			inject_mc(v);
+		else if (v->nmi_pending && !(backend->shadow_get(v) & JOIST_NMI_BLOCKED))
 			inject_nmi(v);
-		backend->want_window(v, false, blocked, 0);
 	}
+	/* What waits goes in as soon as this is delivered. */
+	backend->want_window(v, false, v->mc_pending || v->nmi_pending, 0);
 }
 
 void control_run(void)
@@ -226,10 +247,13 @@ void control_run(void)
 	struct cpu *c = current_cpu();
 	struct vcpu *v = c->control;
 
+	/* Of before its OS was there. */
+	v->nmi_pending = false;
 	for (;;) {
 		if (!entry_begin(c))
 			continue;
-		if (unlikely(v->reinject.info | v->exception.info | v->nmi_pending))
+		if (unlikely(v->reinject.info | v->exception.info |
+			     (u32)(v->nmi_pending | v->mc_pending)))
 			control_deliver(v);
 		enter(c, v);
 		exit_control(v);
@@ -323,12 +347,21 @@ static bool prepare_events(struct vcpu *v, u32 flags)
 	return true;
 }
 
-/* Host TSC of the vCPU's next timer expiry. */
+/*
+ * Host TSC of the vCPU's next timer expiry.  The guest may choose any deadline:
+ * one that is not due lies ahead of now, and no further than half of what a TSC
+ * can count; one that is due does not.
+ */
 static u64 host_deadline(struct vcpu *v)
 {
-	u64 d = vlapic_deadline(&v->lapic);
+	u64 d = vlapic_deadline(&v->lapic), now, guest_now;
 
-	return d == VLAPIC_NEVER ? JOIST_NO_DEADLINE : d - v->tsc_offset;
+	if (likely(d == VLAPIC_NEVER))
+		return JOIST_NO_DEADLINE;
+	now = rdtsc();
+	guest_now = now + v->tsc_offset;
+	return d > guest_now ? now + MIN(d - guest_now, FAR_AHEAD) :
+			       now - MIN(guest_now - d, now);
 }
 
 /*
@@ -382,7 +415,7 @@ static inline bool quiet(const struct cpu *c, const struct vcpu *v)
 {
 	return !(__atomic_load_n(&v->vm->dying, __ATOMIC_RELAXED) |
 		 __atomic_load_n(&v->posted.what, __ATOMIC_RELAXED) |
-		 c->control->nmi_pending | v->dead | v->activity) &&
+		 c->control->nmi_pending | c->control->mc_pending | v->dead | v->activity) &&
 	       vcpu_tsc(v) < vlapic_deadline(&v->lapic);
 }
 
@@ -403,8 +436,8 @@ static __noinline bool attend(struct cpu *c, struct vcpu *v)
 			return false;
 		}
 		event_absorb(v);
-		/* An NMI of the control VM's came while this guest ran. */
-		if (unlikely(c->control->nmi_pending)) {
+		/* An NMI or machine check of the control VM's came while this ran. */
+		if (unlikely(c->control->nmi_pending | c->control->mc_pending)) {
 			v->forward = JOIST_EXIT_INTR;
 			return false;
 		}
@@ -449,9 +482,25 @@ static inline bool prepare(struct cpu *c, struct vcpu *v, u32 flags)
 	return likely(idle(v, flags)) || deliver(v, flags);
 }
 
+/*
+ * A physical interrupt ends a turn if the CPU reports it.  It reports others
+ * first: faults of an injected event's delivery, debug traps, the VMX-preemption
+ * timer (SDM, "Other Causes of VM Exits"), and a guest can arrange for one at each
+ * entry.  So its turn ends in any case.
+ */
+static bool turn_over(struct vcpu *v, u64 begin, u32 exits)
+{
+	if (likely(exits % TURN_LOOK) ||
+	    (rdtsc() - begin < (u64)tsc_khz * TURN_MS && exits < TURN_EXITS))
+		return false;
+	v->forward = JOIST_EXIT_INTR;
+	return true;
+}
+
 static void run_loop(struct cpu *c, struct vcpu *v, u32 flags)
 {
-	u32 tpr;
+	u64 begin = rdtsc();
+	u32 tpr, exits = 0;
 
 	do {
 		while (!entry_begin(c))
@@ -468,7 +517,7 @@ static void run_loop(struct cpu *c, struct vcpu *v, u32 flags)
 			if (vlapic_tpr(&v->lapic) != tpr)
 				vlapic_set_tpr(&v->lapic, tpr);
 		}
-	} while (exit_guest(v) != FORWARD);
+	} while (exit_guest(v) != FORWARD && !turn_over(v, begin, ++exits));
 }
 
 /* MSRs and registers that neither vendor switches. */

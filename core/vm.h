@@ -89,6 +89,7 @@ struct vcpu {
 	u32 tpr;		/* [v] CR8 as the CPU was given it or left it */
 	u32 extint;		/* [v] event.info of an interrupt that bypasses the LAPIC */
 	bool nmi_pending;	/* [v] */
+	bool mc_pending;	/* [v] a machine check: the control VM's only */
 	bool window;		/* [v] a window was asked for at the last entry */
 	bool dr_live;		/* [v] the guest has used its debug registers */
 	u32 dead;		/* [v] JOIST_EXIT_SHUTDOWN or _ERROR until reset */
@@ -222,6 +223,11 @@ u64 event_send(struct vm *vm, u32 self, const struct vlapic_msg *msg);
 void event_absorb(struct vcpu *v);
 /* The one event that the vCPU has waiting, given from outside. */
 void event_place(struct vcpu *v, struct event ev);
+/* The CPU saves RFLAGS.RF set with it. */
+bool event_is_fault(struct event ev);
+/* An exception hit during the delivery of what is to be delivered again, and goes
+ * in its place. */
+void event_displace(struct vcpu *v);
 /* Queue an exception for the guest, to be delivered at the next entry. */
 void event_exception(struct vcpu *v, u32 vector);
 void event_exception_error(struct vcpu *v, u32 vector, u32 error);

@@ -23,7 +23,7 @@ struct stage2_format;
 struct svm_vcpu {
 	struct vmcb *vmcb;
 	u64 vmcb_pa;
-	u64 efer;		/* a guest's, as it sees it */
+	u64 efer, cr4;		/* a guest's, as it sees them */
 	u64 asid_generation;	/* of the core it ran on last */
 	u32 asid_cpu;		/* 1 + that core */
 	bool nmi_blocked;	/* an NMI was injected, its IRET not yet seen */
@@ -162,7 +162,8 @@ struct backend {
 
 	/* Deliver at the next entry; nothing else is being delivered then. */
 	void (*inject)(struct vcpu *v, struct event ev);
-	/* Exit as soon as an interrupt, an NMI can be taken.  priority: vector
+	/* Exit as soon as an interrupt, an NMI can be taken, once what was given to
+	 * inject() before has been delivered.  priority: vector
 	 * >> 4, which TPR may hold back; 16 if TPR has no say. */
 	void (*want_window)(struct vcpu *v, bool intr, bool nmi, u32 priority);
 	/*

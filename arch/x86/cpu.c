@@ -4,6 +4,7 @@
  */
 #include "arch/x86/cpu.h"
 #include "arch/x86/insn.h"
+#include "arch/x86/mce.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/regs.h"
 #include "boot/memory.h"
@@ -12,7 +13,8 @@
 
 #define ERROR_IDT	BIT(1)	/* of an error code that names a gate */
 #define IST_NMI		1
-#define IST_FAULT	2		/* #DF, #PF, #MC: the stack may be gone */
+#define IST_FAULT	2		/* #DF, #PF: the stack may be gone */
+#define IST_MC		3		/* may come in the middle of any other */
 #define IDT_GATE	0x8e00ull	/* present, DPL 0, interrupt gate */
 #define TRAPS		32
 
@@ -41,6 +43,7 @@ static bool traps_ready;
 static int panic_seconds __ro_after_init = -1;
 static u16 reset_port __ro_after_init;
 static u8 reset_value __ro_after_init;
+bool stray_traps __ro_after_init;
 
 void trap_handle(struct trap_frame *f);
 
@@ -81,7 +84,8 @@ static void idt_init(void)
 	for (i = 0; i < TRAPS; i++) {
 		u64 f = (u64)trap_stubs + 16 * i;
 		u64 ist = i == EXC_NMI ? IST_NMI :
-			  i == EXC_DF || i == EXC_PF || i == EXC_MC ? IST_FAULT : 0;
+			  i == EXC_MC ? IST_MC :
+			  i == EXC_DF || i == EXC_PF ? IST_FAULT : 0;
 
 		idt[i].lo = (f & 0xffff) | SEL_CODE << 16 | ist << 32 | IDT_GATE << 32 |
 			    (f >> 16 & 0xffff) << 48;
@@ -100,6 +104,7 @@ struct cpu *cpu_alloc(u32 id, u32 apic_id)
 	c->stack_top = map_stack(STACK_SIZE);
 	c->tss.ist[IST_NMI - 1] = (u64)map_stack(PAGE_SIZE);
 	c->tss.ist[IST_FAULT - 1] = (u64)map_stack(PAGE_SIZE);
+	c->tss.ist[IST_MC - 1] = (u64)map_stack(PAGE_SIZE);
 	cpus[id] = c;
 	return c;
 }
@@ -149,7 +154,7 @@ static void take_nmi(struct cpu *c, struct trap_frame *f)
 	if (__atomic_load_n(&c->request, __ATOMIC_RELAXED) & REQ_STOP)
 		for (;;)
 			hlt();
-	if (!due && c->control) {
+	if (!due && c->control && c->control->activity == JOIST_VCPU_IDLE) {
 		c->control->nmi_pending = true;
 		__atomic_fetch_or(&c->request, REQ_NMI, __ATOMIC_SEQ_CST);
 	}
@@ -158,8 +163,8 @@ static void take_nmi(struct cpu *c, struct trap_frame *f)
 }
 
 /*
- * What belongs to the guest that was left, and hits the hypervisor before its
- * own GS is back: a single step or breakpoint (APM, "#VMEXIT", clears them;
+ * Only in emulators: what belongs to the guest that was left, and hits the
+ * hypervisor before its own GS is back: a single step or breakpoint (APM, "#VMEXIT", clears them;
  * Bochs 2.7 does not), and with QEMU 7.2, rarely, an interrupt that was injected
  * at the entry, once more.  The IDT has no gate for it, which is what a #GP
  * with the error code's IDT bit says; with interrupts off none can be meant for
@@ -167,10 +172,31 @@ static void take_nmi(struct cpu *c, struct trap_frame *f)
  */
 static bool is_stray(const struct trap_frame *f)
 {
+	if (!stray_traps || f->vector == EXC_MC)
+		return false;
 	if (f->vector == EXC_DB || (f->vector == EXC_GP && (f->error & ERROR_IDT)))
 		return true;
 	return f->vector != EXC_NMI &&
 	       (f->rip == (u64)exit_point || f->rip == (u64)exit_point_shadow);
+}
+
+/* Behind #VMEXIT GS is the guest's for some instructions; the stack is not. */
+static struct cpu *core_of_stack(u64 at)
+{
+	u32 i, k;
+
+	for (i = 0; i < cpu_count; i++) {
+		struct cpu *c = cpus[i];
+
+		if (!c)
+			continue;
+		if ((u64)c->stack_top - at <= STACK_SIZE)
+			return c;
+		for (k = IST_NMI; k <= IST_MC; k++)
+			if (c->tss.ist[k - 1] - at <= PAGE_SIZE)
+				return c;
+	}
+	return current_cpu();
 }
 
 void trap_handle(struct trap_frame *f)
@@ -179,15 +205,22 @@ void trap_handle(struct trap_frame *f)
 
 	if (is_stray(f))
 		return;
-	c = current_cpu();
 	if (f->vector == EXC_NMI) {
-		take_nmi(c, f);
+		take_nmi(current_cpu(), f);
 		return;
 	}
 	if (f->vector == EXC_SX)
 		return;
 	if (f->vector == EXC_GP && fixup(f))
 		return;
+	c = core_of_stack((u64)f);
+	/* With GIF clear none comes (APM, "Effect of the GIF on Interrupt
+	 * Handling"), so GS is ours. */
+	if (f->vector == EXC_MC) {
+		mce_in_hypervisor(c, f->rip);
+		return;
+	}
+	wrmsr(MSR_GS_BASE, (u64)c);
 	panic("core %u: exception %lu, error %lx, rip %lx, rsp %lx, cr2 %lx\n"
 	      "rax %lx rbx %lx rcx %lx rdx %lx rsi %lx rdi %lx rbp %lx r8 %lx r9 %lx r12 %lx",
 	      c->id, f->vector, f->error, f->rip, f->rsp, read_cr2(),

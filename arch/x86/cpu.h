@@ -84,6 +84,9 @@ extern struct cpu *cpus[MAX_CPUS];
 extern u32 cpu_count;
 extern u32 tsc_khz;
 
+/* A guest's traps may hit the hypervisor: under emulators, see cpu.c. */
+extern bool stray_traps;
+
 /* NULL before cpu_init(). */
 struct cpu *this_cpu(void);
 static inline struct cpu *current_cpu(void)
@@ -115,6 +118,9 @@ void smp_start(const u32 *apic_ids, u32 count, u64 low_page);
 void smp_stop_others(void);
 /* Makes the core look at `request` soon; returns at once. */
 void smp_ask(struct cpu *c, u32 request);
+/* This core, which is about to enter a guest, exits as soon as what is injected
+ * then has been delivered.  Only where NMIs wait for guest mode. */
+void smp_kick_self(void);
 /* The same on all cores; returns when none is in a guest with the old state. */
 void smp_ask_all_wait(u32 request);
 

@@ -7,6 +7,7 @@
  */
 #include "arch/x86/exit.h"
 #include "arch/x86/guest_mem.h"
+#include "arch/x86/mce.h"
 #include "arch/x86/regs.h"
 #include "core/hypercall.h"
 #include "core/log.h"
@@ -71,9 +72,29 @@ static enum verdict exit_shutdown(struct vcpu *v)
 	return FORWARD;
 }
 
-/* #DB and #AC are intercepted only so that they cannot loop: hand them on. */
+/* The control VM's, not the guest's. */
+static enum verdict machine_check(struct vcpu *v)
+{
+	mce_hand_over(current_cpu());
+	if (v->control)
+		return RETRY;
+	if (!mce_restartable())
+		return exit_error(v, JOIST_ERR_EXIT);
+	v->forward = JOIST_EXIT_INTR;
+	return FORWARD;
+}
+
+/*
+ * #DB and #AC are intercepted so that they cannot loop in the CPU: hand them on,
+ * also where one hit while another event was being delivered.  That one would
+ * only meet it again.
+ */
 static enum verdict exit_exception(struct vcpu *v)
 {
+	if (v->x.vector == EXC_MC)
+		return machine_check(v);
+	if (!v->control)
+		event_displace(v);
 	if (v->x.vector == EXC_AC)
 		event_exception_error(v, EXC_AC, v->x.error);
 	else

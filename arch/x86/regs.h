@@ -55,6 +55,7 @@
 #define RFLAGS_TF	BIT(8)
 #define RFLAGS_IF	BIT(9)
 #define RFLAGS_DF	BIT(10)
+#define RFLAGS_RF	BIT(16)
 #define RFLAGS_VM	BIT(17)
 #define RFLAGS_AC	BIT(18)
 /* Bits that exist: all but 1, 3, 5, 15 and 22 and above. */

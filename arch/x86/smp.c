@@ -84,6 +84,14 @@ void smp_ask(struct cpu *c, u32 request)
 		apic_send_nmi(c->apic_id);
 }
 
+void smp_kick_self(void)
+{
+	struct cpu *c = current_cpu();
+
+	if (!__atomic_exchange_n(&c->nmi_due, 1, __ATOMIC_SEQ_CST))
+		apic_send_nmi(c->apic_id);
+}
+
 void smp_ask_all_wait(u32 request)
 {
 	u32 i;

@@ -22,7 +22,7 @@ const struct backend *backend = &svm_backend;
 struct cpu *cpus[MAX_CPUS] = { &the_cpu };
 u32 cpu_count = 1, tsc_khz = 2000000;
 
-static u32 asked_exit, asked_flush;
+static u32 asked_exit, asked_flush, kicked_self;
 
 void smp_ask(struct cpu *c, u32 request)
 {
@@ -33,6 +33,13 @@ void smp_ask_all_wait(u32 request)
 {
 	asked_flush += request == REQ_FLUSH_CONTROL;
 }
+
+void smp_kick_self(void)
+{
+	kicked_self++;
+}
+
+bool stray_traps;
 
 /* Nothing enters a guest here. */
 void svm_vmrun(u64 guest_vmcb, u64 *gpr, u64 host_vmcb, u64 shadow)

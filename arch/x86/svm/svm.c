@@ -97,6 +97,7 @@ static bool svm_probe(const char **why)
 	asid_count = c.ebx;
 	nrips = c.edx & SVM_EDX_NRIPS;
 	injects_twice = is_tcg();
+	stray_traps |= injects_twice;
 	return true;
 }
 
@@ -218,7 +219,7 @@ static int svm_vcpu_init(struct vcpu *v)
 	 * A #DB or #AC that raises itself while being delivered would keep the
 	 * core in microcode for ever.
 	 */
-	b->intercept_exc = BIT(EXC_DB) | BIT(EXC_AC);
+	b->intercept_exc = BIT(EXC_DB) | BIT(EXC_AC) | BIT(EXC_MC);
 	intercept_new(b);
 	b->iopm = iopm_guest;
 	b->msrpm = msrpm_guest;
@@ -235,6 +236,22 @@ static void svm_vcpu_fini(struct vcpu *v)
 
 static void svm_seg_set(struct vcpu *v, enum joist_seg s, const struct joist_segment *seg);
 
+/* A guest's MCE is always on, whatever it sees: without it a machine check would
+ * shut the core down in place of an exit. */
+static void set_cr4(struct vcpu *v, u64 val)
+{
+	struct vmcb *b = v->svm.vmcb;
+
+	v->svm.cr4 = b->cr4 = val;
+	if (v->control)
+		return;
+	b->cr4 |= CR4_MCE;
+	if (val & CR4_MCE)
+		b->intercept_cr_read &= (u16)~BIT(4);
+	else
+		b->intercept_cr_read |= BIT(4);
+}
+
 static void svm_vcpu_reset(struct vcpu *v)
 {
 	/* APM, "Processor Initialization State". */
@@ -246,7 +263,8 @@ static void svm_vcpu_reset(struct vcpu *v)
 	b->gdtr = b->idtr = (struct vmcb_seg){ .limit = 0xffff };
 	b->cpl = 0;
 	b->cr0 = CR0_CD | CR0_NW | CR0_ET;
-	b->cr2 = b->cr3 = b->cr4 = 0;
+	b->cr2 = b->cr3 = 0;
+	set_cr4(v, 0);
 	b->efer = EFER_SVME;
 	v->svm.efer = 0;
 	b->dr6 = DR6_INIT;
@@ -364,7 +382,7 @@ static void svm_mode_get(struct vcpu *v, struct cpu_mode *m)
 
 	m->cr0 = b->cr0;
 	m->cr3 = b->cr3;
-	m->cr4 = b->cr4;
+	m->cr4 = v->control ? b->cr4 : v->svm.cr4;
 	/* Bochs 2.7 clears LMA before a MOV to CR0 that clears PG exits. */
 	m->efer = v->control ? b->efer & ~EFER_SVME : v->svm.efer;
 	m->cs_base = b->cs.base;
@@ -382,7 +400,7 @@ static u64 svm_reg_get(struct vcpu *v, enum vreg r)
 	switch (r) {
 	case VREG_CR0: return b->cr0;
 	case VREG_CR3: return b->cr3;
-	case VREG_CR4: return b->cr4;
+	case VREG_CR4: return v->control ? b->cr4 : v->svm.cr4;
 	case VREG_EFER: return v->control ? b->efer & ~EFER_SVME : v->svm.efer;
 	/* The control VM has the real one. */
 	case VREG_DEBUGCTL: return v->control && has_debugctl ? rdmsr(MSR_DEBUGCTL) : b->debugctl;
@@ -414,6 +432,9 @@ static void svm_reg_set(struct vcpu *v, enum vreg r, u64 val)
 	case VREG_EFER:
 		v->svm.efer = val;
 		b->efer = val | EFER_SVME;
+		break;
+	case VREG_CR4:
+		set_cr4(v, val);
 		break;
 	case VREG_GDTR_LIMIT:
 		b->gdtr.limit = (u32)val;
@@ -541,6 +562,9 @@ static void svm_want_window(struct vcpu *v, bool intr, bool nmi, u32 priority)
 
 	if (!v->control)
 		guest_window(v, intr, priority);
+	/* Not blocked: another event goes in first. */
+	if (nmi && !v->svm.nmi_blocked && (b->event_inj & JOIST_EVENT_VALID))
+		smp_kick_self();
 	/* Stopped at the IRET that ends the last NMI: step over it. */
 	if (nmi && v->svm.iret_rip && !v->svm.iret_step) {
 		v->svm.iret_step = true;

@@ -61,6 +61,8 @@
 #define CR0_MASK_CONTROL	CR0_NE
 #define CR0_MASK_GUEST		(CR0_NE | CR0_CD | CR0_NW)
 #define CR4_MASK_CONTROL	(CR4_VMXE | CR4_SMXE)
+/* Without MCE a machine check would shut the core down in place of an exit. */
+#define CR4_MASK_GUEST		(~guest_features.cr4 | CR4_MCE)
 
 enum vmx_came_back vmx_run(u64 *gpr, bool launched);
 extern const char vmx_exited[];
@@ -465,9 +467,9 @@ static void init_guest(struct vcpu *v)
 	if (v->vmx.pin & PIN_TIMER)
 		vmcs_write(VMCS_PREEMPTION_TIMER, v->vmx.timer = 0);
 	vmcs_write(VMCS_CR0_MASK, CR0_MASK_GUEST);
-	vmcs_write(VMCS_CR4_MASK, ~guest_features.cr4);
+	vmcs_write(VMCS_CR4_MASK, CR4_MASK_GUEST);
 	/* See svm.c: a #DB or #AC could raise itself for ever. */
-	vmcs_write(VMCS_EXCEPTION_BITMAP, BIT(EXC_DB) | BIT(EXC_AC));
+	vmcs_write(VMCS_EXCEPTION_BITMAP, BIT(EXC_DB) | BIT(EXC_AC) | BIT(EXC_MC));
 }
 
 static void init_common(struct vcpu *v)
@@ -855,7 +857,7 @@ static u64 cr0_mask(const struct vcpu *v)
 
 static u64 cr4_mask(const struct vcpu *v)
 {
-	return v->control ? CR4_MASK_CONTROL : ~guest_features.cr4;
+	return v->control ? CR4_MASK_CONTROL : CR4_MASK_GUEST;
 }
 
 /* Whether the real DR6 is this vCPU's. */
@@ -961,7 +963,7 @@ static void vmx_reg_set(struct vcpu *v, enum vreg r, u64 val)
 		set_cr0(v, val);
 	else if (r == VREG_CR4) {
 		vmcs_write(VMCS_CR4_READ, val);
-		vmcs_write(VMCS_GUEST_CR4, val | CR4_VMXE);
+		vmcs_write(VMCS_GUEST_CR4, val | CR4_VMXE | (v->control ? 0 : CR4_MCE));
 	} else if (r == VREG_EFER) {
 		paging = (vmcs_read(VMCS_GUEST_EFER) ^ val) & EFER_LMA;
 		v->vmx.todo |= VMX_TODO_FLUSH;

@@ -176,7 +176,13 @@ static __noinline void decode_other(struct vcpu *v, u32 reason)
 
 	v->x.insn_len = 0;
 	if (unlikely(reason & VMX_EXIT_ENTRY_FAILED)) {
-		v->vmx.launched = false;
+		/* No fault of the guest's: it can be entered again. */
+		if ((reason & VMX_EXIT_BASIC) == VMX_EXIT_ENTRY_MC) {
+			not_entered(v);
+			v->x.kind = JOIST_STAT_EXCEPTION;
+			v->x.vector = EXC_MC;
+			return;
+		}
 		entry_failed(v, false);
 		return;
 	}
@@ -235,8 +241,9 @@ void vmx_exit_decode(struct vcpu *v, enum vmx_came_back how)
 		no_exit(v, how);
 		return;
 	}
-	v->vmx.launched = true;
 	reason = (u32)vmcs_read(VMCS_EXIT_REASON);
+	/* One that failed leaves the VMCS's launch state as it was. */
+	v->vmx.launched |= !(reason & VMX_EXIT_ENTRY_FAILED);
 	if (unlikely(v->vmx.nmi_blocked))
 		v->vmx.nmi_blocked = vmcs_read(VMCS_GUEST_SHADOW) & SHADOW_NMI;
 	if (reason == VMX_EXIT_IO) {
