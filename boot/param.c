@@ -216,6 +216,22 @@ static int set_vid(struct params *p, const char *s, const char **why)
 	return reject(why, "not auto, on or off");
 }
 
+static int set_mitigations(struct params *p, const char *s, const char **why)
+{
+	static const char *const word[] = {
+		[MITIGATIONS_OFF] = "off", [MITIGATIONS_AUTO] = "auto",
+		[MITIGATIONS_ALL] = "all",
+	};
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(word); i++)
+		if (!strcmp(s, word[i])) {
+			p->mitigations = (enum mitigation_mode)i;
+			return 0;
+		}
+	return reject(why, "not auto, off or all");
+}
+
 static const struct param_row {
 	const char *name, *def;
 	int (*set)(struct params *p, const char *s, const char **why);
@@ -226,6 +242,7 @@ static const struct param_row {
 	{ "maxcpu=",      "64",           set_maxcpu },
 	{ "panic=",       "halt",         set_panic },
 	{ "vid=",         "auto",         set_vid },
+	{ "mitigations=", "auto",         set_mitigations },
 };
 
 static int set_word(struct params *p, const char *word, const char **why)

@@ -5,6 +5,7 @@
 #ifndef BOOT_PARAM_H
 #define BOOT_PARAM_H
 
+#include "arch/x86/mitigations.h"
 #include "core/types.h"
 
 #define PARAM_WORD		512	/* bytes of one word, with its NUL */
@@ -27,6 +28,7 @@ struct params {
 	u32 maxcpu;			/* cores to use, 1..MAX_CPUS */
 	u32 panic;			/* seconds to reboot, or PARAM_PANIC_HALT */
 	enum param_vid vid;		/* use virtual-interrupt delivery */
+	enum mitigation_mode mitigations;	/* of the CPU's vulnerabilities */
 };
 
 /*

@@ -2,6 +2,7 @@
 /*
  * hc_vm.c -- calls about the machine and about VMs as a whole.
  */
+#include "arch/x86/mitigations.h"
 #include "arch/x86/xstate.h"
 #include "boot/memory.h"
 #include "core/forbidden.h"
@@ -68,6 +69,24 @@ int hc_pool(struct hc_context *c, void *args)
 		return -ENOENT;
 	a->hpa = p->base;
 	a->len = p->end - p->base;
+	return 0;
+}
+
+static_assert(sizeof(((struct joist_mitigation *)0)->text) == MITIGATION_TEXT, "what is said fits");
+
+int hc_mitigation(struct hc_context *c, void *args)
+{
+	struct joist_mitigation *a = args;
+	const char *name;
+	u32 index = a->index;
+
+	if (!no_ids(&a->head) || a->reserved)
+		return fail(-EINVAL);
+	memset(a, 0, sizeof(*a));
+	if (!mitigations_describe(index, &name, a->text, sizeof(a->text)))
+		return -ENOENT;
+	str_copy(a->name, name, sizeof(a->name));
+	a->index = index + 1;
 	return 0;
 }
 

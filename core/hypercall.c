@@ -45,6 +45,7 @@ static const struct hypercall calls[HC_COUNT] = {
 	HC(HC_WRITELAPIC,    hc_writelapic,    joist_lapic,        LOCK_ONE_VCPU),
 	HC(HC_VERIFY,        hc_verify,        joist_vm,           0),
 	HC(HC_POOL,          hc_pool,          joist_pool,         0),
+	HC(HC_MITIGATION,    hc_mitigation,    joist_mitigation,   0),
 };
 
 static_assert(sizeof(struct joist_xstate) <= PAGE_SIZE, "a block fits a page");

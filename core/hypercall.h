@@ -46,6 +46,7 @@ int hc_stats(struct hc_context *c, void *args);
 int hc_log(struct hc_context *c, void *args);
 int hc_verify(struct hc_context *c, void *args);
 int hc_pool(struct hc_context *c, void *args);
+int hc_mitigation(struct hc_context *c, void *args);
 int hc_run(struct hc_context *c, void *args);		/* hc_vcpu.c */
 int hc_intr(struct hc_context *c, void *args);
 int hc_readvmparams(struct hc_context *c, void *args);

@@ -6,6 +6,7 @@
 #include "arch/x86/cpu.h"
 #include "arch/x86/exit.h"
 #include "arch/x86/insn.h"
+#include "arch/x86/mitigations.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/xstate.h"
 #include "boot/control.h"
@@ -114,6 +115,7 @@ static void enable(struct cpu *c)
 	if (!backend->cpu_enable(c, &why))
 		refuse("core %u (APIC id %u) cannot serve: %s", c->id, c->apic_id,
 		       why ? why : "it lacks what the first one has");
+	mitigations_enable();
 }
 
 void ap_main(struct cpu *c)
@@ -221,11 +223,13 @@ void boot_main(u32 magic, u64 mbi, u64 image_base)
 	choose_backend();		/* it reads MSRs that may fault */
 	cpus[0]->online = cpu_count = 1;
 	read_firmware();
+	mitigations_init(params.mitigations);
 	enable(cpus[0]);
 	guest_features_init();
 	xstate_setup();
 	control_load(&boot_info);
 	start_cores();
+	mitigations_log();
 	forbidden_init();
 	memory_fill_pool();
 	create_control_vm();

@@ -78,6 +78,7 @@ enum joist_hc {
 	HC_MEMSEG_DROP		= 26,
 	HC_MEMSEG_FILL		= 27,
 	HC_POOL			= 28,
+	HC_MITIGATION		= 29,
 	HC_COUNT
 };
 
@@ -483,6 +484,19 @@ struct joist_pool {
 	uint32_t reserved;
 	uint64_t hpa;			/* (out) multiple of 4 KiB */
 	uint64_t len;			/* (out) bytes */
+};
+
+/*
+ * HC_MITIGATION: what is done about a vulnerability of the CPU, in the words of
+ * Linux' /sys/devices/system/cpu/vulnerabilities: "Not affected", "Mitigation: ..."
+ * or "Vulnerable...".  -ENOENT: there is none from `index` on.
+ */
+struct joist_mitigation {
+	struct joist_head head;
+	uint32_t index;			/* (in) 0 at first; (out) for the next call */
+	uint32_t reserved;
+	char name[32];			/* (out) NUL-terminated */
+	char text[160];			/* (out) NUL-terminated */
 };
 
 /*

@@ -50,6 +50,7 @@
 #define EFER_NXE	BIT(11)
 #define EFER_SVME	BIT(12)
 #define EFER_FFXSR	BIT(14)
+#define EFER_AIBRSE	BIT(21)		/* Automatic IBRS */
 
 #define RFLAGS_ONE	BIT(1)		/* always set */
 #define RFLAGS_TF	BIT(8)
@@ -97,6 +98,9 @@ enum exception {
 #define MSR_UCODE_REV		0x8b
 #define MSR_SMM_MONITOR		0x9b
 #define MSR_MTRR_CAP		0xfe
+#define MSR_ARCH_CAPABILITIES	0x10a
+#define MSR_FLUSH_CMD		0x10b
+#define MSR_MCU_OPT_CTRL	0x123
 #define MSR_SYSENTER_CS		0x174
 #define MSR_SYSENTER_ESP	0x175
 #define MSR_SYSENTER_EIP	0x176
@@ -145,6 +149,7 @@ enum exception {
 #define MSR_VM_HSAVE_PA		0xc0010117
 #define MSR_SVM_KEY		0xc0010118
 #define MSR_DE_CFG		0xc0011029
+#define MSR_BP_CFG		0xc001102e
 
 #define MSR_KVM_WALL_CLOCK	0x11
 #define MSR_KVM_SYSTEM_TIME	0x12

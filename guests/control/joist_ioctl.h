@@ -35,6 +35,7 @@
 #define JOIST_INFO		JOIST_IOC(HC_INFO, joist_info)
 #define JOIST_STATS_GET		JOIST_IOC(HC_STATS, joist_stats)
 #define JOIST_LOG		JOIST_IOC(HC_LOG, joist_log)
+#define JOIST_MITIGATION	JOIST_IOC(HC_MITIGATION, joist_mitigation)
 
 /* joist_create.flags for the ioctl; the module keeps this bit to itself. */
 #define JOIST_CREATE_PERSISTENT	(1u << 0)

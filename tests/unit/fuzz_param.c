@@ -15,7 +15,7 @@ static void complain(void *ctx, const char *word, const char *why)
 
 static const char line[] =
 	"control_mem=512M console=com1:9600,0x2f8,screen loglvl=debug maxcpu=4 "
-	"panic=10 vid=off \"panic=5\" "
+	"panic=10 vid=off mitigations=off \"panic=5\" "
 	"maxcpu=0x10 panic=halt console=none";
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -70,6 +70,7 @@ static void test_defaults(void **state)
 	assert_int_equal(p.maxcpu, 64);
 	assert_int_equal(p.panic, PARAM_PANIC_HALT);
 	assert_int_equal(p.vid, PARAM_VID_AUTO);
+	assert_int_equal(p.mitigations, MITIGATIONS_AUTO);
 }
 
 static void test_all_defaults_are_valid(void **state)
@@ -229,6 +230,12 @@ static void test_small_ones(void **state)
 	refused("vid=", "not auto, on or off");
 	refused("vid=1", "not auto, on or off");
 	refused("vid=onn", "not auto, on or off");
+	good("mitigations=off");
+	assert_int_equal(p.mitigations, MITIGATIONS_OFF);
+	good("mitigations=all");
+	assert_int_equal(p.mitigations, MITIGATIONS_ALL);
+	refused("mitigations=", "not auto, off or all");
+	refused("mitigations=on", "not auto, off or all");
 }
 
 static void test_unknown(void **state)

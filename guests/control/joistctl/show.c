@@ -151,11 +151,26 @@ static json_t *features(u32 f)
 	return a;
 }
 
+/* What is done about each of the CPU's vulnerabilities. */
+static json_t *mitigations(int fd)
+{
+	struct joist_mitigation m = { 0 };
+	json_t *o = json_object();
+
+	while (!hv_call(fd, JOIST_MITIGATION, &m)) {
+		m.name[sizeof(m.name) - 1] = m.text[sizeof(m.text) - 1] = 0;
+		json_object_set_new(o, m.name, json_string(m.text));
+	}
+	return o;
+}
+
 /* For people; numbers to compute with are in the JSON. */
-static void print_info(const json_t *o)
+static void print_info(json_t *o)
 {
 	const json_int_t mib = (json_int_t)MiB;
 	const json_t *list = json_object_get(o, "features");
+	const char *key;
+	json_t *what;
 	size_t i;
 
 	printf("version     %s%s, ABI version %lld\n", text(o, "version"),
@@ -179,6 +194,9 @@ static void print_info(const json_t *o)
 	printf("a VM        up to %lld virtual CPUs, memory below %lld GiB; up "
 	       "to %lld VMs\n", num(o, "max_vcpus"),
 	       num(o, "max_gpa") / (json_int_t)GiB, num(o, "max_vms"));
+	printf("vulnerabilities\n");
+	json_object_foreach(json_object_get(o, "vulnerabilities"), key, what)
+		printf("  %s: %s\n", key, json_string_value(what));
 }
 
 int cmd_info(int argc, char **argv)
@@ -198,7 +216,7 @@ int cmd_info(int argc, char **argv)
 		die("%s: %s", JOIST_CTL_PATH, strerror(-err));
 	v.version[sizeof(v.version) - 1] = 0;
 	o = json_pack("{s:s, s:I, s:b, s:s, s:o, s:I, s:I, s:I, s:I, s:I, "
-		      "s:I, s:I, s:I, s:I, s:I, s:I}",
+		      "s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
 		      "version", v.version,
 		      "abi", (json_int_t)v.abi,
 		      "debug", (int)v.debug,
@@ -215,7 +233,8 @@ int cmd_info(int argc, char **argv)
 		      "control_bytes", (json_int_t)c.control_bytes,
 		      "max_gpa", (json_int_t)c.max_gpa,
 		      "forbidden_reads", (json_int_t)c.forbidden_reads,
-		      "forbidden_writes", (json_int_t)c.forbidden_writes);
+		      "forbidden_writes", (json_int_t)c.forbidden_writes,
+		      "vulnerabilities", mitigations(fd));
 	if (opt.json) {
 		print_json(o);
 		return EXIT_OK;

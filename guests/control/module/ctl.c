@@ -69,6 +69,7 @@ static bool ctl_passes(unsigned int cmd)
 	case JOIST_INFO:
 	case JOIST_STATS_GET:
 	case JOIST_LOG:
+	case JOIST_MITIGATION:
 		return true;
 	}
 	return false;

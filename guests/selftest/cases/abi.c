@@ -244,6 +244,7 @@ static void abi_reserved(void)
 	struct joist_stats st = { 0 };
 	struct joist_log log = { 0 };
 	struct joist_pool pool = { 0 };
+	struct joist_mitigation mit = { 0 };
 	struct joist_xstate x = { .size = caps.xstate_size };
 	struct joist_intr in = { .type = JOIST_INTR_NMI };
 
@@ -261,6 +262,8 @@ static void abi_reserved(void)
 	RESERVED(HC_LOG, log, reserved);
 	RESERVED(HC_POOL, pool, reserved);
 	RESERVED(HC_POOL, pool, head);
+	RESERVED(HC_MITIGATION, mit, reserved);
+	RESERVED(HC_MITIGATION, mit, head);
 	RESERVED(HC_READXSTATE, x, reserved);
 	RESERVED(HC_WRITEXSTATE, x, reserved);
 	in.flags = 2;
@@ -273,6 +276,7 @@ static void abi_reserved(void)
 	HC_OK(HC_STATS, &st);
 	HC_OK(HC_LOG, &log);
 	HC_OK(HC_POOL, &pool);
+	HC_OK(HC_MITIGATION, &mit);
 	HC_OK(HC_READXSTATE, &x);
 	HC_OK(HC_MEMSEG_ALLOC, &m);
 }
@@ -337,6 +341,28 @@ static void abi_ids(void)
 		CHECK(ret == -ENOENT, "%s of a destroyed VM gives %ld",
 		      hc_name(about_vm[i]), ret);
 	}
+}
+
+/* What is done about the CPU's vulnerabilities: each has a name and says one of three. */
+static void abi_mitigations(void)
+{
+	static const char *const ways[] = { "Not affected", "Mitigation: ", "Vulnerable" };
+	struct joist_mitigation m = { 0 };
+	u32 n, i;
+
+	for (n = 0; !HC(HC_MITIGATION, &m); n++) {
+		CHECK(m.index == n + 1, "index %u after %u", m.index, n);
+		CHECK(m.name[0] && !m.name[sizeof(m.name) - 1], "no name at %u", n);
+		CHECK(!m.text[sizeof(m.text) - 1], "text of %s does not end", m.name);
+		for (i = 0; i < ARRAY_SIZE(ways); i++)
+			if (!strncmp(m.text, ways[i], strlen(ways[i])))
+				break;
+		CHECK(i < ARRAY_SIZE(ways), "%s says '%s'", m.name, m.text);
+	}
+	CHECK(n > 10, "only %u vulnerabilities", n);
+	HC_WANT(HC_MITIGATION, &m, -ENOENT);
+	m.index = 0xffffffff;
+	HC_WANT(HC_MITIGATION, &m, -ENOENT);
 }
 
 static void abi_log(void)
@@ -425,6 +451,7 @@ const struct tcase cases_abi[] = {
 	{ "abi/reserved", abi_reserved, 0 },
 	{ "abi/ids", abi_ids, 0 },
 	{ "abi/log", abi_log, 0 },
+	{ "abi/mitigations", abi_mitigations, 0 },
 	{ "abi/stats", abi_stats, 0 },
 	{ "abi/verify", abi_verify, 0 },
 	{ 0 },
