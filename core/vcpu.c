@@ -7,6 +7,7 @@
  * VM's RUN takes too.
  */
 #include "arch/x86/exit.h"
+#include "arch/x86/mitigations.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/regs.h"
 #include "arch/x86/xstate.h"
@@ -532,10 +533,6 @@ static void load_guest(struct cpu *c, struct vcpu *v)
 		if (host->tsc_aux != v->gs.tsc_aux)
 			wrmsr_try(MSR_TSC_AUX, v->gs.tsc_aux);
 	}
-	if (guest_features.spec_ctrl) {
-		host->spec_ctrl = rdmsr(MSR_SPEC_CTRL);
-		wrmsr_try(MSR_SPEC_CTRL, v->gs.spec_ctrl);
-	}
 	if (v->dr_live) {
 		host->dr[0] = read_dr0();
 		host->dr[1] = read_dr1();
@@ -548,12 +545,14 @@ static void load_guest(struct cpu *c, struct vcpu *v)
 	}
 	if (backend->load)
 		backend->load(v);
+	guard_load(c, v);
 }
 
 static void unload_guest(struct cpu *c, struct vcpu *v)
 {
 	const struct guest_state *host = &c->control->gs;
 
+	guard_unload(c);
 	if (backend->unload)
 		backend->unload(v);
 	if (v->dr_live) {
@@ -566,8 +565,6 @@ static void unload_guest(struct cpu *c, struct vcpu *v)
 		write_dr2(host->dr[2]);
 		write_dr3(host->dr[3]);
 	}
-	if (guest_features.spec_ctrl)
-		wrmsr_try(MSR_SPEC_CTRL, host->spec_ctrl);
 	if (guest_features.tsc_aux && host->tsc_aux != v->gs.tsc_aux)
 		wrmsr_try(MSR_TSC_AUX, host->tsc_aux);
 	xstate_switch(v, c->control);

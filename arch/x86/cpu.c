@@ -100,6 +100,7 @@ struct cpu *cpu_alloc(u32 id, u32 apic_id)
 	c->self = c;
 	c->id = id;
 	c->apic_id = apic_id;
+	c->verw = SEL_DATA;
 	c->args = hpa_ptr(early_alloc(PAGE_SIZE));
 	c->stack_top = map_stack(STACK_SIZE);
 	c->tss.ist[IST_NMI - 1] = (u64)map_stack(PAGE_SIZE);

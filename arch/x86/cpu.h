@@ -52,6 +52,10 @@ struct cpu {
 	u32 in_guest;			/* [a] */
 	u32 nmi_due;			/* [a] an NMI that Joist sent has not come yet */
 	u32 online;			/* [a] */
+	/* guard.inc knows where they are. */
+	u32 guard;			/* [p] GUARD_*, while a guest is loaded */
+	u32 spec_guest, spec_host;	/* [p] SPEC_CTRL there and here */
+	u32 verw;			/* [c] any data selector */
 
 	void *args __aligned(64);	/* [p] 4 KiB: hypercall arguments */
 	void *stack_top;		/* [c] */

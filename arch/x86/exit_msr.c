@@ -7,6 +7,7 @@
  * control VM has the machine's MSRs but for those that would break isolation.
  */
 #include "arch/x86/exit.h"
+#include "arch/x86/mitigations.h"
 #include "arch/x86/msr.h"
 #include "arch/x86/msr_policy.h"
 #include "arch/x86/regs.h"
@@ -283,9 +284,10 @@ static int guest_msr_write(struct vcpu *v, u32 msr, u64 val)
 		wrmsr_try(MSR_TSC_AUX, val);
 		return 0;
 	case MSR_SPEC_CTRL:
-		if (!spec_ctrl_valid(val) || !wrmsr_safe(MSR_SPEC_CTRL, val))
+		if (!spec_ctrl_valid(val))
 			return -EINVAL;
 		v->gs.spec_ctrl = val;
+		guard_spec_ctrl(current_cpu(), v);
 		return 0;
 	case MSR_PRED_CMD:
 		if (!guest_features.pred_cmd || (val & ~guest_features.pred_cmd))

@@ -15,6 +15,7 @@
 #include "arch/x86/regs.h"
 #include "core/log.h"
 #include "core/string.h"
+#include "core/vm.h"
 
 /* IA32_ARCH_CAPABILITIES: SDM volume 4, "Architectural MSRs". */
 #define CAP_RDCL_NO		BIT(0)
@@ -77,6 +78,8 @@
 #define SPEC_CTRL_IBRS		BIT(0)
 #define SPEC_CTRL_RRSBA_DIS_S	BIT(6)
 #define SPEC_CTRL_BHI_DIS_S	BIT(10)
+#define PRED_CMD_IBPB		BIT(0)
+#define FLUSH_CMD_L1D		BIT(0)
 #define DE_CFG_LFENCE		BIT(1)
 #define BP_CFG_SPEC_REDUCE	BIT(4)
 
@@ -468,6 +471,23 @@ static void read_model(struct mitigation_cpu *c, u32 eax)
 		c->family += eax >> 20 & 0xff;
 }
 
+/* A nested hypervisor may say more than it has. */
+static void believe(struct mitigation_cpu *c)
+{
+	u64 val;
+
+	if (has_ibpb(c) && !wrmsr_safe(MSR_PRED_CMD, PRED_CMD_IBPB)) {
+		c->leaf7_edx &= ~(u32)LEAF7_EDX_IBRS;
+		c->ext8_ebx &= ~(u32)EXT8_EBX_IBPB;
+	}
+	if (has_spec_ctrl(c) && !rdmsr_safe(MSR_SPEC_CTRL, &val)) {
+		c->leaf7_edx &= ~(u32)(LEAF7_EDX_IBRS | LEAF7_EDX_STIBP | LEAF7_EDX_SSBD);
+		c->ext8_ebx &= ~(u32)(EXT8_EBX_IBRS | EXT8_EBX_STIBP | EXT8_EBX_SSBD);
+	}
+	if ((c->leaf7_edx & LEAF7_EDX_FLUSH_L1D) && !wrmsr_safe(MSR_FLUSH_CMD, FLUSH_CMD_L1D))
+		c->leaf7_edx &= ~(u32)LEAF7_EDX_FLUSH_L1D;
+}
+
 static void read_cpu(struct mitigation_cpu *c)
 {
 	struct cpuid l0 = cpuid(0, 0), l7;
@@ -493,6 +513,7 @@ static void read_cpu(struct mitigation_cpu *c)
 		c->ext21_eax = cpuid(0x80000021, 0).eax;
 		c->ext21_ecx = cpuid(0x80000021, 0).ecx;
 	}
+	believe(c);
 	if (c->leaf7_edx & LEAF7_EDX_ARCH_CAP)
 		rdmsr_safe(MSR_ARCH_CAPABILITIES, &c->arch_cap);
 	if ((c->leaf7_edx & LEAF7_EDX_SRBDS_CTRL) || (c->arch_cap & CAP_GDS_CTRL))
@@ -523,6 +544,53 @@ void mitigations_enable(void)
 		msr_set(MSR_DE_CFG, DE_CFG_LFENCE);
 	if (mitigations.reduce)
 		msr_set(MSR_BP_CFG, BP_CFG_SPEC_REDUCE);
+}
+
+/* As guard.inc has them. */
+static_assert(offsetof(struct cpu, guard) == 80, "CPU_GUARD");
+static_assert(offsetof(struct cpu, spec_guest) == 84, "CPU_SPEC_GUEST");
+static_assert(offsetof(struct cpu, spec_host) == 88, "CPU_SPEC_HOST");
+static_assert(offsetof(struct cpu, verw) == 92, "CPU_VERW");
+
+void guard_spec_ctrl(struct cpu *c, const struct vcpu *v)
+{
+	c->spec_guest = (u32)(v->gs.spec_ctrl | mitigations.spec_ctrl);
+	c->guard &= ~(u32)GUARD_SPEC;
+	if ((mitigations.guard & GUARD_SPEC) && c->spec_guest != c->spec_host)
+		c->guard |= (u32)GUARD_SPEC;
+}
+
+/* The control VM's SPEC_CTRL is its own, and read; a guest's is known. */
+void guard_load(struct cpu *c, struct vcpu *v)
+{
+	const struct mitigations *m = &mitigations;
+
+	c->guard = m->guard;
+	if (m->guard & GUARD_SPEC) {
+		c->control->gs.spec_ctrl = rdmsr(MSR_SPEC_CTRL);
+		if (c->control->gs.spec_ctrl != m->spec_ctrl)
+			wrmsr(MSR_SPEC_CTRL, m->spec_ctrl);
+	}
+	c->spec_host = (u32)m->spec_ctrl;
+	guard_spec_ctrl(c, v);
+	/* What is in there of others, from here on only of this VM. */
+	if (m->l1d_flush)
+		wrmsr(MSR_FLUSH_CMD, FLUSH_CMD_L1D);
+}
+
+/*
+ * To the CPU guests and the control VM's kernel are alike.  What this guest has
+ * taught the predictors must not meet that, its processes, or the next guest.
+ */
+void guard_unload(struct cpu *c)
+{
+	const struct mitigations *m = &mitigations;
+
+	c->guard = 0;
+	if (m->ibpb)
+		wrmsr(MSR_PRED_CMD, PRED_CMD_IBPB);
+	if ((m->guard & GUARD_SPEC) && c->control->gs.spec_ctrl != m->spec_ctrl)
+		wrmsr_try(MSR_SPEC_CTRL, c->control->gs.spec_ctrl);
 }
 
 /* Bits of an APIC id that tell the threads of one core apart. */

@@ -65,6 +65,8 @@ struct mitigations {
 	u32 smt_leaks;		/* bit a bug: a sibling sees what it should not */
 };
 
+struct cpu;
+struct vcpu;
 extern struct mitigations mitigations;
 
 void mitigations_choose(const struct mitigation_cpu *c, enum mitigation_mode mode,
@@ -73,6 +75,10 @@ void mitigations_choose(const struct mitigation_cpu *c, enum mitigation_mode mod
 void mitigations_init(enum mitigation_mode mode);
 /* Every core: MSRs that stay as they are from now on. */
 void mitigations_enable(void);
+/* This core: a guest comes, is done for now; its SPEC_CTRL has changed. */
+void guard_load(struct cpu *c, struct vcpu *v);
+void guard_unload(struct cpu *c);
+void guard_spec_ctrl(struct cpu *c, const struct vcpu *v);
 /* All cores are up: whether two of them share one, and all of it into the log. */
 void mitigations_log(void);
 /* What is said of number i: false if there is none. */

@@ -134,6 +134,20 @@ hpa_t early_alloc(u64 size)
 	abort();
 }
 
+struct mitigations mitigations;
+
+void guard_load(struct cpu *c, struct vcpu *v)
+{
+}
+
+void guard_unload(struct cpu *c)
+{
+}
+
+void guard_spec_ctrl(struct cpu *c, const struct vcpu *v)
+{
+}
+
 /* A machine with all that a guest may have. */
 static inline void host_features(void)
 {

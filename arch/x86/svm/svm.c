@@ -329,8 +329,11 @@ static void svm_enter(struct vcpu *v)
 	struct cpu *c = current_cpu();
 	struct vmcb *b = v->svm.vmcb;
 
-	if (!v->control)
+	if (!v->control) {
 		assign_asid(v, c);
+		/* APM, "Speculation Control Virtualization", where there is such. */
+		b->spec_ctrl = v->gs.spec_ctrl;
+	}
 	b->tlb_control = (u8)c->svm.flush;
 	c->svm.flush = 0;
 	b->rax = v->gpr[JOIST_RAX];

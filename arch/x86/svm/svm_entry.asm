@@ -6,6 +6,8 @@
 ; and what the save area names first; VMLOAD and VMSAVE move FS, GS, TR, LDTR
 ; and the SYSCALL and SYSENTER MSRs; the other registers move here.
 
+%include "arch/x86/guard.inc"
+
 section .text
 bits 64
 
@@ -27,8 +29,10 @@ svm_vmrun:
 	push rdx			; [rsp+16] host VMCB
 	push rsi			; [rsp+8]  gpr
 	push rdi			; [rsp]    guest VMCB
+	mov r8d, ecx
+	GUARD_ENTRY
 	mov rax, rdi
-	test ecx, ecx			; the flags stay until the jump below
+	test r8d, r8d			; the flags stay until the jump below
 	mov rcx, [rsi + 1 * 8]
 	mov rdx, [rsi + 2 * 8]
 	mov rbx, [rsi + 3 * 8]
@@ -71,6 +75,8 @@ svm_vmrun:
 	mov [rax + 15 * 8], r15
 	mov rax, [rsp + 16]
 	vmload
+	CLEAR_REGISTERS
+	GUARD_EXIT
 	add rsp, 24
 	pop r15
 	pop r14

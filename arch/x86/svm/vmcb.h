@@ -187,7 +187,9 @@ struct vmcb {
 	u8 reserved10[0x668 - 0x648];
 	u64 g_pat;			/* 668h */
 	u64 debugctl;			/* 670h */
-	u8 reserved11[0x1000 - 0x678];
+	u8 reserved11[0x6e0 - 0x678];
+	u64 spec_ctrl;			/* 6e0h */
+	u8 reserved12[0x1000 - 0x6e8];
 };
 
 static_assert(offsetof(struct vmcb, iopm) == 0x40, "control area");
@@ -204,6 +206,7 @@ static_assert(offsetof(struct vmcb, rsp) == 0x5d8, "save area");
 static_assert(offsetof(struct vmcb, rax) == 0x5f8, "save area");
 static_assert(offsetof(struct vmcb, cr2) == 0x640, "save area");
 static_assert(offsetof(struct vmcb, g_pat) == 0x668, "save area");
+static_assert(offsetof(struct vmcb, spec_ctrl) == 0x6e0, "save area");
 static_assert(sizeof(struct vmcb) == 4096, "VMCB is a page");
 
 /* Exits, svm_exit.c: decodes what vmcb says into v->x. */

@@ -11,6 +11,8 @@
 ; mode, where it exits; and between the two, where the NMI handler finds RIP in
 ; the entry window and makes it go to entry_abandon.
 
+%include "arch/x86/guard.inc"
+
 section .text
 bits 64
 
@@ -34,6 +36,7 @@ vmx_run:
 	push rdi			; [rsp] gpr
 	mov eax, HOST_RSP
 	vmwrite rax, rsp
+	GUARD_ENTRY
 	; From here to the entry the stack stays as it is.
 global entry_window
 entry_window:
@@ -76,7 +79,11 @@ global entry_abandon
 entry_abandon:
 	mov eax, ABANDONED
 
+; EAX: how.
 entry_return:
+	mov r9d, eax
+	GUARD_EXIT
+	mov eax, r9d
 	add rsp, 8
 	pop r15
 	pop r14
@@ -107,6 +114,7 @@ vmx_exited:
 	mov [rdi + 15 * 8], r15
 	mov rax, [rsp]
 	mov [rdi + 7 * 8], rax
+	CLEAR_REGISTERS
 	xor eax, eax			; EXITED
 	jmp entry_return
 

@@ -355,7 +355,7 @@ static void abi_mitigations(void)
 		CHECK(m.name[0] && !m.name[sizeof(m.name) - 1], "no name at %u", n);
 		CHECK(!m.text[sizeof(m.text) - 1], "text of %s does not end", m.name);
 		for (i = 0; i < ARRAY_SIZE(ways); i++)
-			if (!strncmp(m.text, ways[i], strlen(ways[i])))
+			if (!memcmp(m.text, ways[i], strlen(ways[i])))
 				break;
 		CHECK(i < ARRAY_SIZE(ways), "%s says '%s'", m.name, m.text);
 	}
