@@ -84,7 +84,7 @@
 #define BP_CFG_SPEC_REDUCE	BIT(4)
 
 #define IS(bug)			(1u << BUG_##bug)
-#define ANY			0xff
+#define ALL_MODELS			0xff
 
 #define SNB	IS(VMSCAPE)
 #define HSW_X	(IS(VMSCAPE) | IS(MMIO))
@@ -149,13 +149,13 @@ static const struct model {
 	{ CPU_INTEL, 6, 0xbd, 0, 15, IS(VMSCAPE) }, { CPU_INTEL, 6, 0x8f, 0, 15, IS(VMSCAPE) },
 	{ CPU_INTEL, 6, 0xcf, 0, 15, IS(VMSCAPE) }, { CPU_INTEL, 6, 0xad, 0, 15, IS(VMSCAPE) },
 	/* K8 to Llano; Bulldozer and Jaguar; Zen 1 and 2, Hygon's; Zen 3 and 4; Zen 5 */
-	{ CPU_AMD, 0x0f, ANY, 0, 15, 0, IS(SSB) }, { CPU_AMD, 0x10, ANY, 0, 15, 0, IS(SSB) },
-	{ CPU_AMD, 0x11, ANY, 0, 15, 0, IS(SSB) }, { CPU_AMD, 0x12, ANY, 0, 15, 0, IS(SSB) },
-	{ CPU_AMD, 0x15, ANY, 0, 15, IS(RETBLEED) }, { CPU_AMD, 0x16, ANY, 0, 15, IS(RETBLEED) },
-	{ CPU_AMD, 0x17, ANY, 0, 15, IS(RETBLEED) | IS(SRSO) | IS(VMSCAPE) },
-	{ CPU_AMD, 0x18, ANY, 0, 15, IS(RETBLEED) | IS(SRSO) | IS(VMSCAPE) },
-	{ CPU_AMD, 0x19, ANY, 0, 15, IS(SRSO) | IS(TSA) | IS(VMSCAPE) },
-	{ CPU_AMD, 0x1a, ANY, 0, 15, IS(SRSO) | IS(VMSCAPE) },
+	{ CPU_AMD, 0x0f, ALL_MODELS, 0, 15, 0, IS(SSB) }, { CPU_AMD, 0x10, ALL_MODELS, 0, 15, 0, IS(SSB) },
+	{ CPU_AMD, 0x11, ALL_MODELS, 0, 15, 0, IS(SSB) }, { CPU_AMD, 0x12, ALL_MODELS, 0, 15, 0, IS(SSB) },
+	{ CPU_AMD, 0x15, ALL_MODELS, 0, 15, IS(RETBLEED) }, { CPU_AMD, 0x16, ALL_MODELS, 0, 15, IS(RETBLEED) },
+	{ CPU_AMD, 0x17, ALL_MODELS, 0, 15, IS(RETBLEED) | IS(SRSO) | IS(VMSCAPE) },
+	{ CPU_AMD, 0x18, ALL_MODELS, 0, 15, IS(RETBLEED) | IS(SRSO) | IS(VMSCAPE) },
+	{ CPU_AMD, 0x19, ALL_MODELS, 0, 15, IS(SRSO) | IS(TSA) | IS(VMSCAPE) },
+	{ CPU_AMD, 0x1a, ALL_MODELS, 0, 15, IS(SRSO) | IS(VMSCAPE) },
 };
 
 /* What a CPU says it has not. */
@@ -203,7 +203,7 @@ static u32 affected(const struct mitigation_cpu *c)
 		bugs |= IS(MELTDOWN) | IS(L1TF) | IS(MDS) | IS(ITLB);
 	for (m = models; m < models + ARRAY_SIZE(models); m++)
 		if (m->vendor == c->vendor && m->family == c->family &&
-		    (m->model == ANY || m->model == c->model) &&
+		    (m->model == ALL_MODELS || m->model == c->model) &&
 		    c->stepping >= m->first && c->stepping <= m->last)
 			bugs = (bugs | m->has) & ~m->has_not;
 	if (c->vendor == CPU_AMD)
@@ -569,7 +569,7 @@ void guard_load(struct cpu *c, struct vcpu *v)
 	if (m->guard & GUARD_SPEC) {
 		c->control->gs.spec_ctrl = rdmsr(MSR_SPEC_CTRL);
 		if (c->control->gs.spec_ctrl != m->spec_ctrl)
-			wrmsr(MSR_SPEC_CTRL, m->spec_ctrl);
+			wrmsr_try(MSR_SPEC_CTRL, m->spec_ctrl);
 	}
 	c->spec_host = (u32)m->spec_ctrl;
 	guard_spec_ctrl(c, v);

@@ -10,6 +10,7 @@
 
 #include "arch/x86/exit_cpuid.c"
 #include "arch/x86/exit_msr.c"
+#include "arch/x86/mitigations.c"
 #include "arch/x86/stage2.c"
 #include "arch/x86/svm/npt.c"
 #include "arch/x86/svm/svm.c"
@@ -132,20 +133,6 @@ bool ratelimit_ok(struct ratelimit *r, u32 burst)
 hpa_t early_alloc(u64 size)
 {
 	abort();
-}
-
-struct mitigations mitigations;
-
-void guard_load(struct cpu *c, struct vcpu *v)
-{
-}
-
-void guard_unload(struct cpu *c)
-{
-}
-
-void guard_spec_ctrl(struct cpu *c, const struct vcpu *v)
-{
 }
 
 /* A machine with all that a guest may have. */

@@ -150,10 +150,6 @@ static void test_spec_ctrl_refused_is_not_kept(void **state)
 	assert_true(write_msr(vcpu, MSR_SPEC_CTRL, 1));
 	assert_false(write_msr(vcpu, MSR_SPEC_CTRL, 4));
 	assert_int_equal(vcpu->gs.spec_ctrl, 1);
-	/* Nor if the CPU has the last word. */
-	guest_features.spec_ctrl = 7;
-	assert_false(write_msr(vcpu, MSR_SPEC_CTRL, 5));
-	assert_int_equal(vcpu->gs.spec_ctrl, 1);
 	assert_true(read_msr(vcpu, MSR_SPEC_CTRL, &val));
 	assert_int_equal(val, 1);
 	/* From outside the same. */
@@ -179,13 +175,50 @@ static void test_spec_ctrl_refused_is_not_kept(void **state)
 /* What switches worlds survives a CPU that refuses what it is given. */
 static void test_switch_survives_refusals(void **state)
 {
-	guest_features.spec_ctrl = 7;
-	vcpu->gs.spec_ctrl = 4;
+	mitigations = (struct mitigations){ .guard = GUARD_SPEC, .spec_ctrl = 4 };
 	fake_msr(MSR_SPEC_CTRL, 1, 3);
 	load_guest(&the_cpu, vcpu);
 	unload_guest(&the_cpu, vcpu);
 	assert_true(fake_find(MSR_SPEC_CTRL)->refused);
 	assert_int_equal(fake_find(MSR_SPEC_CTRL)->val, 1);
+}
+
+/* The hypervisor runs with its own SPEC_CTRL, the control VM gets back its own. */
+static void test_guard(void **state)
+{
+	struct cpu *c = &the_cpu;
+
+	guest_features.spec_ctrl = 7;
+	mitigations = (struct mitigations){ .guard = GUARD_SPEC | GUARD_RSB, .spec_ctrl = 1,
+					    .ibpb = true, .l1d_flush = true };
+	fake_msr(MSR_SPEC_CTRL, 2, 7);
+	fake_msr(MSR_FLUSH_CMD, 0, 1);
+	load_guest(c, vcpu);
+	assert_int_equal(fake_find(MSR_SPEC_CTRL)->val, 1);
+	assert_int_equal(fake_find(MSR_FLUSH_CMD)->val, 1);
+	assert_int_equal(fake_find(MSR_PRED_CMD)->val, 0);
+	/* What the hypervisor wants set is set in the guest, too: nothing to write. */
+	assert_int_equal(c->guard, GUARD_RSB);
+	assert_true(write_msr(vcpu, MSR_SPEC_CTRL, 4));
+	assert_int_equal(c->guard, GUARD_RSB | GUARD_SPEC);
+	assert_int_equal(c->spec_guest, 5);
+	assert_int_equal(c->spec_host, 1);
+	assert_int_equal(vcpu->gs.spec_ctrl, 4);
+	assert_int_equal(fake_find(MSR_SPEC_CTRL)->val, 1);
+	assert_true(write_msr(vcpu, MSR_SPEC_CTRL, 1));
+	assert_int_equal(c->guard, GUARD_RSB);
+	unload_guest(c, vcpu);
+	assert_int_equal(c->guard, 0);
+	assert_int_equal(fake_find(MSR_SPEC_CTRL)->val, 2);
+	assert_int_equal(fake_find(MSR_PRED_CMD)->val, 1);
+	/* Where the VMCB has it, the MSR is nobody's business. */
+	mitigations = (struct mitigations){ .guard = GUARD_RSB, .spec_in_vmcb = true };
+	fake_msr(MSR_SPEC_CTRL, 2, 0);
+	load_guest(c, vcpu);
+	assert_int_equal(c->guard, GUARD_RSB);
+	unload_guest(c, vcpu);
+	assert_false(fake_find(MSR_SPEC_CTRL)->refused);
+	mitigations = (struct mitigations){};
 }
 
 static void test_xrstor_refused(void **state)
@@ -243,6 +276,7 @@ int main(void)
 		cmocka_unit_test_setup(test_spec_ctrl_is_what_the_cpu_has, start),
 		cmocka_unit_test_setup(test_spec_ctrl_refused_is_not_kept, start),
 		cmocka_unit_test_setup(test_switch_survives_refusals, start),
+		cmocka_unit_test_setup(test_guard, start),
 		cmocka_unit_test_setup(test_xrstor_refused, start),
 		cmocka_unit_test_setup(test_mxcsr, start),
 	};
