@@ -20,12 +20,21 @@ enum lock_rank {
 	LOCK_LOG,
 };
 
+/*
+ * Taken in the order in which it was asked for: who waits is served after at
+ * most one turn of every other core.
+ */
 struct spinlock {
-	u32 held;
+	u32 next;		/* [a] the ticket for who comes */
+	u32 serving;		/* [a] the ticket that holds it; next: nobody's */
 	enum lock_rank rank;
 };
 
-/* Many readers or one writer; writers is the top bit of count. */
+/*
+ * Many readers or one writer; the writer is the top bit of count.  It sets that
+ * first and then waits for the readers that are in to leave: no reader comes in
+ * after it.
+ */
 struct rwspin {
 	u32 count;
 	enum lock_rank rank;
@@ -50,22 +59,25 @@ static inline void cpu_relax(void)
 
 static inline void spin_lock(struct spinlock *l)
 {
+	u32 mine;
+
 	lock_enter(l, l->rank);
-	while (__atomic_exchange_n(&l->held, 1, __ATOMIC_ACQUIRE))
-		while (__atomic_load_n(&l->held, __ATOMIC_RELAXED))
-			cpu_relax();
+	mine = __atomic_fetch_add(&l->next, 1, __ATOMIC_RELAXED);
+	while (__atomic_load_n(&l->serving, __ATOMIC_ACQUIRE) != mine)
+		cpu_relax();
 }
 
 static inline void spin_unlock(struct spinlock *l)
 {
-	__atomic_store_n(&l->held, 0, __ATOMIC_RELEASE);
+	/* Nobody else writes it: no locked instruction is needed. */
+	__atomic_store_n(&l->serving, l->serving + 1, __ATOMIC_RELEASE);
 	lock_leave(l);
 }
 
 /* For panic: nobody else runs any more. */
 static inline void spin_bust(struct spinlock *l)
 {
-	l->held = 0;
+	l->next = l->serving;
 }
 
 #define RW_WRITER	(1u << 31)
@@ -88,14 +100,11 @@ static inline void read_unlock(struct rwspin *l)
 
 static inline void write_lock(struct rwspin *l)
 {
-	u32 free = 0;
-
 	lock_enter(l, l->rank);
-	while (!__atomic_compare_exchange_n(&l->count, &free, RW_WRITER, false,
-					    __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
-		free = 0;
+	while (__atomic_fetch_or(&l->count, RW_WRITER, __ATOMIC_ACQUIRE) & RW_WRITER)
 		cpu_relax();
-	}
+	while (__atomic_load_n(&l->count, __ATOMIC_ACQUIRE) != RW_WRITER)
+		cpu_relax();
 }
 
 static inline void write_unlock(struct rwspin *l)

@@ -16,6 +16,7 @@ FUZZ_SEED	?= 1
 UNIT_FLAGS	:= -std=gnu11 -g -O1 -Wall -Wextra -Werror -I. -Iinclude \
 		   -fno-sanitize-recover=all -fno-pie -no-pie
 # What a test needs besides cmocka; the shared liburing 2.3 lacks two calls.
+UNIT_LIBS_lock := -lpthread
 UNIT_LIBS_vm_sandbox := -l:liburing.a -lseccomp -lpthread
 UNIT_LIBS_vm_net_user := -lslirp
 # One function of a source that calls all devices.
