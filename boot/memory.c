@@ -31,6 +31,7 @@ static u64 tables_next;
 static u64 early_bytes;
 static u64 image_bytes;
 static bool direct_ready;
+static bool pool_filled;		/* what is left in pool[] is no longer ours */
 
 static u64 ram_total(const struct boot_info *bi)
 {
@@ -204,9 +205,12 @@ static u64 cut(u64 size)
 
 static u64 take(u64 size)
 {
-	u64 pa = cut(size);
 	unsigned i;
+	u64 pa;
 
+	if (pool_filled)
+		panic("boot memory is wanted when boot is over");
+	pa = cut(size);
 	if (!pa)
 		refuse("there is not enough RAM for the hypervisor itself");
 	early_bytes += size;
@@ -278,6 +282,7 @@ void memory_fill_pool(void)
 {
 	unsigned i;
 
+	pool_filled = true;
 	for (i = 0; i < early_count; i++)
 		page_set_owner(HPA(early[i].base), (early[i].end - early[i].base) >> PAGE_SHIFT,
 			       OWNER_NONE, OWNER_HYPERVISOR);

@@ -29,7 +29,8 @@ void memory_split(const struct boot_info *bi, const struct params *p, u64 image_
 /*
  * Zeroed memory for the hypervisor during boot, taken from the top of what
  * will be the pool; never given back.  Before paging_init() only a 4 KiB page
- * below 4 GiB is to be had (early_alloc_table).
+ * below 4 GiB is to be had (early_alloc_table).  To ask for any after
+ * memory_fill_pool() is a panic: it would have two owners.
  */
 u64 early_alloc_table(void);
 hpa_t early_alloc(u64 size);

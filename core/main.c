@@ -127,6 +127,8 @@ void ap_main(struct cpu *c)
 		tsc_compare();
 		pause();
 	}
+	/* paging_seal() has taken rights away that this core may remember. */
+	write_cr3(paging_root());
 	control_wait_wakeup(c->control, c->apic_id);
 	control_run();
 }
@@ -231,10 +233,10 @@ void boot_main(u32 magic, u64 mbi, u64 image_base)
 	start_cores();
 	mitigations_log();
 	forbidden_init();
+	control_acpi(&acpi, &firmware);	/* maps tables: before the pool is filled */
+	control_finish(&boot_info);
 	memory_fill_pool();
 	create_control_vm();
-	control_acpi(&acpi, &firmware);
-	control_finish(&boot_info);
 	control_set_entry(cpus[0]->control);
 
 	tsc_refine();
@@ -247,5 +249,6 @@ void boot_main(u32 magic, u64 mbi, u64 image_base)
 	paging_seal();
 	log_sinks_quiet(true);
 	__atomic_store_n(&go, 1, __ATOMIC_RELEASE);
-	control_run();
+	/* From the image's stack to one with an unmapped page below it. */
+	stack_leave(cpus[0]->stack_top, control_run);
 }

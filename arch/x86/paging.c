@@ -155,11 +155,11 @@ void *map_window(u64 pa, u64 len, u64 prot)
 
 void *map_stack(u64 size)
 {
-	u64 va = window_next + PAGE_SIZE, off;
+	u64 va = window_next + PAGE_SIZE, pa = early_alloc(size).v, off;
 
 	window_next += size + 2 * PAGE_SIZE;
 	for (off = 0; off < size; off += PAGE_SIZE)
-		*entry_for(va + off, 1) = early_alloc_table() | MAP_RAM;
+		*entry_for(va + off, 1) = (pa + off) | MAP_RAM;
 	return (void *)(va + size);
 }
 

@@ -34,7 +34,9 @@ static void forget(void)
 	frames = NULL;
 	frame_count = 0;
 	memset(&stats, 0, sizeof(stats));
-	pool_lock.held = 0;
+	memset(&pool_lock, 0, sizeof(pool_lock));
+	pool_lock.rank = LOCK_POOL;
+	pool_filled = false;
 	the_cpu.locks_held = 0;
 	taken_count = 0;
 	memset(&bi, 0, sizeof(bi));
@@ -475,6 +477,31 @@ static void test_early_exhausted(void **state)
 	assert_non_null(strstr(host_said, "RAM"));
 }
 
+static void one_more(void *arg)
+{
+	early_alloc(PAGE_SIZE);
+}
+
+static void tables_without_end(void *arg)
+{
+	unsigned i;
+
+	for (i = 0; i <= TABLES_SIZE >> PAGE_SHIFT; i++)
+		early_alloc_table();
+}
+
+/* What the pool has been given is nobody else's. */
+static void test_early_is_over(void **state)
+{
+	forget();
+	pc_below_4g(GiB);
+	image(2 * MiB);
+	assert_true(booted());
+	assert_true(stops(one_more, NULL));
+	assert_non_null(strstr(host_said, "boot is over"));
+	assert_true(stops(tables_without_end, NULL));
+}
+
 static bool place_exists(u64 size, u64 align, u64 min, u64 max)
 {
 	unsigned i, k;
@@ -586,6 +613,7 @@ int main(void)
 		cmocka_unit_test(test_random_machines),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_early_exhausted),
+		cmocka_unit_test(test_early_is_over),
 		cmocka_unit_test(test_control_take),
 		cmocka_unit_test(test_gaps_and_owns),
 	};
