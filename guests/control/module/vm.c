@@ -477,6 +477,19 @@ static int call_fill(struct vm *vm, void *block)
 	return seg_pages(vm, HC_MEMSEG_FILL, block);
 }
 
+/* Where in the machine it lies is nobody's business outside the kernel. */
+static int call_query(struct vm *vm, void *block)
+{
+	struct joist_memseg *m = block;
+	int ret = vm_call(HC_MEMSEG_QUERY, block, vm);
+
+	if (!ret && m->hpa != JOIST_NO_PAGE) {
+		m->hpa = 0;
+		m->len = 0;
+	}
+	return ret;
+}
+
 static int call_doorbell(struct vm *vm, void *block)
 {
 	return event_doorbell(vm, block);
@@ -515,7 +528,7 @@ static const struct call calls[] = {
 	{ JOIST_MEMSEG_PROTECT,	ALL_VCPUS },
 	{ JOIST_MEMSEG_DROP,	ALL_VCPUS,	call_drop },
 	{ JOIST_MEMSEG_FILL,	ALL_VCPUS,	call_fill },
-	{ JOIST_MEMSEG_QUERY,	0 },
+	{ JOIST_MEMSEG_QUERY,	0,		call_query },
 };
 
 static int vm_call_locked(struct vm *vm, const struct call *c,

@@ -289,7 +289,12 @@ static void test_memory(void)
 			break;
 	check(i == 4 * MIB);
 	check_err(memseg(vm, JOIST_MEMSEG_FREE, 0, 0), EBUSY);
-	check(query(vm, &q) == 0 && q.flags == 1);
+	/* What it is, but not where in the machine. */
+	check(query(vm, &q) == 0 && q.flags == 1 && q.size == 8 * MIB);
+	check(q.hpa == 0 && q.len == 0);
+	memset(&q, 0, sizeof(q));
+	q.seg = JOIST_SEG_RUN;
+	check(ioctl(vm, JOIST_MEMSEG_QUERY, &q) == 0 && q.hpa == 0 && q.len == 0);
 	/* Split, and unmap the middle: still mapped for the control VM. */
 	munmap(p + 2 * MIB, 2 * MIB);
 	munmap(half, 4 * MIB);
