@@ -82,8 +82,22 @@ void forbidden_unmap_ones_locked(u64 gpa, u64 len)
 			unmap_window_locked(i);
 }
 
+/* One page for the control VM, which has not asked: an empty pool is no reason. */
+static int map_urgent_locked(u64 gpa, u64 hpa, u64 size, u32 prot)
+{
+	struct stage2 *s = &control_vm->s2;
+	int err;
+
+	assert_held(&control_s2_lock);
+	s->urgent = true;
+	err = stage2_map(s, gpa, hpa, size, prot, s->max_level);
+	s->urgent = false;
+	return err;
+}
+
 int forbidden_map_ones(u64 gpa)
 {
+	u64 hpa, len;
 	u32 i;
 	int err;
 
@@ -91,11 +105,11 @@ int forbidden_map_ones(u64 gpa)
 	spin_lock(&control_s2_lock);
 	i = next_window++ % WINDOWS;
 	unmap_window_locked(i);
-	err = stage2_map(&control_vm->s2, gpa, ones, PAGE_SIZE, STAGE2_READ, 1);
+	err = map_urgent_locked(gpa, ones, PAGE_SIZE, STAGE2_READ);
 	if (!err) {
 		window[i] = gpa | 1;
 		__atomic_fetch_add(&forbidden_windows, 1, __ATOMIC_RELAXED);
-	} else if (err == -EEXIST) {
+	} else if (err == -EEXIST && stage2_walk(&control_vm->s2, gpa, &hpa, &len)) {
 		/* Another core's fault on the same page, or it is shown now. */
 		err = 0;
 	}
@@ -105,21 +119,34 @@ int forbidden_map_ones(u64 gpa)
 	return err;
 }
 
-/* In blocks of 1 GiB, as far as they hold no RAM. */
+/* The largest page around gpa that has one memory type and touches no RAM. */
+static u64 device_page_size(u64 gpa)
+{
+	u64 size = stage2_page_size(&control_vm->s2, gpa);
+
+	while (size > PAGE_SIZE && ALIGN_DOWN(gpa, size) < page_top())
+		size >>= 9;
+	return size;
+}
+
 int control_map_device(u64 gpa)
 {
-	u64 base = ALIGN_DOWN(gpa, PAGE_SIZE_1G);
+	struct stage2 *s = &control_vm->s2;
+	u64 size, hpa, len;
 	int err;
 
 	if (gpa >> STAGE2_GPA_BITS)
 		return fail(-ERANGE);
+	size = device_page_size(gpa);
 	spin_lock(&control_s2_lock);
-	if (base >= page_top())
-		err = stage2_map(&control_vm->s2, base, base, PAGE_SIZE_1G, STAGE2_RWX, 3);
-	else
-		err = stage2_map(&control_vm->s2, ALIGN_DOWN(gpa, PAGE_SIZE),
-				 ALIGN_DOWN(gpa, PAGE_SIZE), PAGE_SIZE, STAGE2_RWX, 1);
+	err = map_urgent_locked(ALIGN_DOWN(gpa, size), ALIGN_DOWN(gpa, size), size, STAGE2_RWX);
+	if (err && s->garbage) {
+		smp_ask_all_wait(REQ_FLUSH_CONTROL);
+		stage2_collect(s);
+	}
+	/* Another core may have been faster. */
+	if (err == -EEXIST && stage2_walk(s, gpa, &hpa, &len))
+		err = 0;
 	spin_unlock(&control_s2_lock);
-	/* Another core was faster. */
-	return err == -EEXIST ? 0 : err;
+	return err;
 }

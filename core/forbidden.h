@@ -26,7 +26,7 @@ extern u32 forbidden_windows;
 /* Takes the ones away in a range that the control VM is about to be shown;
  * control_s2_lock is held, the caller flushes. */
 void forbidden_unmap_ones_locked(u64 gpa, u64 len);
-/* Device memory that is not in the control VM's map yet. */
+/* Device memory that is not in the control VM's map yet, as large a page as can be. */
 int control_map_device(u64 gpa);
 
 #endif

@@ -18,6 +18,9 @@
 #define STEP		(32 * MiB)
 #define FREE_STEP	(256 * MiB)
 #define QUERY_BLOCKS	1024		/* that one QUERY looks at */
+/* Kept back of the pool for the control VM's tables: three for each page of
+ * ones, and what the devices of a machine take that lie above its RAM. */
+#define KEPT_PAGES	128
 
 struct spinlock control_s2_lock = SPINLOCK(LOCK_CONTROL_S2);
 
@@ -58,7 +61,7 @@ static int add_block(struct vm *vm, struct memseg *s, u64 gpa, u64 len, hpa_t *p
 static bool wants_1g(const struct vm *vm, const struct memseg *s)
 {
 	return IS_ALIGNED(s->gpa + s->done, PAGE_SIZE_1G) && s->size - s->done >= PAGE_SIZE_1G &&
-	       vm->s2.fmt->has_1g();
+	       vm->s2.max_level == 3;
 }
 
 /* A 1 GiB block is cleared in parts, and mapped when all of it is clean. */
@@ -309,6 +312,9 @@ int control_show(u64 hpa, u64 len)
 
 	spin_lock(&control_s2_lock);
 	err = show_locked(NULL, hpa, len);
+	/* Part of it may have been seen. */
+	if (err)
+		control_flushed_collect();
 	spin_unlock(&control_s2_lock);
 	return err;
 }
@@ -515,6 +521,10 @@ int memseg_fill(struct vm *vm, struct joist_pages *a)
 			}
 		}
 	}
+	if (vm->s2.garbage) {
+		flush_vcpus(vm);
+		stage2_collect(&vm->s2);
+	}
 	/* No guest has seen what was not there; the control VM may have read ones. */
 	if (s->mapped) {
 		spin_lock(&control_s2_lock);
@@ -598,4 +608,5 @@ void control_stage2_init(void)
 	}
 	if (err)
 		refuse("there is not enough memory for the control VM's page tables");
+	page_keep_back(KEPT_PAGES + 2 * cpu_count);
 }

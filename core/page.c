@@ -22,6 +22,7 @@ struct frame *frames;
 u64 frame_count;
 static struct free_block lists[ORDER_MAX + 1];	/* heads, circular */
 static struct pool_stats stats;
+static u64 kept_back;		/* [c] bytes that only page_alloc_urgent() hands out */
 
 void page_init(struct frame *f, hpa_t top)
 {
@@ -48,6 +49,9 @@ static void set_owner_locked(u64 pfn, u64 n, u16 from, u16 to)
 		if (unlikely(frames[i].owner != from))
 			panic("page %lx: owner is %u, not %u (to become %u)",
 			      i << PAGE_SHIFT, frames[i].owner, from, to);
+		if (unlikely(frames[i].flags & FRAME_MAPPED))
+			panic("page %lx: its owner changes while the control VM sees it",
+			      i << PAGE_SHIFT);
 		frames[i].owner = to;
 	}
 }
@@ -143,7 +147,12 @@ void page_pool_add(hpa_t pa, u64 n)
 	spin_unlock(&pool_lock);
 }
 
-bool page_take(unsigned order, u16 owner, hpa_t *pa)
+void page_keep_back(u64 n)
+{
+	kept_back = n << PAGE_SHIFT;
+}
+
+static bool take_block(unsigned order, u16 owner, hpa_t *pa, u64 keep)
 {
 	unsigned o;
 	u64 pfn;
@@ -152,7 +161,7 @@ bool page_take(unsigned order, u16 owner, hpa_t *pa)
 	for (o = order; o <= ORDER_MAX; o++)
 		if (lists[o].next != &lists[o])
 			break;
-	if (o > ORDER_MAX) {
+	if (o > ORDER_MAX || stats.free < keep + (BIT(order) << PAGE_SHIFT)) {
 		spin_unlock(&pool_lock);
 		return false;
 	}
@@ -167,6 +176,11 @@ bool page_take(unsigned order, u16 owner, hpa_t *pa)
 	spin_unlock(&pool_lock);
 	*pa = HPA(pfn << PAGE_SHIFT);
 	return true;
+}
+
+bool page_take(unsigned order, u16 owner, hpa_t *pa)
+{
+	return take_block(order, owner, pa, kept_back);
 }
 
 bool page_alloc(unsigned order, u16 owner, hpa_t *pa)
@@ -193,6 +207,7 @@ void page_pool_stats(struct pool_stats *s)
 {
 	spin_lock(&pool_lock);
 	*s = stats;
+	s->free -= MIN(s->free, kept_back);
 	spin_unlock(&pool_lock);
 }
 
@@ -232,6 +247,16 @@ void *page_alloc_hyp(void)
 	hpa_t pa;
 
 	return page_alloc(ORDER_4K, OWNER_HYPERVISOR, &pa) ? hpa_ptr(pa) : NULL;
+}
+
+void *page_alloc_urgent(void)
+{
+	hpa_t pa;
+
+	if (!take_block(ORDER_4K, OWNER_HYPERVISOR, &pa, 0))
+		return NULL;
+	page_clear(hpa_ptr(pa), PAGE_SIZE);
+	return hpa_ptr(pa);
 }
 
 void page_free_hyp(void *p)

@@ -37,7 +37,7 @@ extern u64 frame_count;
 
 struct pool_stats {
 	u64 total;		/* bytes given to the pool at boot */
-	u64 free;		/* bytes free now */
+	u64 free;		/* bytes free now, without those kept back */
 };
 
 /* All frames below top are described by frames[], zeroed by the caller. */
@@ -56,6 +56,8 @@ static inline u16 page_owner(hpa_t pa)
 void page_set_mapped(hpa_t pa, u64 n, bool mapped);
 bool page_is_mapped(hpa_t pa);
 
+/* Boot: so many pages of the pool are for page_alloc_urgent() only. */
+void page_keep_back(u64 n);
 /* Boot: RAM that nobody owns yet becomes free. */
 void page_pool_add(hpa_t pa, u64 n);
 
@@ -72,6 +74,8 @@ bool page_verify(const char **why);
 
 /* Hypervisor-owned, zeroed 4 KiB; NULL if there is none. */
 void *page_alloc_hyp(void);
+/* The same, also when the pool is empty to what is kept back. */
+void *page_alloc_urgent(void);
 void page_free_hyp(void *p);
 
 #endif

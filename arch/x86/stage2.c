@@ -68,7 +68,7 @@ static u32 leaf_prot(const struct stage2 *s, u64 entry)
 
 static u64 *table_new(struct stage2 *s)
 {
-	u64 *t = page_alloc_hyp();
+	u64 *t = s->urgent ? page_alloc_urgent() : page_alloc_hyp();
 
 	if (t)
 		s->tables++;
@@ -86,6 +86,8 @@ int stage2_init(struct stage2 *s, const struct stage2_format *fmt)
 	s->fmt = fmt;
 	s->tables = 0;
 	s->garbage = 0;
+	s->urgent = false;
+	s->max_level = fmt->has_1g() ? 3 : 2;
 	s->root = table_new(s);
 	return s->root ? 0 : fail(-ENOMEM);
 }
@@ -110,12 +112,17 @@ void stage2_fini(struct stage2 *s)
 
 static unsigned leaf_level(const struct stage2 *s, u64 gpa, u64 hpa, u64 len, unsigned max)
 {
-	unsigned level = MIN(max, s->fmt->has_1g() ? 3u : 2u);
+	unsigned level = MIN(max, s->max_level);
 
 	while (level > 1 && (!IS_ALIGNED(gpa | hpa, level_size(level)) ||
 			     len < level_size(level)))
 		level--;
 	return s->fmt->uniform(hpa, level);
+}
+
+u64 stage2_page_size(const struct stage2 *s, u64 hpa)
+{
+	return level_size(s->fmt->uniform(hpa, s->max_level));
 }
 
 static bool table_empty(const struct stage2 *s, const u64 *t)
@@ -128,6 +135,17 @@ static bool table_empty(const struct stage2 *s, const u64 *t)
 	return true;
 }
 
+/* Unlinks an empty table.  A core may be walking it: it is freed after a flush. */
+static void discard(struct stage2 *s, u64 *e)
+{
+	u64 *t = table_of(*e);
+
+	__atomic_store_n(e, 0, __ATOMIC_RELEASE);
+	/* The link is a page address: not present in any format. */
+	t[0] = s->garbage;
+	s->garbage = ptr_hpa(t).v;
+}
+
 /* Tables on the way to gpa that hold nothing, after a failure part-way. */
 static void prune(struct stage2 *s, u64 *t, u64 gpa, unsigned level)
 {
@@ -136,10 +154,8 @@ static void prune(struct stage2 *s, u64 *t, u64 gpa, unsigned level)
 	if (level == 1 || !used(s, *e) || is_leaf(*e, level))
 		return;
 	prune(s, table_of(*e), gpa, level - 1);
-	if (table_empty(s, table_of(*e))) {
-		table_free(s, table_of(*e));
-		*e = 0;
-	}
+	if (table_empty(s, table_of(*e)))
+		discard(s, e);
 }
 
 static int map_leaf(struct stage2 *s, u64 gpa, u64 hpa, unsigned level, u32 prot)
@@ -225,14 +241,8 @@ static int unmap_in(struct stage2 *s, u64 *t, unsigned level, u64 gpa, u64 end)
 		err = unmap_in(s, table_of(*e), level - 1, gpa, next);
 		if (err)
 			return err;
-		if (table_empty(s, table_of(*e))) {
-			u64 *empty = table_of(*e);
-
-			__atomic_store_n(e, 0, __ATOMIC_RELEASE);
-			/* The link is a page address: not present in any format. */
-			empty[0] = s->garbage;
-			s->garbage = ptr_hpa(empty).v;
-		}
+		if (table_empty(s, table_of(*e)))
+			discard(s, e);
 		gpa = next;
 	}
 	return 0;

@@ -34,6 +34,8 @@ struct stage2 {
 	u64 *root;
 	u64 tables;		/* pages in use, root included */
 	u64 garbage;		/* empty tables, linked: free after a TLB flush */
+	unsigned max_level;	/* of a leaf */
+	bool urgent;		/* tables may come out of what the pool keeps back */
 };
 
 /* -ENOMEM. */
@@ -43,7 +45,8 @@ void stage2_fini(struct stage2 *s);
 /*
  * Maps [gpa, gpa + len) to hpa with the largest pages that fit, up to
  * max_level.  -EEXIST: something is mapped there; -ENOMEM.  On failure what
- * was mapped up to there stays: unmap it.
+ * was mapped up to there stays: unmap it.  Tables made for what failed are to be
+ * collected after a flush, as after stage2_unmap().
  */
 int stage2_map(struct stage2 *s, u64 gpa, u64 hpa, u64 len, u32 prot, unsigned max_level);
 /*
@@ -54,6 +57,8 @@ int stage2_map(struct stage2 *s, u64 gpa, u64 hpa, u64 len, u32 prot, unsigned m
  * them.
  */
 int stage2_unmap(struct stage2 *s, u64 gpa, u64 len);
+/* Bytes of the largest page there may be around hpa: of one memory type. */
+u64 stage2_page_size(const struct stage2 *s, u64 hpa);
 void stage2_collect(struct stage2 *s);
 /*
  * What is mapped in [gpa, gpa + len) may be used so from now on; holes are

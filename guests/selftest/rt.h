@@ -133,6 +133,9 @@ void timer_stop(void);
 void nap(u64 ticks);
 u64 us(u64 n);				/* microseconds in TSC ticks */
 
+/* The identity map; entries from 64 GiB on are free. */
+extern u64 boot_pdpt[];
+
 /* Memory map the loader gave. */
 struct range {
 	u64 start, size;

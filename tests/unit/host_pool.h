@@ -10,12 +10,15 @@
 
 #define page_alloc	real_page_alloc
 #define page_alloc_hyp	real_page_alloc_hyp
+#define page_alloc_urgent	real_page_alloc_urgent
 #include "core/page.c"
 #undef page_alloc
 #undef page_alloc_hyp
+#undef page_alloc_urgent
 
 bool page_alloc(unsigned order, u16 owner, hpa_t *pa);
 void *page_alloc_hyp(void);
+void *page_alloc_urgent(void);
 
 /* How many allocations succeed from now on, and how many there have been. */
 static u64 alloc_budget = ~0ull, alloc_calls;
@@ -40,6 +43,11 @@ void *page_alloc_hyp(void)
 	return alloc_allowed() ? real_page_alloc_hyp() : NULL;
 }
 
+void *page_alloc_urgent(void)
+{
+	return alloc_allowed() ? real_page_alloc_urgent() : NULL;
+}
+
 /* RAM [0, top), of it [base, top) in the pool. */
 static inline void host_pool(u64 base, u64 top)
 {
@@ -50,6 +58,7 @@ static inline void host_pool(u64 base, u64 top)
 	pool_lock.rank = LOCK_POOL;
 	the_cpu.locks_held = 0;
 	alloc_budget = ~0ull;
+	kept_back = 0;
 	page_init(calloc(top >> PAGE_SHIFT, sizeof(struct frame)), HPA(top));
 	page_pool_add(HPA(base), (top - base) >> PAGE_SHIFT);
 }

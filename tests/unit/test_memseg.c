@@ -560,6 +560,67 @@ static void test_ones(void **state)
 	consistent();
 }
 
+/* As much as there is, in pages of all sizes. */
+static void drain(void)
+{
+	hpa_t pa;
+	unsigned o;
+
+	for (o = ORDER_MAX + 1; o--; )
+		while (page_take(o, OWNER_HYPERVISOR, &pa))
+			;
+	assert_null(page_alloc_hyp());
+}
+
+static bool has_device(u64 gpa)
+{
+	u64 hpa, len;
+
+	return stage2_walk(&control.s2, gpa, &hpa, &len) == STAGE2_RWX && hpa == gpa;
+}
+
+/* The control VM's kernel did not ask for tables: it gets them all the same. */
+static void test_device_with_an_empty_pool(void **state)
+{
+	u64 tables, hpa, len, i, at = 1ull << 45;
+
+	drain();
+	tables = control.s2.tables;
+	assert_int_equal(control_map_device(at + 0x1234), 0);
+	assert_true(has_device(at) && has_device(at + GiB - 1) && !has_device(at + GiB));
+	assert_true(control.s2.tables > tables);
+	/* Once more is no error: another core was faster. */
+	assert_int_equal(control_map_device(at), 0);
+	/* Between RAM's end and the next GiB: in smaller pages, none of them RAM. */
+	assert_int_equal(control_map_device(4 * GiB), 0);
+	assert_true(has_device(4 * GiB));
+	for (i = 0; i < WINDOWS; i++)
+		assert_int_equal(forbidden_map_ones(CONTROL_END + i * 37 * 2 * MiB), 0);
+	assert_int_equal(control_map_device(1ull << STAGE2_GPA_BITS), -ERANGE);
+	/* A failure is one, leaves nothing behind, and frees nothing unflushed. */
+	tables = control.s2.tables;
+	at += 512 * GiB;
+	if (!backend->stage2->has_1g()) {
+		alloc_budget = 1;
+		asked_flush = 0;
+		assert_int_equal(control_map_device(at), -ENOMEM);
+		alloc_budget = ~0ull;
+		assert_int_equal(asked_flush, 1);
+	}
+	alloc_budget = 0;
+	assert_int_equal(control_map_device(at), -ENOMEM);
+	alloc_budget = ~0ull;
+	assert_int_equal(control.s2.tables, tables);
+	assert_int_equal(control.s2.garbage, 0);
+	assert_false(stage2_find(&control.s2, at, &hpa, &len));
+	/* Something else there, by which the page is not: not to be tried for ever. */
+	assert_int_equal(stage2_map(&control.s2, at, at, PAGE_SIZE, STAGE2_READ, 1), -ENOMEM);
+	control.s2.urgent = true;
+	assert_int_equal(stage2_map(&control.s2, at, at, PAGE_SIZE, STAGE2_READ, 1), 0);
+	control.s2.urgent = false;
+	assert_int_equal(control_map_device(at + MiB), -EEXIST);
+}
+
 /* What the guest may do changes nothing of whose memory it is. */
 static void test_protect(void **state)
 {
@@ -829,6 +890,7 @@ int main(void)
 		cmocka_unit_test_setup(test_query, start),
 		cmocka_unit_test_setup(test_control_map, start),
 		cmocka_unit_test_setup(test_ones, start),
+		cmocka_unit_test_setup(test_device_with_an_empty_pool, start),
 		cmocka_unit_test_setup(test_random_lives, start),
 	};
 

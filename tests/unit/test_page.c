@@ -246,6 +246,44 @@ static void test_exhaust(void **state)
 	same_as_before();
 }
 
+/* What is kept back is not to be seen, but to be had in need. */
+static void test_kept_back(void **state)
+{
+	void *p[3];
+	hpa_t pa;
+	unsigned i, n = 0;
+	static struct { hpa_t pa; unsigned order; } got[256];
+
+	page_keep_back(ARRAY_SIZE(p));
+	for (i = ORDER_MAX + 1; i--; )
+		while (page_alloc(i, GUEST, &got[n].pa)) {
+			got[n++].order = i;
+			assert_in_range(n, 1, ARRAY_SIZE(got) - 1);
+		}
+	assert_int_equal(free_bytes(), 0);
+	assert_null(page_alloc_hyp());
+	assert_false(page_take(ORDER_4K, GUEST, &pa));
+	check();
+	for (i = 0; i < ARRAY_SIZE(p); i++) {
+		p[i] = page_alloc_urgent();
+		assert_non_null(p[i]);
+		assert_true(is_zero(p[i], PAGE_SIZE));
+		assert_int_equal(page_owner(ptr_hpa(p[i])), OWNER_HYPERVISOR);
+	}
+	assert_null(page_alloc_urgent());
+	/* It fills up before anybody else is served. */
+	page_free_hyp(p[0]);
+	assert_null(page_alloc_hyp());
+	assert_int_equal(free_bytes(), 0);
+	page_free_hyp(p[1]);
+	page_free_hyp(p[2]);
+	assert_null(page_alloc_hyp());
+	for (i = 0; i < n; i++)
+		page_free(got[i].pa, got[i].order, GUEST);
+	page_keep_back(0);
+	same_as_before();
+}
+
 static void test_hypervisor_pages(void **state)
 {
 	void *p = page_alloc_hyp(), *q = page_alloc_hyp();
@@ -319,6 +357,12 @@ static void map_unowned(void *pa)
 	page_set_mapped(HPA(2 * GiB), 1, true);
 }
 
+static void free_shown(void *pa)
+{
+	page_set_mapped(*(hpa_t *)pa, 1, true);
+	page_free(*(hpa_t *)pa, 1, GUEST);
+}
+
 static const struct misuse misuses[] = {
 	{ "free by another owner", free_as_other },
 	{ "free of more than is owned", free_too_much },
@@ -331,6 +375,7 @@ static const struct misuse misuses[] = {
 	{ "owner change that wraps", set_wraps },
 	{ "add to the pool what is owned", add_owned },
 	{ "show a frame that is no guest's", map_unowned },
+	{ "free of what the control VM sees", free_shown },
 };
 
 static void test_misuse_panics(void **state)
@@ -413,6 +458,7 @@ int main(void)
 		cmocka_unit_test_setup(test_random_sequences_restore, start),
 		cmocka_unit_test_setup(test_free_in_parts, start),
 		cmocka_unit_test_setup(test_exhaust, start),
+		cmocka_unit_test_setup(test_kept_back, start),
 		cmocka_unit_test_setup(test_hypervisor_pages, start),
 		cmocka_unit_test_setup(test_misuse_panics, start),
 		cmocka_unit_test_setup(test_mapped_flag, start),

@@ -17,6 +17,9 @@ struct tcase {
 	u32 cpus;			/* cores it needs, 0 or 1: any */
 };
 
+/* Bytes of the pool that a case has used up for good, in a way that is right. */
+extern u64 pool_gone;
+
 #define CASE_LISTS(L)							\
 	L(abi) L(create) L(memseg) L(run) L(io) L(mmio) L(cpu) L(event) L(apic)	\
 	L(regs) L(isolate) L(smp) L(random)

@@ -390,6 +390,70 @@ static void isolate_map(void)
 	hidden_check();
 }
 
+/* All that others can have of the pool, to the last page. */
+static void drain_pool(u32 id[4])
+{
+	u64 size = ALIGN_UP(caps.pool_total, 2 * MiB);
+	char name[] = "drain-0";
+	u32 i, seg = 0;
+
+	for (i = 0; i < 4; i++, name[6]++)
+		CHECK(!vm_create(name, 1, &id[i]), "CREATE fails");
+	/* Where a page needs no table any more. */
+	CHECK(!seg_alloc(id[3], 0, 0, PAGE_SIZE), "ALLOC fails");
+	while (size >= PAGE_SIZE) {
+		CHECK(seg < 24, "the pool is not to be drained");
+		if (seg_alloc(id[seg / 8], seg % 8, seg % 8 * 64 * GiB, size))
+			size = ALIGN_DOWN(size / 2, PAGE_SIZE);
+		else
+			seg++;
+	}
+	for (i = 1; i < 8; i++)
+		if (seg_alloc(id[3], i, i * PAGE_SIZE, PAGE_SIZE))
+			break;
+	CHECK(i < 8, "the pool is not empty");
+	CHECK_EQ(pool_free(), 0, "pool");
+}
+
+/*
+ * A device that is touched the first time when the pool is empty: the control
+ * VM's kernel has asked for nothing, and gets no fault.
+ */
+static void isolate_device(void)
+{
+	static u64 pd[512] __aligned(4096);
+	u64 at, val, free = pool_free();
+	struct joist_memseg m;
+	u32 r[4], id[4], i;
+
+	cpuid(0x80000008, 0, r);
+	/* Above RAM and all tables there are: the upper half of what there is. */
+	if ((r[0] & 0xff) < 40)
+		skip("%u bits of physical addresses are too few", r[0] & 0xff);
+	at = 1ull << (MIN(r[0] & 0xff, 48) - 1);
+	for (i = 0; i < 512; i++)
+		pd[i] = (at + ((u64)i << 21)) | 0x9b;	/* uncached */
+	boot_pdpt[64] = (u64)pd | 7;
+	drain_pool(id);
+	val = *(volatile u64 *)(64 * GiB + 0x1000);
+	*(volatile u64 *)(64 * GiB + 0x1000) = val;
+	/* What is read of forbidden memory by such an instruction needs tables, too. */
+	CHECK(!seg_query(id[0], 0, 0, &m), "QUERY fails");
+	for (i = 0; i < 32 && (i + 1) * 5 * PAGE_SIZE <= m.len; i++) {
+		val = 7;
+		asm volatile("bsfq (%1), %0"
+			     : "+r"(val) : "r"(m.hpa + i * 5 * PAGE_SIZE) : "cc");
+		CHECK_EQ(val, 0, "first bit of a forbidden page");
+	}
+	boot_pdpt[64] = 0;
+	write_cr3(read_cr3());
+	for (i = 0; i < 4; i++)
+		vm_destroy(id[i]);
+	/* The device stays mapped: its tables are gone from the pool. */
+	pool_gone = free - pool_free();
+	CHECK(pool_gone <= 3 * PAGE_SIZE, "0x%lx bytes are gone", pool_gone);
+}
+
 /* The control VM's own interrupts: direct, also across hypercalls. */
 static void isolate_interrupts(void)
 {
@@ -526,6 +590,7 @@ const struct tcase cases_isolate[] = {
 	{ "isolate/pool-read-modify-write", isolate_pool_rmw, 0 },
 	{ "isolate/pool-other-instructions", isolate_pool_other, 0 },
 	{ "isolate/map", isolate_map, 0 },
+	{ "isolate/device-with-empty-pool", isolate_device, 0 },
 	{ "isolate/interrupts", isolate_interrupts, 0 },
 	{ "isolate/nmi-other-core", isolate_nmi_other, 2 },
 	{ "isolate/nmi-ours", isolate_nmi_ours, 4 },
