@@ -105,5 +105,4 @@ const struct file_operations ctl_fops = {
 	.release = ctl_release,
 	.unlocked_ioctl = ctl_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
-	.llseek = no_llseek,
 };

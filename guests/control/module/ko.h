@@ -51,6 +51,20 @@ typedef const struct device devnode_device;
 #else
 typedef struct device devnode_device;
 #endif
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+#define grow_memory(p, old, size, gfp)	kvrealloc(p, size, gfp)
+#else
+#define grow_memory(p, old, size, gfp)	kvrealloc(p, old, size, gfp)
+#endif
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+#define init_timer(t, f, clock, mode)	hrtimer_setup(t, f, clock, mode)
+#else
+#define init_timer(t, f, clock, mode) \
+	do {						\
+		hrtimer_init(t, clock, mode);		\
+		(t)->function = (f);			\
+	} while (0)
+#endif
 
 /* Guards: all by vm.segs_lock. */
 struct seg {

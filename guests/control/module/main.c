@@ -49,7 +49,7 @@ void *ko_zalloc(size_t size, gfp_t gfp)
 
 void *ko_grow(const void *p, size_t old, size_t size)
 {
-	void *more = kvrealloc(p, old, size, GFP_KERNEL_ACCOUNT);
+	void *more = grow_memory(p, old, size, GFP_KERNEL_ACCOUNT);
 
 	if (more && !p)
 		this_cpu_inc(objects);

@@ -437,7 +437,6 @@ static const struct file_operations seg_fd_fops = {
 	.owner = THIS_MODULE,
 	.release = vm_release,
 	.mmap = seg_fd_mmap,
-	.llseek = no_llseek,
 };
 
 static struct file *seg_file(struct vm *vm, u32 s, unsigned int access)

@@ -92,8 +92,8 @@ struct vcpu *vcpu_new(struct vm *vm, u32 id)
 	v->armed = JOIST_NO_DEADLINE;
 	mutex_init(&v->lock);
 	rcuwait_init(&v->wait);
-	hrtimer_init(&v->timer, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_PINNED_HARD);
-	v->timer.function = vcpu_timer;
+	init_timer(&v->timer, vcpu_timer, CLOCK_MONOTONIC,
+		   HRTIMER_MODE_ABS_PINNED_HARD);
 	return v;
 }
 

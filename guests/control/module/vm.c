@@ -599,5 +599,4 @@ const struct file_operations vm_fops = {
 	.unlocked_ioctl = vm_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.mmap = mem_mmap,
-	.llseek = no_llseek,
 };
