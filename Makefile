@@ -83,6 +83,8 @@ help:
 #H make test-svm        every hypercall and exit, in QEMU
 #H make test-vmx        the same in Bochs, which has VMX, and Linux there
 #H make test-boot       Linux as control VM, guests, refusals, in QEMU
+#H make test-all        the platforms that take long, too; a table at its end
+#H make deb13           build/deb13: Debian 13's QEMU and Bochs, for tests
 #H make bench           what exits and the work of guests cost, beside KVM and bare
 #H                      [BENCH_ONLY="exits boot block net"], build/bench.svg
 #H make bench-trace     where the instructions go [EVENT="port mmio"]
@@ -103,4 +105,5 @@ help:
 -include $(OBJS:.o=.d)
 -include $(wildcard drivers/build.mk guests/control/build.mk guests/control/tools.mk \
 	   guests/control/install.mk guests/selftest/build.mk \
-	   tests/unit/build.mk tests/boot/build.mk tests/bench/build.mk)
+	   tests/deb13/build.mk tests/unit/build.mk tests/boot/build.mk \
+	   tests/bench/build.mk)

@@ -367,6 +367,11 @@ bool cr0_checked(void)
 	return false;
 }
 
+bool into_refused(void)
+{
+	return TRY_PLAIN(".byte 0xce") == FAULT(X_UD);
+}
+
 /* xorshift64*; each core would need its own, so only core 0 draws. */
 static u64 random_state = 88172645463325252ull;
 

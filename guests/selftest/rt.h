@@ -152,5 +152,7 @@ void random_seed(u64 seed);
 u64 user_hypercall(u32 nr, u64 block, u32 vmmcall);
 /* Whether this CPU faults on CR0.NW without CD, and so checks CR0 at all. */
 bool cr0_checked(void);
+/* Whether INTO, which 64-bit mode does not have, is refused in it. */
+bool into_refused(void);
 
 #endif

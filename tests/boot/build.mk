@@ -7,6 +7,8 @@
 #	make test-vmx		the same on VMX and SVM in Bochs, and Linux there
 #	make test-boot		Linux as control VM, refusals, virtual machines
 #	make test-machines	these three at once
+#	make test-all		all of this, and the platforms that take long, with a
+#				table of them at its end
 #
 # Variables: BOOT_JOBS=n emulators at once, BOOT_ARGS= for pytest, such as
 # BOOT_ARGS="-k refusal".  Logs of every boot are in build/test-logs.
@@ -36,19 +38,20 @@ test: deps
 
 # The disk first: one core is busy with it while the other builds the rest.
 .PHONY: test-build
-test-build: $(GUEST_DISK) unit-programs test-images
+test-build: $(GUEST_DISK) $(DEB13)/emulators.stamp unit-programs test-images
 
-.PHONY: test-images
-test-images: $(BUILD)/joist.iso $(BUILD)/vmlinux $(BUILD)/initrd.img \
-		$(BUILD)/helpers.img \
-		$(BUILD)/bochs.img \
-		$(BUILD)/ko_test.img $(CTL_TEST_TOOLS) $(BUILD)/selftest.elf $(BOOT_GUESTS) \
-		$(GUEST_DISK)
+TEST_IMAGES	:= $(BUILD)/joist.iso $(BUILD)/vmlinux $(BUILD)/initrd.img \
+		$(BUILD)/helpers.img $(BUILD)/bochs.img $(BUILD)/ko_test.img \
+		$(CTL_TEST_TOOLS) $(BUILD)/selftest.elf $(BOOT_GUESTS)
+
+.PHONY: test-images test-parts
+test-parts: $(TEST_IMAGES)
+test-images: test-parts $(GUEST_DISK) $(DEB13)/emulators.stamp
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory DEBUG=1 all
 
 .PHONY: test-svm
-test-svm: $(BUILD)/selftest.elf
+test-svm: $(BUILD)/selftest.elf $(DEB13)/emulators.stamp
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory DEBUG=1 all
 	@$(BOOT_PYTEST) $(BOOT_ARGS) tests/boot/test_selftest.py
@@ -70,3 +73,16 @@ test-boot: test-images
 .PHONY: test-machines
 test-machines: test-images
 	@$(BOOT_PYTEST) $(BOOT_ARGS) tests/boot
+
+# What has a marker "long", too.
+.PHONY: test-machines-long
+test-machines-long: test-images
+	@$(BOOT_PYTEST) --long $(BOOT_ARGS) tests/boot
+
+TEST_ALL	:= test-unit='this machine:unit tests' test-machines-long \
+			test-deb13-unit='Debian 13:unit tests' test-deb13-machines
+
+.PHONY: test-all
+test-all: deps
+	-@$(MAKE) --no-print-directory -j$$(nproc) -k test-build
+	@/usr/bin/python3 tests/boot/runall.py --table $(TEST_ALL)

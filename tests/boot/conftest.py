@@ -10,6 +10,7 @@ import threading
 import pytest
 
 import machine as m
+import results
 
 
 # Groups and tests that take long, the longest first: at the end no core waits
@@ -20,7 +21,25 @@ LONGEST = ("test_linux", "vms", "devices", "debian", "test_make_demo",
            "selftest-q35-4")
 
 
-def pytest_collection_modifyitems(items):
+def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true",
+                     help="the platforms that take long, too")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: only where --long is given")
+    config.addinivalue_line("markers", "platform(name): what it runs on")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--long"):
+        left = [i for i in items if not i.get_closest_marker("long")]
+        config.hook.pytest_deselected(
+            items=[i for i in items if i.get_closest_marker("long")])
+        items[:] = left
+    for item in items:
+        item.user_properties.append(("cell", results.place(item)))
+
     def rank(item):
         group = item.get_closest_marker("xdist_group")
         name = group.args[0] if group else item.originalname
@@ -102,6 +121,11 @@ def pytest_runtest_makereport(item, call):
         for machine in getattr(node, "machines", ()):
             report.sections.append((f"machine {machine.name}",
                                     machine.tail()))
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if not hasattr(config, "workerinput"):
+        results.add_reports(terminalreporter.stats)
 
 
 class Served:

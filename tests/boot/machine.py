@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 
-from tcg import TCG
+import tcg
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
@@ -144,7 +144,7 @@ class Machine:
     limit = LIMIT
 
     def __init__(self, name, iso, machine="q35", firmware="bios", cpus=2,
-                 mem=1024, cpu="max", extra=(), media="cd"):
+                 mem=1024, cpu="max", extra=(), media="cd", qemu=tcg.QEMU):
         os.makedirs(LOGS, exist_ok=True)
         self.name = name
         self.log = os.path.join(LOGS, name + ".log")
@@ -156,7 +156,7 @@ class Machine:
         # The path of a socket must be short.
         self.tmp = tempfile.mkdtemp(prefix="joist-")
         self.iso = iso
-        command = ["qemu-system-x86_64", "-M", machine, "-accel", TCG,
+        command = [qemu, "-M", machine, "-accel", tcg.accel(qemu),
                    "-cpu", cpu, "-smp", str(cpus), "-m", str(mem),
                    "-display", "none", "-vga", "std", "-nodefaults"]
         if media == "cd":

@@ -3,12 +3,18 @@
 
 Each runner ends with a line that counts what passed and failed; one that
 fails without a failed case, or counts nothing, is a failed case itself.
+
+With --table there is a table of platforms and scenarios at the end.  A runner
+that does not know them is a row by itself: TARGET=PLATFORM:SCENARIO.
 """
 import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
+
+import results
 
 
 def count(line):
@@ -21,7 +27,8 @@ def count(line):
     return found["passed"], found["failed"] + found["error"]
 
 
-def run(target, bad):
+def run(word, bad):
+    target, _, row = word.partition("=")
     command = [os.environ.get("MAKE", "make"), "--no-print-directory", target]
     last = (0, 0)
     start = time.monotonic()
@@ -39,14 +46,21 @@ def run(target, bad):
         failed = 1
     print(f"-- {target}: {passed} passed, {failed} failed, "
           f"{time.monotonic() - start:.0f} s", flush=True)
+    if row:
+        results.add(*row.split(":"), (passed, failed, 0))
     return passed, failed
 
 
 def main():
     bad = []
-    results = [run(target, bad) for target in sys.argv[1:]]
-    passed = sum(r[0] for r in results)
-    failed = sum(r[1] for r in results)
+    words = [w for w in sys.argv[1:] if w != "--table"]
+    with tempfile.NamedTemporaryFile() as f:
+        os.environ["JOIST_RESULTS"] = f.name
+        counts = [run(word, bad) for word in words]
+        if "--table" in sys.argv:
+            print(*results.table(f.name), sep="\n")
+    passed = sum(c[0] for c in counts)
+    failed = sum(c[1] for c in counts)
     # Once more, where a reader of a long log looks first.
     sys.stdout.writelines(bad)
     print(f"{passed} passed, {failed} failed")

@@ -13,6 +13,7 @@ import selftest
 
 VMX = "corei7_skylake_x"
 SVM = "ryzen"
+SCENARIO = "self-test"
 # Bochs does some 20 million instructions a second.  Virtual-interrupt delivery
 # is tested with 4 cores, windows and exits in its place, as is the default in
 # Bochs, with one.
@@ -21,6 +22,14 @@ RUNS = {
                   tunables="vid=on"),
     "vmx-1": dict(model=VMX, cpus=1, args="random=20000 cycles=100"),
     "svm-1": dict(model=SVM, cpus=1, args="cycles=50"),
+    "deb13-vmx-1": dict(model=VMX, cpus=1, args="random=20000 cycles=100",
+                        deb13=True),
+}
+MARKS = {
+    "vmx-4": [pytest.mark.platform("Bochs 2.7, VMX")],
+    "vmx-1": [pytest.mark.platform("Bochs 2.7, VMX")],
+    "svm-1": [pytest.mark.platform("Bochs 2.7, SVM")],
+    "deb13-vmx-1": [pytest.mark.platform("Bochs 3.0, VMX"), pytest.mark.long],
 }
 
 NO_INTR = "Bochs' SVM ignores physical interrupts in a guest entered with IF clear"
@@ -33,6 +42,7 @@ LEFT_OUT = {
         "a physical one, whatever IF says",
     },
     "vmx-1": {},
+    "deb13-vmx-1": {},
     "svm-1": {
         "apic/masked": NO_INTR,
         "apic/masked-x2apic": NO_INTR,
@@ -64,7 +74,8 @@ class Run(selftest.Report):
         self.bochs = subprocess.Popen(
             [sys.executable, os.path.join(m.HERE, "run-bochs"), "--iso", iso,
              "--model", run["model"], "--cpus", str(run["cpus"]),
-             "--mem", "1024", "--nic", "none", "--serial", self.log],
+             "--mem", "1024", "--nic", "none", "--serial", self.log] +
+            (["--deb13"] if "deb13" in run else []),
             stdin=subprocess.DEVNULL)
         self.status = self.wait()
         with open(self.log, errors="replace") as f:
@@ -86,7 +97,8 @@ class Run(selftest.Report):
 
 
 @pytest.fixture(scope="module", params=[
-    pytest.param(name, marks=pytest.mark.xdist_group("bochs-" + name))
+    pytest.param(name, marks=[pytest.mark.xdist_group("bochs-" + name),
+                              *MARKS[name]])
     for name in RUNS])
 def run(request, tmp_path_factory):
     return Run(str(tmp_path_factory.mktemp("bochs")), request.param)

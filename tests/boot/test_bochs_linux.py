@@ -15,6 +15,8 @@ import machine as m
 from vms import (LINUX, ctl_json, check_hostile, check_hostile_driver,
                  guest_run, guests_image, said, status, type_to, wait)
 
+pytestmark = pytest.mark.platform("Bochs 2.7, VMX")
+SCENARIO = "linux"
 MIB = 1 << 20
 CPUS = 2
 DISK_MIB, FILE_MIB = 32, 2

@@ -6,13 +6,20 @@ import subprocess
 import pytest
 
 import machine as m
+import results
 import selftest
+import tcg
 
+SCENARIO = "self-test"
 RUNS = {
     "q35-1": dict(elf=m.DEBUG, machine="q35", cpus=1, mem=1024),
     "q35-4": dict(elf=m.DEBUG, machine="q35", cpus=4, mem=1024),
     "pc-2-release": dict(elf=m.RELEASE, machine="pc", cpus=2, mem=3072),
+    # A thread per core.
+    "deb13-4": dict(elf=m.DEBUG, machine="q35", cpus=4, mem=1024,
+                    qemu=tcg.QEMU_DEB13),
 }
+PLATFORMS = {"deb13-4": "QEMU 10, SVM, a thread per core"}
 
 
 class Run(selftest.Report):
@@ -38,7 +45,9 @@ class Run(selftest.Report):
 
 
 @pytest.fixture(scope="module", params=[
-    pytest.param(name, marks=pytest.mark.xdist_group("selftest-" + name))
+    pytest.param(name, marks=[
+        pytest.mark.xdist_group("selftest-" + name),
+        pytest.mark.platform(PLATFORMS.get(name, results.platform()))])
     for name in RUNS])
 def run(request, start_module):
     return Run(start_module, request.param)
