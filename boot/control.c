@@ -440,8 +440,8 @@ void control_wait_wakeup(struct vcpu *v, u32 apic_id)
 	volatile struct mailbox *m = &area->mailbox;
 	u64 vector;
 
-	for (;;) {
-		pause();
+	for (;; cpu_rest()) {
+		cpu_watch(m);
 		if (m->command != MAILBOX_WAKEUP || m->apic_id != apic_id)
 			continue;
 		__atomic_thread_fence(__ATOMIC_ACQUIRE);
@@ -451,5 +451,7 @@ void control_wait_wakeup(struct vcpu *v, u32 apic_id)
 		break;
 	}
 	v->activity = JOIST_VCPU_IDLE;
+	/* Meant for a core that ran: it has no IDT yet. */
+	v->nmi_pending = false;
 	set_long_mode(v, vector);
 }

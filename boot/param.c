@@ -182,7 +182,7 @@ static int set_maxcpu(struct params *p, const char *s, const char **why)
 	if (!take_number(&s, ~0ull, &v) || *s)
 		return reject(why, not_a_number);
 	if (!v || v > MAX_CPUS)
-		return reject(why, "not a number from 1 to 64");
+		return reject(why, "not a number from 1 to 256");
 	p->maxcpu = v;
 	return 0;
 }
@@ -239,7 +239,7 @@ static const struct param_row {
 	{ "control_mem=", "0",            set_control_mem },
 	{ "console=",     "com1,screen",  set_console },
 	{ "loglvl=",      "info",         set_loglvl },
-	{ "maxcpu=",      "64",           set_maxcpu },
+	{ "maxcpu=",      "256",          set_maxcpu },
 	{ "panic=",       "halt",         set_panic },
 	{ "vid=",         "auto",         set_vid },
 	{ "mitigations=", "auto",         set_mitigations },

@@ -211,10 +211,29 @@ int fail_at(int err, const char *file, int line_nr)
 }
 #endif
 
+/*
+ * Only the first core to panic says so: others are stopped, or halt here.  If it
+ * faults while it does, it has said what it could.
+ */
+static void first_panic(void)
+{
+	static u32 panics, core;
+	u32 me = this_cpu() ? this_cpu()->id + 1 : 0;
+
+	if (!__atomic_exchange_n(&panics, 1, __ATOMIC_SEQ_CST)) {
+		__atomic_store_n(&core, me, __ATOMIC_SEQ_CST);
+		return;
+	}
+	if (__atomic_load_n(&core, __ATOMIC_SEQ_CST) == me)
+		cpu_stop_machine();
+	cpu_halt();
+}
+
 void panic(const char *fmt, ...)
 {
 	va_list ap;
 
+	first_panic();
 	va_start(ap, fmt);
 	smp_stop_others();
 	spin_bust(&log_lock);
@@ -236,6 +255,5 @@ void refuse(const char *fmt, ...)
 	line(LOG_ERROR, fmt, ap);
 	emit("joist: Joist stops here.\n");
 	va_end(ap);
-	for (;;)
-		hlt();
+	cpu_halt();
 }

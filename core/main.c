@@ -13,6 +13,7 @@
 #include "boot/mb2.h"
 #include "boot/memory.h"
 #include "boot/param.h"
+#include "core/cores.h"
 #include "core/forbidden.h"
 #include "core/log.h"
 #include "core/string.h"
@@ -97,15 +98,29 @@ static u64 low_page(void)
 	return pa;
 }
 
+/* Those in use, and all others, which nobody else may start. */
 static void start_cores(void)
 {
-	u32 ids[MAX_CPUS], i, n = 0;
+	static struct smp_core list[AP_SLOTS_MAX];
+	const struct smp_core *bad;
+	const char *why;
+	u32 i, n, which, parked = 0;
 
-	for (i = 0; i < acpi.cpus && n < params.maxcpu; i++)
-		if (acpi.apic_id[i] != cpus[0]->apic_id && n + 1 < params.maxcpu)
-			ids[n++] = acpi.apic_id[i];
-	if (n)
-		smp_start(ids, n, low_page());
+	if (cores_choose(&acpi, cpus[0]->apic_id, apic_is_x2(), params.maxcpu, list, &n,
+			 &why, &which))
+		refuse("this machine cannot serve: core with APIC id %u: %s", which, why);
+	if (!n)
+		return;
+	bad = smp_start(list, n, low_page(), &why);
+	if (bad && why)
+		refuse("core with APIC id %u cannot serve: %s", bad->apic_id, why);
+	if (bad)
+		refuse("core with APIC id %u does not start, and the control VM could start it without Joist; switch it off in the firmware's setup",
+		       bad->apic_id);
+	for (i = 0; i < n; i++)
+		parked += list[i].cpu && list[i].park;
+	if (parked)
+		log_info("%u more cores are parked", parked);
 }
 
 static void enable(struct cpu *c)
@@ -121,8 +136,15 @@ static void enable(struct cpu *c)
 void ap_main(struct cpu *c)
 {
 	cpu_init(c);
-	enable(c);
-	__atomic_store_n(&c->online, 1, __ATOMIC_RELEASE);
+	/* The boot core says what is wrong. */
+	c->why = "it lacks what the first one has";
+	if (!backend->cpu_enable(c, &c->why)) {
+		__atomic_store_n(&c->online, CORE_FAILED, __ATOMIC_RELEASE);
+		cpu_halt();
+	}
+	__atomic_store_n(&c->online, CORE_ONLINE, __ATOMIC_RELEASE);
+	if (c->parked)
+		cpu_halt();
 	while (!__atomic_load_n(&go, __ATOMIC_ACQUIRE)) {
 		tsc_compare();
 		pause();
@@ -190,6 +212,17 @@ static void check_cpu(void)
 		refuse("this machine cannot serve: its CPU has no execute-disable bit (NX, XD), or the firmware has switched it off");
 }
 
+/*
+ * CPUs of Intel's that may sleep through a write to the line they watch: Goldmont
+ * and Lunar Lake.  (In Bochs 2.7, too, other cores may write it unseen.)
+ */
+static bool monitor_broken(void)
+{
+	u32 sig = cpuid(1, 0).eax & 0x0fff0ff0;
+
+	return sig == 0x506c0 || sig == 0xb06d0;
+}
+
 static void read_firmware(void)
 {
 	const char *why;
@@ -202,6 +235,7 @@ static void read_firmware(void)
 	vid_allowed = params.vid == PARAM_VID_AUTO ? !in_bochs() : params.vid == PARAM_VID_ON;
 	if (acpi.has_reset && acpi.reset.space == ACPI_SPACE_IO)
 		reset_register_set((u16)acpi.reset.address, acpi.reset_value);
+	mwait_works = (cpuid(1, 0).ecx & BIT(3)) && !in_bochs() && !monitor_broken();
 	tsc_calibrate(acpi.pm_timer_port, acpi.pm_timer_bits == 32);
 	vlapic_min_period = (u64)tsc_khz * MIN_PERIOD_US / 1000;
 }
@@ -221,9 +255,11 @@ void boot_main(u32 magic, u64 mbi, u64 image_base)
 	console_init_screen(&params, &boot_info);
 
 	apic_init();
-	cpu_init(cpu_alloc(0, apic_id()));
+	cpus[0] = cpu_alloc(0, apic_id());
+	cpu_init(cpus[0]);
 	choose_backend();		/* it reads MSRs that may fault */
-	cpus[0]->online = cpu_count = 1;
+	cpus[0]->online = CORE_ONLINE;
+	cpu_count = 1;
 	read_firmware();
 	mitigations_init(params.mitigations);
 	enable(cpus[0]);

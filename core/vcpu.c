@@ -175,8 +175,8 @@ static __noinline void serve_requests(struct cpu *c)
 	asked = __atomic_exchange_n(&c->request, 0, __ATOMIC_SEQ_CST);
 	if (asked & REQ_FLUSH_CONTROL)
 		backend->flush_control(c);
-	while (asked & REQ_STOP)
-		hlt();
+	if (asked & REQ_STOP)
+		cpu_halt();
 }
 
 /* True if this core may enter now; asks of other cores are served first. */

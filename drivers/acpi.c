@@ -240,16 +240,17 @@ static bool has_id(const u32 *ids, u32 n, u32 id)
 }
 
 static void add_cpu(struct acpi_info *info, const struct acpi_reader *r,
-		    u32 apic_id)
+		    u32 *ids, u32 *count, u32 apic_id)
 {
 	/* Some firmware names a CPU as LAPIC and as x2APIC. */
-	if (has_id(info->apic_id, info->cpus, apic_id))
+	if (has_id(ids, *count, apic_id))
 		return;
-	if (info->cpus == ACPI_CPUS) {
-		complain(r, (const u8 *)"APIC", "a CPU beyond 256 is left out");
+	if (*count < ACPI_CPUS) {
+		ids[(*count)++] = apic_id;
 		return;
 	}
-	info->apic_id[info->cpus++] = apic_id;
+	if (!info->left_out++)
+		complain(r, (const u8 *)"APIC", "CPUs beyond 1024 are left out");
 }
 
 static int read_madt(struct acpi_info *info, const struct acpi_reader *r,
@@ -258,7 +259,7 @@ static int read_madt(struct acpi_info *info, const struct acpi_reader *r,
 	const struct acpi_table *t = acpi_find(info, "APIC");
 	const u8 *madt = NULL, *e;
 	struct madt_cpu cpu;
-	u32 at = MADT_ENTRIES;
+	u32 at = MADT_ENTRIES, flags;
 
 	if (t && t->len >= MADT_ENTRIES)
 		madt = map(r, t->pa, t->len);
@@ -268,9 +269,13 @@ static int read_madt(struct acpi_info *info, const struct acpi_reader *r,
 	while ((e = madt_next(madt, t->len, &at))) {
 		if (e[0] == MADT_LAPIC_PA_64 && e[1] >= MADT_LAPIC_PA_64_LEN)
 			info->lapic_pa = load64(e + 4);
-		else if (madt_is_cpu(e, &cpu) &&
-			 load32(e + cpu.flags_at) & CPU_ENABLED)
-			add_cpu(info, r, cpu.apic_id);
+		if (!madt_is_cpu(e, &cpu))
+			continue;
+		flags = load32(e + cpu.flags_at);
+		if (flags & CPU_ENABLED)
+			add_cpu(info, r, info->apic_id, &info->cpus, cpu.apic_id);
+		else if (flags & CPU_ONLINE_CAPABLE)
+			add_cpu(info, r, info->spare_id, &info->spares, cpu.apic_id);
 	}
 	if (at != t->len)
 		complain(r, (const u8 *)t->sig,

@@ -9,7 +9,7 @@
 #include "core/types.h"
 
 #define ACPI_TABLES	128
-#define ACPI_CPUS	256
+#define ACPI_CPUS	1024
 #define ACPI_HEADER	36		/* bytes that open every table */
 #define ACPI_HEADER_OEM	10		/* there: six bytes; then table id, creator */
 
@@ -44,6 +44,9 @@ struct acpi_info {
 	u64 lapic_pa;
 	u32 cpus;			/* enabled ones, in the MADT's order */
 	u32 apic_id[ACPI_CPUS];
+	u32 spares;			/* not enabled, but may come online */
+	u32 spare_id[ACPI_CPUS];
+	u32 left_out;			/* for which there was no room */
 
 	bool has_fadt;			/* or else what follows is 0 */
 	u32 fadt_flags;

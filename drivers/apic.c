@@ -27,35 +27,35 @@
 #define ICR_PENDING	(1u << 12)
 #define PENDING_SPINS	100000
 
-static volatile u8 *regs __ro_after_init;
+volatile u8 *apic_regs __ro_after_init;		/* trampoline.asm's, too */
 
 void apic_init(void)
 {
 	u64 base = rdmsr(MSR_APIC_BASE);
 
-	regs = map_window(base & APIC_BASE_ADDR, PAGE_SIZE, MAP_DEVICE);
+	apic_regs = map_window(base & APIC_BASE_ADDR, PAGE_SIZE, MAP_DEVICE);
 	if (!(base & APIC_BASE_EN))
 		wrmsr(MSR_APIC_BASE, base | APIC_BASE_EN);
 }
 
-static bool x2apic(void)
+bool apic_is_x2(void)
 {
 	return rdmsr(MSR_APIC_BASE) & APIC_BASE_X2;
 }
 
 static u32 reg_read(u32 reg)
 {
-	return *(volatile u32 *)(regs + reg);
+	return *(volatile u32 *)(apic_regs + reg);
 }
 
 static void reg_write(u32 reg, u32 val)
 {
-	*(volatile u32 *)(regs + reg) = val;
+	*(volatile u32 *)(apic_regs + reg) = val;
 }
 
 u32 apic_id(void)
 {
-	return x2apic() ? (u32)rdmsr(X2APIC_ID) : reg_read(APIC_ID) >> 24;
+	return apic_is_x2() ? (u32)rdmsr(X2APIC_ID) : reg_read(APIC_ID) >> 24;
 }
 
 static void wait_idle(void)
@@ -70,7 +70,7 @@ static void send(u32 apic_id, u32 command)
 {
 	u32 high;
 
-	if (x2apic()) {
+	if (apic_is_x2()) {
 		wrmsr(X2APIC_ICR, (u64)apic_id << 32 | command);
 		return;
 	}
@@ -85,7 +85,7 @@ static void send(u32 apic_id, u32 command)
 /* TPR stays as it is; but whoever emulates a write of it looks at IRR anew. */
 void apic_look_again(void)
 {
-	if (x2apic())
+	if (apic_is_x2())
 		wrmsr(X2APIC_TPR, rdmsr(X2APIC_TPR));
 	else
 		reg_write(APIC_TPR, reg_read(APIC_TPR));
@@ -97,13 +97,12 @@ void apic_send_nmi(u32 apic_id)
 }
 
 /* SDM, "MP Initialization Protocol Algorithm for MP Systems". */
-void apic_start_cpu(u32 apic_id, u64 low_page)
+void apic_send_init(u32 apic_id)
 {
-	u32 vector = (u32)(low_page >> PAGE_SHIFT);
-
 	send(apic_id, ICR_INIT | ICR_ASSERT);
-	udelay(10000);
-	send(apic_id, ICR_STARTUP | ICR_ASSERT | vector);
-	udelay(200);
-	send(apic_id, ICR_STARTUP | ICR_ASSERT | vector);
+}
+
+void apic_send_startup(u32 apic_id, u64 low_page)
+{
+	send(apic_id, ICR_STARTUP | ICR_ASSERT | (u32)(low_page >> PAGE_SHIFT));
 }

@@ -14,7 +14,11 @@ u32 apic_id(void);
 void apic_send_nmi(u32 apic_id);
 /* For an emulator that has forgotten that an interrupt is pending. */
 void apic_look_again(void);
-/* INIT, SIPI, SIPI: the core starts at low_page in real mode. */
-void apic_start_cpu(u32 apic_id, u64 low_page);
+/* This core's is in x2APIC mode; else an id above 254 cannot be sent to. */
+bool apic_is_x2(void);
+#define APIC_ID_MAX	254
+/* INIT, 10 ms, SIPI, 200 us, SIPI: the core starts at low_page in real mode. */
+void apic_send_init(u32 apic_id);
+void apic_send_startup(u32 apic_id, u64 low_page);
 
 #endif

@@ -133,6 +133,12 @@ struct backend {
 	/* On every core. */
 	bool (*cpu_enable)(struct cpu *c, const char **why);
 
+	/*
+	 * NMIs, SMIs and INITs that the core holds back while the hypervisor runs
+	 * may come in, or no more.  NULL: it holds back none.
+	 */
+	void (*let_in)(bool on);
+
 	/* Vendor memory of a vCPU: -ENOMEM.  Zero state, then reset(). */
 	int (*vcpu_init)(struct vcpu *v);
 	void (*vcpu_fini)(struct vcpu *v);

@@ -102,11 +102,12 @@ struct cpu *cpu_alloc(u32 id, u32 apic_id)
 	c->apic_id = apic_id;
 	c->verw = SEL_DATA;
 	c->args = hpa_ptr(early_alloc(PAGE_SIZE));
+	c->vendor_page[0] = early_alloc(PAGE_SIZE);
+	c->vendor_page[1] = early_alloc(PAGE_SIZE);
 	c->stack_top = map_stack(STACK_SIZE);
 	c->tss.ist[IST_NMI - 1] = (u64)map_stack(PAGE_SIZE);
 	c->tss.ist[IST_FAULT - 1] = (u64)map_stack(PAGE_SIZE);
 	c->tss.ist[IST_MC - 1] = (u64)map_stack(PAGE_SIZE);
-	cpus[id] = c;
 	return c;
 }
 
@@ -153,8 +154,7 @@ static void take_nmi(struct cpu *c, struct trap_frame *f)
 	u32 due = __atomic_exchange_n(&c->nmi_due, 0, __ATOMIC_SEQ_CST);
 
 	if (__atomic_load_n(&c->request, __ATOMIC_RELAXED) & REQ_STOP)
-		for (;;)
-			hlt();
+		cpu_halt();
 	if (!due && c->control && c->control->activity == JOIST_VCPU_IDLE) {
 		c->control->nmi_pending = true;
 		__atomic_fetch_or(&c->request, REQ_NMI, __ATOMIC_SEQ_CST);
@@ -228,6 +228,40 @@ void trap_handle(struct trap_frame *f)
 	      f->rax, f->rbx, f->rcx, f->rdx, f->rsi, f->rdi, f->rbp, f->r8, f->r9, f->r12);
 }
 
+/* What SVM's GIF holds back may come in, or not any more. */
+static void let_in(bool on)
+{
+	if (backend && backend->let_in)
+		backend->let_in(on);
+}
+
+bool mwait_works __ro_after_init;
+
+void cpu_watch(const volatile void *line)
+{
+	if (!mwait_works)
+		return;
+	/* Some CPUs want the line out of the caches first. */
+	__asm__ volatile("clflush (%0)\n\tmonitor" : : "a"(line), "c"(0), "d"(0) : "memory");
+}
+
+void cpu_rest(void)
+{
+	let_in(true);
+	if (mwait_works)
+		__asm__ volatile("mwait" : : "a"(0), "c"(0) : "memory");
+	else
+		pause();
+	let_in(false);
+}
+
+void cpu_halt(void)
+{
+	let_in(true);
+	for (;;)
+		hlt();
+}
+
 void panic_action_set(int seconds)
 {
 	panic_seconds = seconds;
@@ -247,6 +281,7 @@ void reset_machine(void)
 		u64 base;
 	} __packed idtr = { 0, (u64)none };
 
+	let_in(true);			/* it may take an SMI */
 	if (reset_port)
 		outb(reset_port, reset_value);
 	udelay(100000);
@@ -255,8 +290,7 @@ void reset_machine(void)
 	outb(0xcf9, 0x06);		/* PCI reset control: full reset */
 	udelay(100000);
 	__asm__ volatile("lidt %0\n\tud2" : : "m"(idtr));
-	for (;;)
-		hlt();
+	cpu_halt();
 }
 
 void cpu_stop_machine(void)
@@ -268,6 +302,5 @@ void cpu_stop_machine(void)
 			udelay(1000000);
 		reset_machine();
 	}
-	for (;;)
-		hlt();
+	cpu_halt();
 }

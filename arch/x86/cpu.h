@@ -8,7 +8,8 @@
 #include "core/lock.h"
 #include "core/types.h"
 
-#define MAX_CPUS	64
+#define MAX_CPUS	256		/* in use; more are parked */
+#define AP_SLOTS_MAX	1024		/* cores that are started */
 #define STACK_SIZE	(16 * KiB)
 
 struct vcpu;
@@ -51,13 +52,16 @@ struct cpu {
 	u32 request __aligned(64);	/* [a] REQ_* */
 	u32 in_guest;			/* [a] */
 	u32 nmi_due;			/* [a] an NMI that Joist sent has not come yet */
-	u32 online;			/* [a] */
+	u32 online;			/* [a] enum core_state */
 	/* guard.inc knows where they are. */
 	u32 guard;			/* [p] GUARD_*, while a guest is loaded */
 	u32 spec_guest, spec_host;	/* [p] SPEC_CTRL there and here */
 	u32 verw;			/* [c] any data selector */
+	const char *why;		/* CORE_FAILED */
+	bool parked;			/* [c] kept from everybody */
 
 	void *args __aligned(64);	/* [p] 4 KiB: hypercall arguments */
+	hpa_t vendor_page[2];		/* [c] the backend's, until the end */
 	void *stack_top;		/* [c] */
 	u64 gdt[8];			/* [c] */
 	struct tss {
@@ -84,7 +88,9 @@ struct cpu {
 #define REQ_STOP		BIT(2)	/* panic elsewhere: stop */
 #define REQ_NMI			BIT(3)	/* the control VM has an NMI */
 
-extern struct cpu *cpus[MAX_CPUS];
+enum core_state { CORE_ABSENT, CORE_ONLINE, CORE_FAILED };
+
+extern struct cpu *cpus[MAX_CPUS];	/* those in use */
 extern u32 cpu_count;
 extern u32 tsc_khz;
 
@@ -108,17 +114,36 @@ static inline struct cpu *current_cpu(void)
 
 /* The boot core first: GDT, TSS, IDT, CR4; others by cpu_start in smp.c. */
 void cpu_init(struct cpu *c);
-/* Memory for a core's data and stacks; NULL if none is left. */
+/* Memory for a core's data and stacks. */
 struct cpu *cpu_alloc(u32 id, u32 apic_id);
-/* Taken while GIF is 0 or NMIs are blocked: let a pending NMI in, count it. */
+/*
+ * A core that waits for somebody to write `line`: watch it, look at it, rest,
+ * again.  rest() ends by itself now and then, or when the line is written.
+ */
+void cpu_watch(const volatile void *line);
+void cpu_rest(void);
+extern bool mwait_works;		/* [c] */
+/* For good: nothing but NMIs and SMIs gets in. */
+void cpu_halt(void) __noreturn;
 void cpu_stop_machine(void) __noreturn;
 void panic_action_set(int seconds);	/* < 0: halt */
 /* How cpu_stop_machine() resets the machine: ACPI reset register and others. */
 void reset_machine(void) __noreturn;
 void reset_register_set(u16 port, u8 value);
 
-/* smp.c: starts the other cores; each runs ap_main(). */
-void smp_start(const u32 *apic_ids, u32 count, u64 low_page);
+/*
+ * smp.c: starts other cores; each runs ap_main().  Those to be used come first
+ * and become cpus[1] and up.  The core that must come and does not, or that fails
+ * (then with a reason), is returned, or NULL.
+ */
+struct smp_core {
+	u32 apic_id;
+	bool park;
+	bool optional;			/* it need not be there */
+	struct cpu *cpu;		/* once it runs, else NULL */
+};
+const struct smp_core *smp_start(struct smp_core *list, u32 count, u64 low_page,
+				 const char **why);
 void smp_stop_others(void);
 /* Makes the core look at `request` soon; returns at once. */
 void smp_ask(struct cpu *c, u32 request);

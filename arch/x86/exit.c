@@ -162,6 +162,7 @@ enum verdict control_shutdown(struct vcpu *v)
 static enum verdict control_dead(struct vcpu *v)
 {
 	backend->exit_raw(v);
+	smp_stop_others();
 	log_sinks_quiet(false);
 	log_error("the control VM cannot go on: core %u, exit %lx %lx %lx %lx, rip %lx",
 		  v->id, v->x.raw[0], v->x.raw[1], v->x.raw[2], v->x.raw[3], v->rip);

@@ -12,7 +12,7 @@
 #include "core/types.h"
 #include "guests/selftest/insn.h"
 
-#define MAX_CPUS	32
+#define MAX_CPUS	256
 #define VEC_TIMER	0x40
 #define VEC_KICK	0x41
 #define VEC_TEST	0x42	/* ... 0x4f: for cases */
@@ -114,6 +114,12 @@ void job_start(u32 cpu, job_fn fn, void *arg);
 /* Collect it; a failure over there is a failure here. */
 void job_wait(u32 cpu);
 bool job_done(u32 cpu);
+
+/* Cores in the firmware's table that are not for the control VM: APIC ids. */
+extern u32 other_cores[MAX_CPUS];
+extern u32 other_core_count;
+/* INIT and two SIPIs to a core, as if no hypervisor were there. */
+void core_wake_up(u32 apic_id, u32 low_page);
 
 /* Local APIC and time. */
 extern bool x2apic;

@@ -71,6 +71,7 @@ static struct gate idt[256];
 static u8 stacks[MAX_CPUS][STACK_SIZE] __aligned(16);
 static u8 trap_stacks[MAX_CPUS][STACK_SIZE] __aligned(16);
 static u8 blocks[MAX_CPUS][4096] __aligned(4096);
+u32 other_cores[MAX_CPUS], other_core_count;
 static struct cpu *volatile ap_starting;
 static volatile u32 ap_online;
 static u64 ticks_scale;		/* LAPIC timer ticks per TSC tick, << 32 */
@@ -159,13 +160,13 @@ void apic_write(u32 reg, u64 val)
 		*(volatile u32 *)(0xfee00000ull + reg) = (u32)val;
 }
 
-static void apic_icr(u32 cpu, u32 low)
+static void apic_icr(u32 apic_id, u32 low)
 {
 	if (x2apic) {
-		apic_write(APIC_ICR, (u64)cpus[cpu].apic_id << 32 | low);
+		apic_write(APIC_ICR, (u64)apic_id << 32 | low);
 		return;
 	}
-	apic_write(APIC_ICR_HI, cpus[cpu].apic_id << 24);
+	apic_write(APIC_ICR_HI, apic_id << 24);
 	apic_write(APIC_ICR, low);
 	while (apic_read(APIC_ICR) & BIT(12))
 		pause();
@@ -173,12 +174,26 @@ static void apic_icr(u32 cpu, u32 low)
 
 void apic_ipi(u32 cpu, u32 vector)
 {
-	apic_icr(cpu, vector | BIT(14));
+	apic_icr(cpus[cpu].apic_id, vector | BIT(14));
 }
 
 void apic_nmi(u32 cpu)
 {
-	apic_icr(cpu, 4 << 8 | BIT(14));
+	apic_icr(cpus[cpu].apic_id, 4 << 8 | BIT(14));
+}
+
+void core_wake_up(u32 apic_id, u32 low_page)
+{
+	u64 start = rdtsc();
+
+	apic_icr(apic_id, 5 << 8 | BIT(14));
+	while (rdtsc() - start < us(10000))
+		pause();
+	apic_icr(apic_id, 6 << 8 | BIT(14) | low_page >> 12);
+	start = rdtsc();
+	while (rdtsc() - start < us(1000))
+		pause();
+	apic_icr(apic_id, 6 << 8 | BIT(14) | low_page >> 12);
 }
 
 void apic_setup(void)
@@ -385,6 +400,9 @@ void cpus_start(u64 rsdp)
 		}
 		if ((flags & 1) && id != cpus[0].apic_id && n < MAX_CPUS - 1)
 			ids[n++] = id;
+		/* All ones: an entry that the firmware does not use. */
+		if (!(flags & 1) && id != 0xff && id != ~0u && other_core_count < MAX_CPUS)
+			other_cores[other_core_count++] = id;
 	}
 	if (n && !box) {
 		print("selftest: no wakeup mailbox, one core of %u\n", n + 1);

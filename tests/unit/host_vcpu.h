@@ -42,6 +42,11 @@ void smp_kick_self(void)
 
 bool stray_traps;
 
+void cpu_halt(void)
+{
+	abort();
+}
+
 /* Nothing enters a guest here. */
 void svm_vmrun(u64 guest_vmcb, u64 *gpr, u64 host_vmcb, u64 shadow)
 {
@@ -57,6 +62,10 @@ void svm_vmsave(u64 vmcb)
 }
 
 void svm_clgi(void)
+{
+}
+
+void svm_stgi(void)
 {
 }
 

@@ -533,21 +533,46 @@ static void test_madt_damaged(void **state)
 
 static void test_madt_many_cpus(void **state)
 {
-	static u8 b[8 + 300 * 16];
+	static u8 b[8 + 1100 * 16];
 	u32 i;
 	(void)state;
 
 	memset(b, 0, sizeof(b));
-	for (i = 0; i < 300; i++) {
+	for (i = 0; i < 1100; i++) {
 		b[8 + i * 16] = 9;
 		b[9 + i * 16] = 16;
 		store32(b + 12 + i * 16, i);
 		b[16 + i * 16] = 1;
 	}
 	assert_int_equal(parse_madt(b, sizeof(b)), 0);
-	assert_int_equal(info.cpus, 256);
-	assert_int_equal(info.apic_id[255], 255);
-	assert_memory_equal(complaints, "APIC: a CPU beyond 256", 22);
+	assert_int_equal(info.cpus, 1024);
+	assert_int_equal(info.apic_id[1023], 1023);
+	assert_int_equal(info.left_out, 1100 - 1024);
+	assert_memory_equal(complaints, "APIC: CPUs beyond 1024", 22);
+}
+
+/* What may come online later is noted, what is unusable is not. */
+static void test_madt_spares(void **state)
+{
+	static u8 b[8 + 4 * 16];
+	static const u8 flags[] = { 1, 2, 0, 3 };
+	u32 i;
+	(void)state;
+
+	memset(b, 0, sizeof(b));
+	for (i = 0; i < 4; i++) {
+		b[8 + i * 16] = 9;
+		b[9 + i * 16] = 16;
+		store32(b + 12 + i * 16, 16 + i);
+		b[16 + i * 16] = flags[i];
+	}
+	assert_int_equal(parse_madt(b, sizeof(b)), 0);
+	assert_int_equal(info.cpus, 2);
+	assert_int_equal(info.apic_id[0], 16);
+	assert_int_equal(info.apic_id[1], 19);
+	assert_int_equal(info.spares, 1);
+	assert_int_equal(info.spare_id[0], 17);
+	assert_int_equal(info.left_out, 0);
 }
 
 /* What the control VM makes of its tables, by the same parser. */
@@ -783,6 +808,7 @@ int main(void)
 		cmocka_unit_test(test_fadt_of_every_length),
 		cmocka_unit_test(test_madt_damaged),
 		cmocka_unit_test(test_madt_many_cpus),
+		cmocka_unit_test(test_madt_spares),
 		cmocka_unit_test(test_rebuild),
 		cmocka_unit_test(test_rebuild_from_rsdt),
 		cmocka_unit_test(test_rebuild_high),

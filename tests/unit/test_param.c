@@ -67,7 +67,7 @@ static void test_defaults(void **state)
 	assert_int_equal(p.uart[0].baud, 115200);
 	assert_true(p.screen);
 	assert_int_equal(p.loglvl, 2);
-	assert_int_equal(p.maxcpu, 64);
+	assert_int_equal(p.maxcpu, 256);
 	assert_int_equal(p.panic, PARAM_PANIC_HALT);
 	assert_int_equal(p.vid, PARAM_VID_AUTO);
 	assert_int_equal(p.mitigations, MITIGATIONS_AUTO);
@@ -205,10 +205,10 @@ static void test_small_ones(void **state)
 
 	good("maxcpu=1");
 	assert_int_equal(p.maxcpu, 1);
-	good("maxcpu=64");
-	refused("maxcpu=0", "not a number from 1 to 64");
-	refused("maxcpu=65", "not a number from 1 to 64");
-	refused("maxcpu=4294967297", "not a number from 1 to 64");
+	good("maxcpu=256");
+	refused("maxcpu=0", "not a number from 1 to 256");
+	refused("maxcpu=257", "not a number from 1 to 256");
+	refused("maxcpu=4294967297", "not a number from 1 to 256");
 	refused("maxcpu=", "not a number");
 	refused("maxcpu=4x", "not a number");
 	refused("maxcpu=all", "not a number");
@@ -269,7 +269,7 @@ static void test_words(void **state)
 	parse("\"maxcpu=4");
 	assert_int_equal(complaints, 1);
 	assert_string_equal(bad_why, "a double quote is not closed");
-	assert_int_equal(p.maxcpu, 64);
+	assert_int_equal(p.maxcpu, 256);
 	parse("maxcpu=4\\");
 	assert_string_equal(bad_word, "maxcpu=4\\");
 	assert_string_equal(bad_why, "not a number");

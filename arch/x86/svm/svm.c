@@ -49,9 +49,11 @@ void svm_vmrun(u64 guest_vmcb, u64 *gpr, u64 host_vmcb, u64 shadow);
 void svm_take_nmi(void);
 void svm_vmsave(u64 vmcb);
 void svm_clgi(void);
+void svm_stgi(void);
 
 static u32 asid_count __ro_after_init;
 static bool nrips __ro_after_init;
+static bool init_dropped __ro_after_init;	/* VM_CR.R_INIT works */
 static bool has_debugctl __ro_after_init;
 static bool injects_twice __ro_after_init;
 static u64 iopm_guest __ro_after_init;
@@ -158,11 +160,13 @@ static bool svm_cpu_enable(struct cpu *c, const char **why)
 		has_debugctl = rdmsr_safe(MSR_DEBUGCTL, &debugctl);
 	}
 	/* An INIT becomes #SX, which the trap handler drops, not a reset. */
-	if (rdmsr_safe(MSR_VM_CR, &vm_cr))
-		wrmsr_safe(MSR_VM_CR, vm_cr | VM_CR_R_INIT);
+	if (rdmsr_safe(MSR_VM_CR, &vm_cr) && wrmsr_safe(MSR_VM_CR, vm_cr | VM_CR_R_INIT) &&
+	    !c->id)
+		init_dropped = rdmsr_safe(MSR_VM_CR, &vm_cr) && (vm_cr & VM_CR_R_INIT) &&
+			       !(cpuid(1, 0).ecx & BIT(31));
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
-	c->svm.hsave = early_alloc(PAGE_SIZE);
-	c->svm.host_vmcb = early_alloc(PAGE_SIZE);
+	c->svm.hsave = c->vendor_page[0];
+	c->svm.host_vmcb = c->vendor_page[1];
 	wrmsr(MSR_VM_HSAVE_PA, c->svm.hsave.v);
 	svm_clgi();
 	svm_vmsave(c->svm.host_vmcb.v);
@@ -187,6 +191,22 @@ static void intercept_new(struct vmcb *b)
 		b->intercept5 |= INTERCEPT_MCOMMIT;
 	if (has & EXT8_EBX_RDPRU)
 		b->intercept4 |= INTERCEPT_RDPRU;
+}
+
+/*
+ * GIF.  SMM's code waits for all cores, so one that waits long must take its SMIs
+ * (APM, "Effect of the GIF on Interrupt Handling").  But where INIT is not turned
+ * into #SX, GIF 0 is what keeps a waiting core from being reset and started anew
+ * without Joist: in emulators, and in KVM, which keeps VM_CR.R_INIT and no more.
+ */
+static void svm_let_in(bool on)
+{
+	if (!init_dropped || !(rdmsr(MSR_EFER) & EFER_SVME))
+		return;
+	if (on)
+		svm_stgi();
+	else
+		svm_clgi();
 }
 
 static int svm_vcpu_init(struct vcpu *v)
@@ -647,6 +667,7 @@ const struct backend svm_backend = {
 	.probe = svm_probe,
 	.features = svm_features,
 	.cpu_enable = svm_cpu_enable,
+	.let_in = svm_let_in,
 	.vcpu_init = svm_vcpu_init,
 	.vcpu_fini = svm_vcpu_fini,
 	.vcpu_reset = svm_vcpu_reset,

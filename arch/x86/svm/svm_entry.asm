@@ -101,12 +101,15 @@ svm_take_nmi:
 	clgi
 	ret
 
-; void svm_vmsave(u64 vmcb), svm_clgi(void)
-global svm_vmsave, svm_clgi
+; void svm_vmsave(u64 vmcb), svm_clgi(void), svm_stgi(void)
+global svm_vmsave, svm_clgi, svm_stgi
 svm_vmsave:
 	mov rax, rdi
 	vmsave
 	ret
 svm_clgi:
 	clgi
+	ret
+svm_stgi:
+	stgi
 	ret

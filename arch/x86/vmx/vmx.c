@@ -373,7 +373,7 @@ static bool vmx_cpu_enable(struct cpu *c, const char **why)
 		*why = "VMX wants CR0 or CR4 bits that Joist does not know";
 		return false;
 	}
-	c->vmx.vmxon = early_alloc(PAGE_SIZE);
+	c->vmx.vmxon = c->vendor_page[0];
 	*(u32 *)hpa_ptr(c->vmx.vmxon) = vmx_caps.revision;
 	if (!vmxon(c->vmx.vmxon.v)) {
 		*why = "VMXON failed";

@@ -183,6 +183,49 @@ static void isolate_apic_base(void)
 		 "APIC_BASE unchanged");
 }
 
+/* A page of ours below 640 KiB. */
+static u8 *low_page(void)
+{
+	u64 pa;
+
+	for (pa = 0x8000; pa < 0x9f000; pa += PAGE_SIZE)
+		if (memmap_is_ram(pa) && memmap_is_ram(pa + PAGE_SIZE - 1))
+			return (u8 *)pa;
+	fail("there is no RAM below 640 KiB");
+}
+
+/* Cores that Joist does not use: what we start there would run without it. */
+static void isolate_parked(void)
+{
+	/* mov ax, cs; mov ds, ax; inc word [0x100]; cli; hlt; jmp $ - 1 */
+	static const u8 stub[] = { 0x8c, 0xc8, 0x8e, 0xd8, 0xff, 0x06, 0x00, 0x01,
+				   0xfa, 0xf4, 0xeb, 0xfd };
+	static u8 saved[PAGE_SIZE];
+	volatile u16 *ran;
+	u8 *page;
+	u32 i, n;
+	u64 start;
+
+	if (!other_core_count)
+		skip("there is no core that is not in use");
+	if (caps.vendor == JOIST_VENDOR_SVM && !cr0_checked())
+		skip("QEMU's SVM resets a core upon INIT, whatever GIF says");
+	page = low_page();
+	ran = (u16 *)(page + 0x100);
+	memcpy(saved, page, PAGE_SIZE);
+	memset(page, 0, PAGE_SIZE);
+	memcpy(page, stub, sizeof(stub));
+	for (i = 0; i < other_core_count; i++)
+		core_wake_up(other_cores[i], (u32)(u64)page);
+	start = rdtsc();
+	while (rdtsc() - start < us(200000) && !*ran)
+		pause();
+	n = *ran;
+	if (!n)
+		memcpy(page, saved, PAGE_SIZE);
+	CHECK(!n, "%u cores run outside Joist", n);
+}
+
 static struct joist_memseg hidden;
 static u32 hidden_vm;
 
@@ -591,6 +634,7 @@ const struct tcase cases_isolate[] = {
 	{ "isolate/pool-other-instructions", isolate_pool_other, 0 },
 	{ "isolate/map", isolate_map, 0 },
 	{ "isolate/device-with-empty-pool", isolate_device, 0 },
+	{ "isolate/parked-cores", isolate_parked, 0 },
 	{ "isolate/interrupts", isolate_interrupts, 0 },
 	{ "isolate/nmi-other-core", isolate_nmi_other, 2 },
 	{ "isolate/nmi-ours", isolate_nmi_ours, 4 },
