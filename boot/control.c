@@ -34,6 +34,8 @@
 #define BP_CMDLINE		0x228
 #define BP_E820			0x2d0
 #define BP_E820_MAX		128
+#define BP_SETUP_DATA		0x250
+#define SETUP_E820_EXT		1
 #define LOADER_UNDEFINED	0xff
 #define VIDEO_TEXT		1
 #define VIDEO_VLFB		0x23
@@ -42,6 +44,13 @@
 struct e820_entry {
 	u64 base, len;
 	u32 type;
+} __packed;
+
+/* struct setup_data, with what boot_params has no room for. */
+struct e820_more {
+	u64 next;
+	u32 type, len;
+	struct e820_entry entry[MEM_RANGES - BP_E820_MAX];
 } __packed;
 
 /* Xen, "PVH direct boot": struct hvm_start_info and what hangs on it. */
@@ -86,6 +95,7 @@ struct control_area {
 	struct pvh_start pvh;
 	struct pvh_module pvh_initrd;
 	struct pvh_memmap pvh_map[MEM_RANGES];
+	struct e820_more e820_more;
 	u8 acpi[64 * KiB] __aligned(64);
 };
 
@@ -151,10 +161,11 @@ static void load_linux(const struct boot_module *m, const void *file)
 		load = control_take(l->init_size, l->relocatable ? align : PAGE_SIZE,
 				    MAX(l->pref_address, KERNEL_MIN),
 				    l->relocatable ? 4 * GiB : l->pref_address + l->init_size);
+	/* The tables it starts with map 4 GiB. */
 	if (!load && l->relocatable)
-		load = control_take(l->init_size, align, KERNEL_MIN, ~0ull);
+		load = control_take(l->init_size, align, KERNEL_MIN, 4 * GiB);
 	if (!load)
-		refuse("the control kernel needs %lu MiB in one piece; control_mem= is too small",
+		refuse("the control kernel needs %lu MiB in one piece below 4 GiB; control_mem= is too small",
 		       (u64)l->init_size / MiB);
 	memcpy(at(load), (const char *)file + l->kernel_offset, l->kernel_len);
 	memset(at(load + l->kernel_len), 0, l->init_size - l->kernel_len);
@@ -238,12 +249,13 @@ void control_load(struct boot_info *bi)
 		refuse("there is no control kernel: no boot module's command line starts with 'control'");
 	if (image_probe(at(m->start), m->end - m->start, &image, &why))
 		refuse("the control kernel cannot be used: %s", why);
+	/* An ELF's segments have places of their own: they go first. */
+	if (image.kind != IMAGE_LINUX)
+		load_pvh(m, rd);
 	area_init();
 	str_copy(area->cmdline, args, sizeof(area->cmdline));
 	if (image.kind == IMAGE_LINUX)
 		load_linux(m, at(m->start));
-	else
-		load_pvh(m, rd);
 	if (rd)
 		load_initrd(rd);
 }
@@ -345,14 +357,21 @@ static void fill_boot_params(const struct boot_info *bi, const struct mem_map *m
 	u8 *bp = area->boot_params;
 	struct e820_entry *e = (struct e820_entry *)(bp + BP_E820);
 	u64 cmdline = area_pa + offsetof(struct control_area, cmdline);
+	u64 more_pa = area_pa + offsetof(struct control_area, e820_more);
 	u32 i, n = MIN(map->count, (u32)BP_E820_MAX);
 
-	if (n < map->count)
-		log_warn("the control VM's memory map is cut to %u entries", n);
-	for (i = 0; i < n; i++)
-		e[i] = (struct e820_entry){ map->range[i].base, map->range[i].len,
+	for (i = 0; i < map->count; i++) {
+		if (i == BP_E820_MAX)
+			e = area->e820_more.entry;
+		*e++ = (struct e820_entry){ map->range[i].base, map->range[i].len,
 					    map->range[i].type };
+	}
 	bp[BP_E820_ENTRIES] = (u8)n;
+	if (n < map->count) {
+		area->e820_more.type = SETUP_E820_EXT;
+		area->e820_more.len = (map->count - n) * sizeof(*e);
+		memcpy(bp + BP_SETUP_DATA, &more_pa, 8);
+	}
 	fill_screen(bp + BP_SCREEN_INFO, bi);
 	memcpy(bp + BP_RSDP, &rsdp_pa, 8);
 	put16(bp + BP_VID_MODE, 0xffff);

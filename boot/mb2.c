@@ -147,6 +147,52 @@ int mem_map_add(struct mem_map *map, u64 base, u64 len, u32 type)
 	return err;
 }
 
+u64 mem_map_clip(struct mem_map *map, u64 limit)
+{
+	u64 clipped = 0;
+	u32 i;
+
+	for (i = 0; i < map->count; i++) {
+		struct mem_range *r = &map->range[i];
+
+		if (r->type != MEM_RAM || r->base + r->len <= limit)
+			continue;
+		/* No room to cut: rather lose what is below, too. */
+		if (r->base < limit && !mem_cut(map, i, limit))
+			continue;
+		clipped += r->len;
+		r->type = MEM_RESERVED;
+	}
+	mem_join(map);
+	return clipped;
+}
+
+bool mem_map_is_ram(const struct mem_map *map, u64 base, u64 end)
+{
+	u32 i;
+
+	for (i = 0; i < map->count; i++) {
+		const struct mem_range *r = &map->range[i];
+
+		if (r->type == MEM_RAM && base >= r->base && end <= r->base + r->len)
+			return true;
+	}
+	return false;
+}
+
+bool mem_map_not_bad(const struct mem_map *map, u64 base, u64 end)
+{
+	u32 i;
+
+	for (i = 0; i < map->count; i++) {
+		const struct mem_range *r = &map->range[i];
+
+		if (r->type == MEM_BAD && base < r->base + r->len && r->base < end)
+			return false;
+	}
+	return true;
+}
+
 /* The string that fills the tag from offset `at` on. */
 static int tag_string(const struct tag *t, u32 at, char *dst, const char **why)
 {
@@ -202,10 +248,10 @@ static int tag_memory_map(const struct tag *t, struct boot_info *bi,
 	for (at = 16; at < t->size; at += step) {
 		const u8 *e = t->p + at;
 
-		if (mem_map_add(&bi->mem, load64(e), load64(e + 8),
-				load32(e + 16)))
+		if (mem_map_add(&bi->mem, load64(e), load64(e + 8), load32(e + 16)) ||
+		    bi->mem.count > MEM_FIRMWARE)
 			return reject(-E2BIG, why,
-				      "the memory map has more than 256 ranges");
+				      "the memory map has more than 512 ranges");
 	}
 	return 0;
 }
@@ -215,12 +261,14 @@ static bool field_fits(struct screen_field f, u8 bpp)
 	return f.pos <= bpp && f.size <= bpp - f.pos;
 }
 
+/* A screen that cannot be right is no reason not to boot: there is none then. */
 static int tag_framebuffer(const struct tag *t, struct boot_info *bi,
 			   const char **why)
 {
 	struct screen_mode *m = &bi->screen;
 	u64 line;
 
+	(void)why;
 	m->addr = load64(t->p + 8);
 	m->pitch = load32(t->p + 16);
 	m->width = load32(t->p + 20);
@@ -234,21 +282,18 @@ static int tag_framebuffer(const struct tag *t, struct boot_info *bi,
 	line = (u64)m->width * ((m->bpp + 7) / 8);
 	if (!m->width || !m->height || !m->bpp || line > m->pitch ||
 	    m->addr >= MEM_LIMIT || screen_bytes(m) > MEM_LIMIT - m->addr)
-		return reject(-EINVAL, why,
-			      "the framebuffer's size contradicts itself");
+		return 0;
 	if (m->type == SCREEN_RGB) {
 		/* Behind bpp, type and two reserved bytes: the colour fields */
 		if (t->size < 38)
-			return reject(-EINVAL, why,
-				      "the framebuffer tag is too short for RGB");
+			return 0;
 		m->red = (struct screen_field){ t->p[32], t->p[33] };
 		m->green = (struct screen_field){ t->p[34], t->p[35] };
 		m->blue = (struct screen_field){ t->p[36], t->p[37] };
 		if (!field_fits(m->red, m->bpp) ||
 		    !field_fits(m->green, m->bpp) ||
 		    !field_fits(m->blue, m->bpp))
-			return reject(-EINVAL, why,
-				      "a framebuffer colour is outside its pixel");
+			return 0;
 	}
 	bi->has_screen = true;
 	return 0;

@@ -12,7 +12,8 @@
 #define MB2_STRING	2048		/* bytes of a command line, with its NUL */
 #define MB2_MODULES	8
 #define MB2_RSDP	64
-#define MEM_RANGES	256
+#define MEM_FIRMWARE	512	/* ranges that firmware may give */
+#define MEM_RANGES	1024	/* with those that Joist's own borders add */
 
 /* As BIOS function e820 and Multiboot2 number them; others become RESERVED. */
 enum mem_type {
@@ -67,5 +68,10 @@ int mb2_parse(u32 magic, const void *mbi, size_t mapped, struct boot_info *bi,
  * allows less stays.  -ENOSPC: too many ranges.
  */
 int mem_map_add(struct mem_map *map, u64 base, u64 len, u32 type);
+/* RAM from `limit` on becomes RESERVED; how many bytes that was. */
+u64 mem_map_clip(struct mem_map *map, u64 limit);
+/* All of [base, end) is RAM, in one piece; nothing in it is bad memory. */
+bool mem_map_is_ram(const struct mem_map *map, u64 base, u64 end);
+bool mem_map_not_bad(const struct mem_map *map, u64 base, u64 end);
 
 #endif

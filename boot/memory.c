@@ -22,7 +22,7 @@ struct control_memory control_memory;
 
 static struct mem_piece pool[CONTROL_PIECES];
 static unsigned pool_count;
-static struct mem_piece busy[MB2_MODULES + 16];	/* not to be handed out yet */
+static struct mem_piece busy[MB2_MODULES + 32];	/* not to be handed out yet */
 static unsigned busy_count;
 static struct mem_piece early[64];	/* taken by early_alloc */
 static unsigned early_count;
@@ -155,6 +155,12 @@ void memory_split(const struct boot_info *bi, const struct params *p, u64 image_
 		       "(at least %lu MiB for it, and %lu MiB for the rest)",
 		       want / MiB, total / MiB, CONTROL_MIN / MiB, POOL_MIN / MiB);
 	for (i = 0; i < bi->module_count; i++) {
+		const struct boot_module *m = &bi->module[i];
+
+		if (m->start < m->end && !mem_map_is_ram(&bi->mem, m->start, m->end))
+			refuse("a boot module (%lx to %lx) lies outside of RAM", m->start, m->end);
+		if (m->start < image_end && image_base < m->end)
+			refuse("a boot module (%lx to %lx) overlaps the hypervisor", m->start, m->end);
 		busy[busy_count].base = ALIGN_DOWN(bi->module[i].start, PAGE_SIZE);
 		busy[busy_count++].end = ALIGN_UP(bi->module[i].end, PAGE_SIZE);
 	}

@@ -13,7 +13,7 @@ struct mem_piece {
 	u64 base, end;
 };
 
-#define CONTROL_PIECES	128
+#define CONTROL_PIECES	MEM_FIRMWARE
 
 /* The RAM of the control VM: the lowest RAM there is. */
 struct control_memory {

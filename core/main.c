@@ -37,6 +37,25 @@ extern char __image_start[], __image_end[];
 void boot_main(u32 magic, u64 mbi, u64 image_base) __noreturn;
 void ap_main(struct cpu *c) __noreturn;
 
+/* CPUID, "Linear/Physical Address size". */
+static u64 phys_limit(void)
+{
+	u32 bits = cpuid(0x80000000, 0).eax >= 0x80000008 ?
+		   cpuid(0x80000008, 0).eax & 0xff : 36;
+
+	return BIT(bits);
+}
+
+/* What this CPU, or the map of all RAM, cannot reach. */
+static void clip_memory(void)
+{
+	u64 lost = mem_map_clip(&boot_info.mem, MIN(phys_limit(), DIRECT_MAX));
+
+	if (lost)
+		log_warn("%lu MiB of RAM lie beyond what can be addressed, and are not used",
+			 lost / MiB);
+}
+
 static void complain_param(void *ctx, const char *word, const char *why)
 {
 	log_warn("boot tunable '%s' ignored: %s", word, why);
@@ -47,24 +66,15 @@ static void complain_acpi(void *ctx, const char *sig, const char *why)
 	log_warn("ACPI table %s passed over: %s", sig, why);
 }
 
-/* Firmware tables lie in memory that the map lists, or below 1 MiB. */
+/* The map lists it, mostly; what it does not list may be there all the same. */
 static const void *map_firmware(void *ctx, u64 pa, size_t len)
 {
 	const struct boot_info *bi = ctx;
-	u32 i;
 
-	if (!len || pa + len < pa)
+	if (!len || pa + len < pa || pa + len > phys_limit() ||
+	    !mem_map_not_bad(&bi->mem, pa, pa + len))
 		return NULL;
-	if (pa + len <= MiB)
-		return map_window(pa, len, MAP_RO);
-	for (i = 0; i < bi->mem.count; i++) {
-		const struct mem_range *r = &bi->mem.range[i];
-
-		if (r->type != MEM_BAD && pa >= r->base && pa - r->base <= r->len &&
-		    len <= r->len - (pa - r->base))
-			return map_window(pa, len, MAP_RO);
-	}
-	return NULL;
+	return map_window(pa, len, MAP_RO);
 }
 
 static const struct acpi_reader firmware = {
@@ -249,6 +259,7 @@ void boot_main(u32 magic, u64 mbi, u64 image_base)
 	parse_boot_info(magic, mbi);
 	console_early_screen(&params, &boot_info);
 	check_cpu();
+	clip_memory();
 	memory_split(&boot_info, &params, image_base, image_end);
 	paging_init(&boot_info);
 	memory_init_frames(&boot_info, image_base, image_end);

@@ -16,6 +16,7 @@
 #ifndef DIRECT_BASE		/* tests put the RAM map where a process may */
 #define DIRECT_BASE	0xffff800000000000ull
 #endif
+#define DIRECT_MAX	BIT(46)		/* it maps so much */
 #define WINDOW_BASE	0xffffff0000000000ull
 #define IMAGE_BASE	0xffffffff80000000ull
 

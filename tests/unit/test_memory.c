@@ -6,6 +6,7 @@
  */
 #include "tests/unit/host.h"
 
+#include "boot/mb2.c"
 #include "boot/memory.c"
 #include "core/page.c"
 
@@ -429,14 +430,39 @@ static void crumbs(void)
 {
 	u64 i;
 
-	for (i = 1; i <= 200; i++)
-		ram(i * 16 * MiB, i * 16 * MiB + 2 * MiB, MEM_RAM);
+	for (i = 1; i <= 600; i++)
+		ram(i * 4 * MiB, i * 4 * MiB + MiB, MEM_RAM);
 	ram(4 * GiB, 6 * GiB, MEM_RAM);
 	image(16 * MiB);
 	image_end = image_base + MiB;
 }
 
+/* What GRUB cannot have done, but a map can say. */
+static void module_outside(void)
+{
+	pc_below_4g(GiB);
+	image(2 * MiB);
+	module(GiB - 0x20000 - PAGE_SIZE, 2 * PAGE_SIZE);
+}
+
+static void module_in_hole(void)
+{
+	pc_below_4g(GiB);
+	image(2 * MiB);
+	module(2 * GiB, PAGE_SIZE);
+}
+
+static void module_on_image(void)
+{
+	pc_below_4g(GiB);
+	image(2 * MiB);
+	module(image_end - 1, PAGE_SIZE);
+}
+
 static const struct refusal refusals[] = {
+	{ "outside of RAM", module_outside },
+	{ "outside of RAM", module_in_hole },
+	{ "overlaps the hypervisor", module_on_image },
 	{ "control_mem", too_small },
 	{ "control_mem", no_ram },
 	{ "control_mem", asks_too_much },
