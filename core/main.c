@@ -21,6 +21,7 @@
 #include "drivers/acpi.h"
 #include "drivers/apic.h"
 #include "drivers/console.h"
+#include "drivers/iommu.h"
 
 #define MBI_MAPPED	(4 * GiB)	/* the entry's tables map so much */
 #define LOW_END		0xa0000
@@ -133,22 +134,20 @@ static void start_cores(void)
 		log_info("%u more cores are parked", parked);
 }
 
-static void enable(struct cpu *c)
+static bool enable(struct cpu *c)
 {
-	const char *why = NULL;
-
-	if (!backend->cpu_enable(c, &why))
-		refuse("core %u (APIC id %u) cannot serve: %s", c->id, c->apic_id,
-		       why ? why : "it lacks what the first one has");
+	c->why = "it lacks what the first one has";
+	if (!backend->cpu_enable(c, &c->why))
+		return false;
 	mitigations_enable();
+	return true;
 }
 
 void ap_main(struct cpu *c)
 {
 	cpu_init(c);
-	/* The boot core says what is wrong. */
-	c->why = "it lacks what the first one has";
-	if (!backend->cpu_enable(c, &c->why)) {
+	if (!enable(c)) {
+		/* The boot core says why. */
 		__atomic_store_n(&c->online, CORE_FAILED, __ATOMIC_RELEASE);
 		cpu_halt();
 	}
@@ -233,6 +232,45 @@ static bool monitor_broken(void)
 	return sig == 0x506c0 || sig == 0xb06d0;
 }
 
+/* A unit's registers are mapped while it is looked at. */
+static volatile u8 *unit_regs;
+static u64 unit_base;
+
+static bool unit_open(void *ctx, u64 base)
+{
+	if (base > phys_limit() - PAGE_SIZE)
+		return false;
+	unit_base = base;
+	unit_regs = map_window(base, PAGE_SIZE, MAP_DEVICE);
+	return true;
+}
+
+static u32 unit_read(void *ctx, u64 pa)
+{
+	return *(volatile u32 *)(unit_regs + (pa - unit_base));
+}
+
+static void unit_write(void *ctx, u64 pa, u32 val)
+{
+	*(volatile u32 *)(unit_regs + (pa - unit_base)) = val;
+}
+
+static void unit_was_on(void *ctx, u64 base, const char *what)
+{
+	log_info("the firmware left the IOMMU at %lx on (%s): switched off", base, what);
+}
+
+/* Nobody else will: the control VM is not told of them. */
+static void stop_iommus(void)
+{
+	static const struct iommu_io io = { unit_read, unit_write, unit_open, unit_was_on };
+	u64 stuck;
+
+	if (iommu_off(&acpi, &firmware, &io, &stuck))
+		refuse("the IOMMU at %lx, which the firmware left on, cannot be switched off; switch it off in the firmware's setup",
+		       stuck);
+}
+
 static void read_firmware(void)
 {
 	const char *why;
@@ -272,8 +310,10 @@ void boot_main(u32 magic, u64 mbi, u64 image_base)
 	cpus[0]->online = CORE_ONLINE;
 	cpu_count = 1;
 	read_firmware();
+	stop_iommus();
 	mitigations_init(params.mitigations);
-	enable(cpus[0]);
+	if (!enable(cpus[0]))
+		refuse("this machine cannot serve: %s", cpus[0]->why);
 	guest_features_init();
 	xstate_setup();
 	control_load(&boot_info);
