@@ -64,16 +64,39 @@ static void test_edge(void **state)
 	assert_int_equal(board.msis, 2);
 }
 
+/* 82093AA: "not delivered or held pending"; the next one comes. */
 static void test_edge_while_masked(void **state)
 {
 	(void)state;
 	ioapic_irq(&a, 5, true);
 	ioapic_irq(&a, 5, false);
+	entry(5, 0x40);
 	assert_int_equal(board.msis, 0);
+	entry(5, ENTRY_MASKED | 0x40);
+	ioapic_irq(&a, 5, true);
 	entry(5, 0x40);
+	/* Nor is a line that is high when its entry opens an edge. */
+	assert_int_equal(board.msis, 0);
+	ioapic_irq(&a, 5, true);
+	assert_int_equal(board.msis, 0);
+	ioapic_irq(&a, 5, false);
+	ioapic_irq(&a, 5, true);
+	assert_int_equal(board.msis, 1);
+	assert_int_equal(board.msi_data[0], 0x4040);
+}
+
+/* What came while an entry was level-triggered is no edge later. */
+static void test_edge_after_level(void **state)
+{
+	(void)state;
+	entry(5, ENTRY_LEVEL | 0x40);
+	ioapic_irq(&a, 5, true);
 	assert_int_equal(board.msis, 1);
 	entry(5, 0x40);
+	ioapic_irq(&a, 5, false);
 	assert_int_equal(board.msis, 1);
+	ioapic_irq(&a, 5, true);
+	assert_int_equal(board.msis, 2);
 }
 
 static void test_level(void **state)
@@ -153,6 +176,7 @@ int main(void)
 		cmocka_unit_test_setup(test_registers, setup),
 		cmocka_unit_test_setup(test_edge, setup),
 		cmocka_unit_test_setup(test_edge_while_masked, setup),
+		cmocka_unit_test_setup(test_edge_after_level, setup),
 		cmocka_unit_test_setup(test_level, setup),
 		cmocka_unit_test_setup(test_remote_irr, setup),
 		cmocka_unit_test_setup(test_two_pins_one_vector, setup),

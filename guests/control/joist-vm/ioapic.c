@@ -4,7 +4,9 @@
  *
  * It delivers by writing the message that its bus transaction amounts to.
  * A level-triggered entry sends once, sets its remote IRR, and sends again
- * only after the EOI, if the input is still high.
+ * only after the EOI, if the input is still high.  An edge is delivered when it
+ * comes; one that meets a masked entry is lost, as the data sheet has it
+ * ("Redirection Table Registers", interrupt mask).
  */
 #include <string.h>
 
@@ -51,21 +53,15 @@ static void deliver(u64 e)
 			   MSI_ASSERT);
 }
 
+/* A level-triggered entry whose input is high sends, unless it has. */
 static void service(struct ioapic *a, unsigned pin)
 {
 	u64 *e = &a->entry[pin];
-	u32 bit = 1u << pin;
 
-	if (*e & ENTRY_MASKED)
+	if (!(a->lines & 1u << pin) || !(*e & ENTRY_LEVEL) ||
+	    (*e & (ENTRY_MASKED | ENTRY_REMOTE)))
 		return;
-	if (*e & ENTRY_LEVEL) {
-		if (!(a->lines & bit) || (*e & ENTRY_REMOTE))
-			return;
-		*e |= ENTRY_REMOTE;
-	} else if (!(a->pending & bit)) {
-		return;
-	}
-	a->pending &= ~bit;
+	*e |= ENTRY_REMOTE;
 	deliver(*e);
 }
 
@@ -80,18 +76,20 @@ void ioapic_init(struct ioapic *a)
 
 void ioapic_irq(struct ioapic *a, unsigned pin, bool level)
 {
+	bool rises;
 	u32 bit;
 
 	if (pin >= IOAPIC_PINS)
 		return;
 	bit = 1u << pin;
 	/* Polarity is not looked at: a line's level means "asserted". */
-	if (level && !(a->lines & bit))
-		a->pending |= bit;
+	rises = level && !(a->lines & bit);
 	if (level)
 		a->lines |= bit;
 	else
 		a->lines &= ~bit;
+	if (rises && !(a->entry[pin] & (ENTRY_LEVEL | ENTRY_MASKED)))
+		deliver(a->entry[pin]);
 	service(a, pin);
 }
 

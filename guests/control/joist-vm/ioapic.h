@@ -14,7 +14,6 @@
 struct ioapic {
 	u64 entry[IOAPIC_PINS];
 	u32 lines;		/* input levels */
-	u32 pending;		/* edges not delivered yet */
 	u8 select, id;
 };
 
