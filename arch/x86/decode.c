@@ -198,32 +198,66 @@ static int take(struct cursor *c, unsigned n, u64 *val)
 	return 0;
 }
 
-/* What follows ModRM for a memory operand: SIB byte, displacement. */
-static int skip_address(struct cursor *c, const struct insn *in)
+/* The displacement, n bytes, and whether the base makes SS the default. */
+static int take_disp(struct cursor *c, unsigned n, struct insn *in)
 {
-	unsigned mod = MODRM_MOD(in->modrm);
-	unsigned rm = MODRM_RM(in->modrm);
-	unsigned disp = mod;
+	u64 v;
+	int err = take(c, n, &v);
+
+	if (!err && n)
+		in->disp = (u64)sign_extend(v, n);
+	if (in->base == JOIST_RSP || in->base == JOIST_RBP)
+		in->flags |= INSN_F_STACK;
+	return err;
+}
+
+/* SDM, "16-Bit Addressing Forms with the ModR/M Byte". */
+static int take_address_16(struct cursor *c, struct insn *in)
+{
+	static const u8 base[8] = {
+		JOIST_RBX, JOIST_RBX, JOIST_RBP, JOIST_RBP,
+		JOIST_RSI, JOIST_RDI, JOIST_RBP, JOIST_RBX,
+	};
+	static const u8 index[4] = { JOIST_RSI, JOIST_RDI, JOIST_RSI, JOIST_RDI };
+	unsigned mod = MODRM_MOD(in->modrm), rm = MODRM_RM(in->modrm);
+
+	if (mod == 0 && rm == RM_DISP_16)
+		return take_disp(c, 2, in);
+	in->base = base[rm];
+	if (rm < ARRAY_SIZE(index))
+		in->index = index[rm];
+	return take_disp(c, mod, in);
+}
+
+/* What follows ModRM for a memory operand: SIB byte, displacement. */
+static int take_address(struct cursor *c, enum insn_mode mode, struct insn *in)
+{
+	unsigned mod = MODRM_MOD(in->modrm), rm = MODRM_RM(in->modrm), index;
+	bool sib = rm == RM_SIB;
 	u64 v;
 	int err;
 
-	if (in->addr_size == 2) {
-		if (mod == 0 && rm == RM_DISP_16)
-			disp = 2;
-		return take(c, disp, &v);
-	}
-	if (rm == RM_SIB) {
+	if (in->addr_size == 2)
+		return take_address_16(c, in);
+	if (sib) {
 		err = take(c, 1, &v);
 		if (err)
 			return err;
+		index = (v >> 3 & 7) | (in->rex & REX_X ? 8 : 0);
+		if (index != RM_SIB)
+			in->index = index;
+		in->scale = v >> 6;
 		rm = v & 7;
 	}
-	if (mod == 2 || (mod == 0 && rm == RM_DISP))
-		disp = 4;
-	return take(c, disp, &v);
+	if (mod || rm != RM_DISP)
+		in->base = rm | (in->rex & REX_B ? 8 : 0);
+	else if (!sib && mode == INSN_64)
+		in->base = INSN_RIP;
+	return take_disp(c, mod == 2 || (mod == 0 && rm == RM_DISP) ? 4 : mod, in);
 }
 
-static int take_modrm(struct cursor *c, unsigned attr, struct insn *in)
+static int take_modrm(struct cursor *c, enum insn_mode mode, unsigned attr,
+		      struct insn *in)
 {
 	u64 modrm;
 	int err = take(c, 1, &modrm);
@@ -236,7 +270,7 @@ static int take_modrm(struct cursor *c, unsigned attr, struct insn *in)
 	if (attr & R || MODRM_MOD(modrm) == 3)
 		return 0;
 	in->flags |= INSN_F_MEM;
-	return skip_address(c, in);
+	return take_address(c, mode, in);
 }
 
 static int take_imm(struct cursor *c, enum insn_mode mode, unsigned attr,
@@ -266,12 +300,14 @@ static int take_imm(struct cursor *c, enum insn_mode mode, unsigned attr,
 	err = take(c, n, &v);
 	if (err)
 		return err;
-	if (attr & MO)
+	if (attr & MO) {
 		in->flags |= INSN_F_MEM;
-	else if (attr & (IB | IZ | J) && n <= 4 && !(attr & IW))
+		in->disp = v;
+	} else if (attr & (IB | IZ | J) && n <= 4 && !(attr & IW)) {
 		in->imm = sign_extend(v, n);
-	else
+	} else {
 		in->imm = v;
+	}
 	return 0;
 }
 
@@ -569,7 +605,7 @@ static int decode_vex(struct cursor *c, enum insn_mode mode, struct insn *in)
 	in->opcode = op;
 	in->size = in->dest_size = in->rex & REX_W ? 8 : 4;
 	if (attr & M) {
-		err = take_modrm(c, attr, in);
+		err = take_modrm(c, mode, attr, in);
 		if (err)
 			return err;
 	}
@@ -709,7 +745,10 @@ int insn_decode(const u8 *bytes, unsigned len, enum insn_mode mode,
 	unsigned attr;
 	int err;
 
-	*out = (struct insn){ .addr_size = mode / 8, .seg = INSN_NO_REG };
+	*out = (struct insn){
+		.addr_size = mode / 8, .seg = INSN_NO_REG,
+		.base = INSN_NO_REG, .index = INSN_NO_REG,
+	};
 	err = take_opcode(&c, mode, out, &attr);
 	if (err)
 		return err;
@@ -728,7 +767,7 @@ int insn_decode(const u8 *bytes, unsigned len, enum insn_mode mode,
 
 	out->size = out->dest_size = operand_size(out, attr, mode);
 	if (attr & M) {
-		err = take_modrm(&c, attr, out);
+		err = take_modrm(&c, mode, attr, out);
 		if (err)
 			return err;
 		attr |= late_imm(out);
@@ -740,6 +779,29 @@ int insn_decode(const u8 *bytes, unsigned len, enum insn_mode mode,
 	}
 	out->len = c.pos;
 	return describe(out, attr, mode);
+}
+
+/* BT and the like with a register reach any bit from there. */
+static s64 bit_displacement(const struct insn *in, const u64 gpr[16])
+{
+	s64 bit = sign_extend(gpr[in->reg], in->size);
+
+	if (in->kind != INSN_ALU || in->alu < ALU_BT || in->flags & INSN_F_IMM)
+		return 0;
+	return (bit >> 3) & -(s64)in->size;
+}
+
+u64 insn_offset(const struct insn *in, const u64 gpr[16], u64 rip)
+{
+	u64 at = in->disp + (u64)bit_displacement(in, gpr);
+
+	if (in->base == INSN_RIP)
+		at += rip + in->len;
+	else if (in->base != INSN_NO_REG)
+		at += gpr[in->base];
+	if (in->index != INSN_NO_REG)
+		at += gpr[in->index] << in->scale;
+	return at & size_mask(in->addr_size);
 }
 
 static u64 swap_bytes(u64 v, unsigned bytes)

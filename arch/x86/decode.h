@@ -4,8 +4,8 @@
  *
  * The length is right for every x86-64 instruction; the meaning is given for
  * those that are intercepted and those that drivers use on MMIO.  Pure: bytes
- * in, struct out, no guest state.  Where memory is, the CPU tells on the exit:
- * addresses are not decoded.
+ * in, struct out, no guest state.  Where memory is, the CPU mostly tells on the
+ * exit; the parts of an address are here for when it cannot (operand.h).
  */
 #ifndef ARCH_X86_DECODE_H
 #define ARCH_X86_DECODE_H
@@ -89,6 +89,7 @@ enum insn_alu_op {
 #define INSN_F_OPSIZE	0x0008	/* 66 */
 #define INSN_F_MODRM	0x0010	/* modrm is valid */
 #define INSN_F_MEM	0x0020	/* there is a memory operand */
+#define INSN_F_STACK	0x0040	/* the memory operand's default segment is SS */
 #define INSN_F_IMM	0x0080	/* imm is the operand, not reg */
 #define INSN_F_HIGH	0x0100	/* reg 0..3 means AH, CH, DH, BH */
 #define INSN_F_SIGN	0x0200	/* load sign-extends */
@@ -98,7 +99,8 @@ enum insn_alu_op {
 #define INSN_F_TO_REG	0x2000	/* ALU: the result goes to reg */
 #define INSN_F_REG_1ST	0x4000	/* ALU: reg op memory */
 
-#define INSN_NO_REG	0xff	/* no segment */
+#define INSN_NO_REG	0xff	/* no segment, no base, no index */
+#define INSN_RIP	16	/* as a base: the next instruction's address */
 
 struct insn {
 	u8 len;			/* bytes, prefixes included */
@@ -115,6 +117,9 @@ struct insn {
 	u8 reg;			/* GPR operand, 0..15 */
 	u8 cr;			/* MOV CR, MOV DR: its number */
 	u8 alu;			/* INSN_ALU: enum insn_alu_op */
+	u8 base, index;		/* of the address: GPR, INSN_RIP, INSN_NO_REG */
+	u8 scale;		/* index << scale */
+	u64 disp;		/* sign-extended */
 	u64 imm;		/* sign-extended; a port is not */
 };
 
@@ -126,6 +131,12 @@ struct insn {
  */
 int insn_decode(const u8 *bytes, unsigned len, enum insn_mode mode,
 		struct insn *out);
+
+/*
+ * The memory operand's offset in its segment, for an instruction before rip;
+ * strings have none of this kind.
+ */
+u64 insn_offset(const struct insn *in, const u64 gpr[16], u64 rip);
 
 /*
  * The operand that is not memory: imm, or `gpr` (the whole register in->reg)

@@ -697,6 +697,94 @@ static void test_cpu_agrees_moffs(void **state)
 	}
 }
 
+/* LEA says where the CPU would go: any form, any registers. */
+static void test_cpu_agrees_address(void **state)
+{
+	unsigned i, k, n, seen_rip = 0;
+	struct insn in;
+	u64 gpr[16];
+	u8 b[16];
+
+	(void)state;
+	for (i = 0; i < 20000; i++) {
+		n = 0;
+		if (rnd() % 4 == 0)
+			b[n++] = 0x67;
+		b[n++] = 0x48 | (rnd() & 7);
+		b[n++] = 0x8d;
+		for (k = n; k < sizeof(b); k++)
+			b[k] = rnd();
+		assert_int_equal(insn_decode(b, sizeof(b), INSN_64, &in), 0);
+		if (!(in.flags & INSN_F_MEM) || in.reg == JOIST_RSP)
+			continue;
+		for (k = 0; k < 16; k++)
+			cpu_state.gpr[k] = gpr[k] = interesting();
+		cpu_state.rflags = 0x202;
+		execute(b, in.len);
+		gpr[JOIST_RSP] = cpu_state.gpr[JOIST_RSP];
+		if (insn_offset(&in, gpr, (u64)code) != cpu_state.gpr[in.reg])
+			fail_msg("%02x %02x %02x %02x: %#lx, CPU %#lx", b[0],
+				 b[1], b[2], b[3],
+				 (long)insn_offset(&in, gpr, (u64)code),
+				 (long)cpu_state.gpr[in.reg]);
+		seen_rip += in.base == INSN_RIP;
+	}
+	assert_true(seen_rip > 100);
+}
+
+/* What no 64-bit code can have, and the segments. */
+static void test_addresses(void **state)
+{
+	static const struct {
+		const char *hex;
+		enum insn_mode mode;
+		u64 offset;
+		bool stack;
+	} rows[] = {
+		{ "8b00", 16, 0x3000 + 0x6000, false },
+		{ "8b4110", 16, 0x3000 + 0x7000 + 0x10, false },
+		{ "8b82f0ff", 16, 0x5000 + 0x6000 - 0x10, true },
+		{ "8b43f0", 16, 0x5000 + 0x7000 - 0x10, true },
+		{ "8b04", 16, 0x6000, false },
+		{ "8b05", 16, 0x7000, false },
+		{ "8b064567", 16, 0x6745, false },
+		{ "8b86ffff", 16, 0x4fff, true },
+		{ "8b8700f0", 16, 0x2000, false },
+		{ "678b8700f00000", 32, 0x2000, false },
+		{ "678b0424", 16, 0x12344000, true },
+		{ "8b4500", 32, 0x5000, true },
+		{ "8b0578563412", 32, 0x12345678, false },
+		{ "8b0578563412", 64, 0x1234567e + 0x100, false },
+		{ "8b042578563412", 64, 0x12345678, false },
+		{ "418b45ff", 64, 0xcfff, false },
+		{ "428b442d08", 64, 0x5000 + 0xd000 + 8, true },
+		{ "8b04e530000000", 32, 0x30, false },
+		{ "a16745", 16, 0x4567, false },
+		/* BT m32, rAX: bit 0xffffffe3 is in the dword before. */
+		{ "0fa303", 32, 0x3000 - 4, false },
+		{ "0fba2b3f", 32, 0x3000, false },
+	};
+	u64 gpr[16];
+	struct insn in;
+	unsigned i;
+	u8 b[16];
+
+	(void)state;
+	for (i = 0; i < 16; i++)
+		gpr[i] = i * 0x1000;
+	gpr[JOIST_RAX] = 0xffffffe3;
+	gpr[JOIST_RSP] = 0x12344000;
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		assert_int_equal(decode_exact(b, from_hex(rows[i].hex, b),
+					      rows[i].mode, &in), 0);
+		if (insn_offset(&in, gpr, 0x100) != rows[i].offset ||
+		    !!(in.flags & INSN_F_STACK) != rows[i].stack)
+			fail_msg("%s: %#lx, stack %d", rows[i].hex,
+				 (long)insn_offset(&in, gpr, 0x100),
+				 !!(in.flags & INSN_F_STACK));
+	}
+}
+
 static void test_ports_and_strings(void **state)
 {
 	struct insn in;
@@ -730,6 +818,8 @@ int main(void)
 		cmocka_unit_test(test_segments),
 		cmocka_unit_test(test_cpu_agrees),
 		cmocka_unit_test(test_cpu_agrees_moffs),
+		cmocka_unit_test(test_cpu_agrees_address),
+		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_ports_and_strings),
 	};
 
