@@ -405,10 +405,8 @@ static bool halted(struct vcpu *v)
 static bool complete_pending(struct vcpu *v)
 {
 	if (v->pending.kind == PENDING_IO)
-		io_complete(v);
-	else if (v->pending.kind == PENDING_MMIO)
-		return mmio_complete(v) != FORWARD;
-	return true;
+		return io_complete(v) != FORWARD;
+	return mmio_complete(v) != FORWARD;
 }
 
 /* Nothing has happened that attend() looks for, as mostly: at one glance. */

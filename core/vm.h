@@ -38,15 +38,28 @@ struct posted {
 	u64 tmr[4];		/* [a] those of irr that are level-triggered */
 };
 
-/* An access that user space completes; kept here, not in the run page. */
+/* Pages of linear memory that an operand lies in, and their frames. */
+struct places {
+	u64 linear;		/* its first byte */
+	u64 mask;		/* of linear addresses: they wrap */
+	u64 page[2], gpa[2];
+	u32 pages;
+};
+
+/*
+ * An access to guest memory, part by part, some of which user space completes;
+ * kept here, not in the run page.
+ */
 enum pending_kind { PENDING_NONE, PENDING_IO, PENDING_MMIO };
 struct pending {
-	u8 kind;
-	u8 size;
-	u8 read;
-	u8 string;
+	u8 kind;		/* what user space is to answer */
+	u8 size;		/* of that: port, or part of the operand */
+	u8 string;		/* IO: INS, into at */
+	u8 write;		/* MMIO: the second half of a read-modify-write, say */
+	u8 done;		/* MMIO: bytes of the operand */
 	u32 count;		/* elements of a string operation */
-	u64 gpa;		/* MMIO */
+	u64 data;		/* MMIO: read so far, or to be written */
+	struct places at, to;	/* the operand; where MOVS writes to */
 	struct insn insn;
 };
 

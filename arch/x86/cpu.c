@@ -123,6 +123,9 @@ void cpu_init(struct cpu *c)
 		cr4 |= CR4_OSXSAVE;
 	if (f7.ebx & BIT(7))
 		cr4 |= CR4_SMEP;
+	/* For RDPKRU: no page of the hypervisor's is a user's. */
+	if (f7.ecx & BIT(3))
+		cr4 |= CR4_PKE;
 	write_cr4((read_cr4() & CR4_VMXE) | cr4);
 	write_cr0(CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG);
 	traps_ready = true;

@@ -36,15 +36,14 @@ enum verdict exit_cr(struct vcpu *v);			/* exit_cr.c */
 enum verdict exit_dr(struct vcpu *v);
 enum verdict exit_xsetbv(struct vcpu *v);
 enum verdict exit_io(struct vcpu *v);			/* exit_io.c */
-void io_complete(struct vcpu *v);
-/* A string instruction's memory operand, ES:rDI if dest, else seg:rSI: its
- * GPA, and one element to or from it.  False: a fault is queued. */
-bool string_gpa(struct vcpu *v, const struct insn *in, bool dest, gpa_t *gpa);
-bool string_move(struct vcpu *v, const struct insn *in, u8 *data, bool dest);
+enum verdict io_complete(struct vcpu *v);
+/* OUTS has read its element from a device. */
+enum verdict outs_from_device(struct vcpu *v);
 enum verdict control_shutdown(struct vcpu *v);		/* exit.c; does not return */
 enum verdict exit_stage2(struct vcpu *v);		/* exit_stage2.c */
 enum verdict control_stage2(struct vcpu *v);
 enum verdict mmio_complete(struct vcpu *v);
+enum verdict mmio_string(struct vcpu *v, u64 data);
 enum verdict exit_hypercall(struct vcpu *v);		/* exit_hypercall.c */
 /* LAPIC access by MSR or MMIO: what vlapic_write() asked for (exit_apic.c). */
 enum verdict apic_act(struct vcpu *v, const struct vlapic_action *a, enum verdict done);

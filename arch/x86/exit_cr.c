@@ -7,7 +7,9 @@
 #include "arch/x86/exit.h"
 #include "arch/x86/guest_mem.h"
 #include "arch/x86/msr.h"
+#include "arch/x86/operand.h"
 #include "arch/x86/regs.h"
+#include "core/errno.h"
 
 #define ATTR_LONG	BIT(13)
 #define CR3_PCID	BITS(11, 0)
@@ -137,15 +139,37 @@ static enum verdict mov_from_cr(struct vcpu *v, u32 cr, u8 gpr)
 	}
 }
 
+/* The operand of LMSW in memory. */
+static int lmsw_operand(struct vcpu *v, const struct insn *in, u16 *val)
+{
+	struct places p;
+	u64 gpa, left;
+	u32 i;
+	int err = operand_find(v, in, false, false, &p);
+
+	for (i = 0; i < sizeof(*val) && !err; i++) {
+		places_gpa(&p, p.linear + i, &gpa, &left);
+		err = guest_read(v, GPA(gpa), (u8 *)val + i, 1);
+		/* A device's: its reading has no side effect that counts. */
+		if (err)
+			err = -EIO;
+	}
+	return err;
+}
+
 /* LMSW changes the low four bits, and cannot clear PE. */
 static enum verdict lmsw(struct vcpu *v, const struct insn *in)
 {
-	u64 old = backend->reg_get(v, VREG_CR0), val;
+	u64 old = backend->reg_get(v, VREG_CR0);
+	u16 val = (u16)v->gpr[in->reg];
+	int err;
 
-	if (in->flags & INSN_F_MEM)
-		return exit_error(v, JOIST_ERR_EMULATE);
-	val = v->gpr[in->reg] & 0xf;
-	return write_cr0_guest(v, (old & ~0xeull) | (val | (old & CR0_PE)));
+	if (in->flags & INSN_F_MEM) {
+		err = lmsw_operand(v, in, &val);
+		if (err)
+			return operand_failed(v, err);
+	}
+	return write_cr0_guest(v, (old & ~0xeull) | (val & 0xf) | (old & CR0_PE));
 }
 
 static void step(struct vcpu *v, const struct insn *in, enum verdict verdict)

@@ -4,174 +4,151 @@
  *
  * INS and OUTS move up to a run page's buffer of elements at a time.  RIP, RSI,
  * RDI and RCX change when the access is complete: at once for OUT and OUTS, at
- * the next RUN for IN and INS.
+ * the next RUN for IN and INS.  INS knows where its elements go before the
+ * device is asked for them, so that none is lost.
  */
 #include "arch/x86/exit.h"
 #include "arch/x86/guest_mem.h"
+#include "arch/x86/operand.h"
 #include "arch/x86/regs.h"
 #include "core/errno.h"
 #include "core/string.h"
 
-static u64 addr_mask(const struct insn *in)
+static u32 element_count(struct vcpu *v, const struct insn *in)
 {
-	return in->addr_size == 8 ? ~0ull : in->addr_size == 4 ? 0xffffffff : 0xffff;
-}
-
-/* A register as wide as the address size; the rest of it stays. */
-static void addr_reg_set(struct vcpu *v, enum joist_gpr r, const struct insn *in, u64 val)
-{
-	u64 mask = addr_mask(in);
-
-	/* A 32-bit result clears the upper half. */
-	if (mask == 0xffff)
-		v->gpr[r] = (v->gpr[r] & ~mask) | (val & mask);
-	else
-		v->gpr[r] = val & mask;
-}
-
-/* Linear address of a string operand's element. */
-static u64 string_linear(struct vcpu *v, const struct insn *in, bool is_in, u64 offset)
-{
-	enum joist_seg s = is_in ? JOIST_ES :
-			   in->seg == INSN_NO_REG ? JOIST_DS : (enum joist_seg)in->seg;
-	struct joist_segment seg;
-
-	backend->seg_get(v, s, &seg);
-	if (guest_mode(v) == INSN_64)
-		return (s == JOIST_FS || s == JOIST_GS ? seg.base : 0) + (offset & addr_mask(in));
-	return (u32)(seg.base + (offset & addr_mask(in)));
-}
-
-static u32 data_access(struct vcpu *v, bool write)
-{
-	return (write ? (u32)PF_WRITE : 0) |
-	       (backend->reg_get(v, VREG_CPL) == 3 ? (u32)PF_USER : 0);
-}
-
-/*
- * One element between guest memory and buf.  True if it is done; else the
- * fault to take is queued.
- */
-static bool move_element(struct vcpu *v, u64 linear, u8 *buf, u32 size, bool to_guest)
-{
-	u32 error, done = 0;
-
-	while (done < size) {
-		u32 n = MIN(size - done, (u32)(PAGE_SIZE - (linear & (PAGE_SIZE - 1))));
-		gpa_t gpa;
-		int err = guest_translate(v, GVA(linear), data_access(v, to_guest), &gpa, &error);
-
-		if (err == -EFAULT) {
-			backend->reg_set(v, VREG_CR2, linear);
-			event_exception_error(v, EXC_PF, error);
-			return false;
-		}
-		if (err)
-			return false;
-		/* Memory that is not there reads as ones and swallows writes. */
-		if (to_guest)
-			guest_write(v, gpa, buf + done, n);
-		else if (guest_read(v, gpa, buf + done, n))
-			memset(buf + done, 0xff, n);
-		done += n;
-		linear += n;
-	}
-	return true;
-}
-
-bool string_gpa(struct vcpu *v, const struct insn *in, bool dest, gpa_t *gpa)
-{
-	u64 linear = string_linear(v, in, dest, v->gpr[dest ? JOIST_RDI : JOIST_RSI]);
-	u32 error;
-	int err = guest_translate(v, GVA(linear), data_access(v, dest), gpa, &error);
-
-	if (err == -EFAULT) {
-		backend->reg_set(v, VREG_CR2, linear);
-		event_exception_error(v, EXC_PF, error);
-	}
-	return !err;
-}
-
-bool string_move(struct vcpu *v, const struct insn *in, u8 *data, bool dest)
-{
-	u64 linear = string_linear(v, in, dest, v->gpr[dest ? JOIST_RDI : JOIST_RSI]);
-
-	return move_element(v, linear, data, in->size, dest);
-}
-
-static u32 element_count(struct vcpu *v, const struct insn *in, u32 size)
-{
-	u64 n = v->gpr[JOIST_RCX] & addr_mask(in);
+	u64 mask = ~0ull >> (64 - 8 * in->addr_size);
 
 	if (!(in->flags & (INSN_F_REP | INSN_F_REPNE)))
 		return 1;
-	return (u32)MIN(n, JOIST_IO_BUF / size);
+	return (u32)MIN(v->gpr[JOIST_RCX] & mask, JOIST_IO_BUF / in->size);
 }
 
-/* After `done` elements: registers move; the instruction is stepped over when
- * there are none left, otherwise it goes on with the rest. */
-static void string_advance(struct vcpu *v, const struct insn *in, bool is_in, u32 size, u32 done)
+/* Whether all of an element is memory, for that access. */
+static bool in_memory(struct vcpu *v, const struct places *p, u64 linear, u32 size, bool write)
 {
-	enum joist_gpr r = is_in ? JOIST_RDI : JOIST_RSI;
-	u64 delta = (u64)done * size;
+	u64 gpa, left, n;
 
-	addr_reg_set(v, r, in, v->rflags & RFLAGS_DF ? v->gpr[r] - delta : v->gpr[r] + delta);
-	if (in->flags & (INSN_F_REP | INSN_F_REPNE)) {
-		addr_reg_set(v, JOIST_RCX, in, v->gpr[JOIST_RCX] - done);
-		if (v->gpr[JOIST_RCX] & addr_mask(in))
-			return;
+	while (places_gpa(p, linear, &gpa, &left)) {
+		if (!(write ? guest_ptr_write(v, GPA(gpa), &n) : guest_ptr(v, GPA(gpa), &n)))
+			return false;
+		if (size <= left)
+			return true;
+		linear += left;
+		size -= (u32)left;
 	}
-	exit_step(v, in->len);
+	return false;
 }
 
-static u64 element_offset(struct vcpu *v, bool is_in, u32 size, u32 i)
+/*
+ * How many elements, from the first on, can be moved at one time: they lie in
+ * memory, and in two pages at most, which p then has.  If the first one is at
+ * fault, that is queued: -EFAULT.  0: its memory is a device's.
+ */
+static int find_elements(struct vcpu *v, const struct insn *in, u32 count, struct places *p)
 {
-	u64 base = v->gpr[is_in ? JOIST_RDI : JOIST_RSI], delta = (u64)i * size;
+	bool is_in = in->kind == INSN_INS;
+	struct operand_seg s;
+	u64 linear, last;
+	u32 i;
+	int err;
 
-	return v->rflags & RFLAGS_DF ? base - delta : base + delta;
-}
+	operand_seg(v, in, is_in, is_in, &s);
+	for (i = 0; i < count; i++) {
+		bool ok = operand_linear(v, &s, string_offset(v, in, is_in, i), in->size,
+					 &linear);
 
-static __noinline enum verdict string_io(struct vcpu *v)
-{
-	bool is_in = v->x.io.in;
-	u32 size = v->x.io.size, count, i;
-	struct insn in;
-	gpa_t gpa;
-
-	if (guest_insn(v, &in) || (in.kind != INSN_INS && in.kind != INSN_OUTS))
-		return RETRY;
-	count = element_count(v, &in, size);
-	if (!count) {
-		exit_step(v, in.len);
-		return RETRY;
-	}
-	/* The first element's page must be there before the device is read. */
-	if (is_in && !string_gpa(v, &in, true, &gpa))
-		return RETRY;
-	for (i = 0; i < count && !is_in; i++)
-		if (!move_element(v, string_linear(v, &in, false,
-						   element_offset(v, false, size, i)),
-				  v->run->buf + i * size, size, false))
+		err = ok ? 0 : -EFAULT;
+		if (!i && ok)
+			err = places_find(v, p, linear, in->size, is_in);
+		last = linear + in->size - 1;
+		if (i && ok)
+			err = places_add(v, p, linear, is_in);
+		if (i && !err)
+			err = places_add(v, p, last, is_in);
+		if (err && !i)
+			return err;
+		/* What the rest runs into is for when it is its turn. */
+		if (err == -EFAULT)
+			v->exception.info = 0;
+		if (err || !in_memory(v, p, linear, in->size, is_in))
 			break;
-	if (!is_in && !i)
-		return RETRY;
-	if (!is_in) {
-		/* A fault part-way is taken when the rest is tried again. */
-		v->exception.info = 0;
-		count = i;
-		string_advance(v, &in, false, size, count);
-	} else {
-		v->pending.kind = PENDING_IO;
-		v->pending.read = true;
-		v->pending.string = true;
-		v->pending.size = (u8)size;
-		v->pending.count = count;
-		v->pending.insn = in;
 	}
+	return (int)i;
+}
+
+/* Between the run page and the elements' memory, which find_elements() found. */
+static void move_elements(struct vcpu *v, const struct insn *in, const struct places *p, u32 count)
+{
+	bool is_in = in->kind == INSN_INS;
+	u64 base = p->linear - string_offset(v, in, is_in, 0), gpa, left;
+	u32 i, n, done;
+
+	for (i = 0; i < count; i++) {
+		u64 linear = base + string_offset(v, in, is_in, i);
+		u8 *buf = v->run->buf + i * in->size;
+
+		for (done = 0; done < in->size; done += n) {
+			if (!places_gpa(p, linear + done, &gpa, &left))
+				return;
+			n = (u32)MIN(left, (u64)in->size - done);
+			if (is_in)
+				guest_write(v, GPA(gpa), buf + done, n);
+			else
+				guest_read(v, GPA(gpa), buf + done, n);
+		}
+	}
+}
+
+static enum verdict forward_string(struct vcpu *v, const struct insn *in, u32 count)
+{
+	v->run->io.port = (u16)v->gpr[JOIST_RDX];
+	v->run->io.size = in->size;
+	v->run->io.in = in->kind == INSN_INS ? JOIST_IO_IN : JOIST_IO_OUT;
 	v->run->io.count = count;
 	v->run->io.string = 1;
 	v->forward = JOIST_EXIT_IO;
 	return FORWARD;
+}
+
+static __noinline enum verdict string_io(struct vcpu *v)
+{
+	struct pending *p = &v->pending;
+	struct insn *in = &p->insn;
+	u32 count;
+	int n;
+
+	if (guest_insn(v, in) || (in->kind != INSN_INS && in->kind != INSN_OUTS))
+		return RETRY;
+	count = element_count(v, in);
+	if (!count) {
+		exit_step(v, in->len);
+		return RETRY;
+	}
+	n = find_elements(v, in, count, &p->at);
+	if (n < 0)
+		return operand_failed(v, n);
+	if (in->kind == INSN_OUTS) {
+		if (!n)
+			return mmio_string(v, 0);
+		move_elements(v, in, &p->at, (u32)n);
+		string_advance(v, in, (u32)n);
+		return forward_string(v, in, (u32)n);
+	}
+	/* To a device, one at a time. */
+	p->kind = PENDING_IO;
+	p->string = true;
+	p->size = in->size;
+	p->count = (u32)n;
+	return forward_string(v, in, n ? (u32)n : 1);
+}
+
+enum verdict outs_from_device(struct vcpu *v)
+{
+	struct pending *p = &v->pending;
+
+	memcpy(v->run->buf, &p->data, p->insn.size);
+	string_advance(v, &p->insn, 1);
+	return forward_string(v, &p->insn, 1);
 }
 
 enum verdict exit_io(struct vcpu *v)
@@ -189,7 +166,6 @@ enum verdict exit_io(struct vcpu *v)
 	if (v->x.io.in) {
 		r->io.data = 0;
 		v->pending.kind = PENDING_IO;
-		v->pending.read = true;
 		v->pending.string = false;
 		v->pending.size = v->x.io.size;
 		/* Stepped over now: a completion only fills the register. */
@@ -201,31 +177,35 @@ enum verdict exit_io(struct vcpu *v)
 	return FORWARD;
 }
 
-/* What user space answered to IN or INS. */
-void io_complete(struct vcpu *v)
+static void in_complete(struct vcpu *v)
 {
-	u32 size = v->pending.size, i;
-	u64 data, mask;
+	u32 size = v->pending.size;
+	u64 data = __atomic_load_n(&v->run->io.data, __ATOMIC_RELAXED);
+	u64 mask = ~0ull >> (64 - 8 * size);
 
-	v->pending.kind = PENDING_NONE;
-	if (!v->pending.string) {
-		data = __atomic_load_n(&v->run->io.data, __ATOMIC_RELAXED);
-		mask = ~0ull >> (64 - 8 * size);
-		if (size == 4)
-			v->gpr[JOIST_RAX] = (u32)data;
-		else
-			v->gpr[JOIST_RAX] = (v->gpr[JOIST_RAX] & ~mask) | (data & mask);
-		return;
-	}
-	for (i = 0; i < v->pending.count; i++) {
-		u64 linear = string_linear(v, &v->pending.insn, true,
-					   element_offset(v, true, size, i));
-		u8 element[4];
+	if (size == 4)
+		v->gpr[JOIST_RAX] = (u32)data;
+	else
+		v->gpr[JOIST_RAX] = (v->gpr[JOIST_RAX] & ~mask) | (data & mask);
+}
 
-		memcpy(element, v->run->buf + i * size, size);
-		if (!move_element(v, linear, element, size, true))
-			break;
+/* What user space answered to IN or INS.  FORWARD: RUN ends with a device's
+ * part of INS. */
+enum verdict io_complete(struct vcpu *v)
+{
+	struct pending *p = &v->pending;
+	u64 data = 0;
+
+	p->kind = PENDING_NONE;
+	if (!p->string) {
+		in_complete(v);
+		return RETRY;
 	}
-	if (i)
-		string_advance(v, &v->pending.insn, true, size, i);
+	if (!p->count) {
+		memcpy(&data, v->run->buf, p->insn.size);
+		return mmio_string(v, data);
+	}
+	move_elements(v, &p->insn, &p->at, p->count);
+	string_advance(v, &p->insn, p->count);
+	return RETRY;
 }

@@ -9,10 +9,12 @@
  */
 #include "arch/x86/exit.h"
 #include "arch/x86/guest_mem.h"
+#include "arch/x86/operand.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/regs.h"
 #include "core/forbidden.h"
 #include "core/log.h"
+#include "core/string.h"
 
 static u64 size_mask(u32 size)
 {
@@ -25,50 +27,17 @@ static u64 source(struct vcpu *v, const struct insn *in)
 	return insn_source(in, in->flags & INSN_F_IMM ? 0 : v->gpr[in->reg]);
 }
 
-static void addr_reg_add(struct vcpu *v, enum joist_gpr r, const struct insn *in, s64 delta)
-{
-	u64 val = v->gpr[r] + (u64)delta;
-
-	if (in->addr_size == 2)
-		v->gpr[r] = (v->gpr[r] & ~0xffffull) | (val & 0xffff);
-	else
-		v->gpr[r] = in->addr_size == 4 ? (u32)val : val;
-}
-
-/* One iteration of STOS or LODS is done; REP goes on at the same RIP. */
-static void string_step(struct vcpu *v, const struct insn *in)
-{
-	s64 delta = v->rflags & RFLAGS_DF ? -(s64)in->size : (s64)in->size;
-	u64 mask = in->addr_size == 8 ? ~0ull : in->addr_size == 4 ? 0xffffffff : 0xffff;
-
-	if (in->kind == INSN_STOS || in->kind == INSN_MOVS)
-		addr_reg_add(v, JOIST_RDI, in, delta);
-	if (in->kind == INSN_LODS || in->kind == INSN_MOVS)
-		addr_reg_add(v, JOIST_RSI, in, delta);
-	if (in->flags & (INSN_F_REP | INSN_F_REPNE)) {
-		addr_reg_add(v, JOIST_RCX, in, -1);
-		if (v->gpr[JOIST_RCX] & mask)
-			return;
-	}
-	exit_step(v, in->len);
-}
-
-static bool is_string(const struct insn *in)
-{
-	return in->kind == INSN_STOS || in->kind == INSN_LODS || in->kind == INSN_MOVS;
-}
-
 static void step(struct vcpu *v, const struct insn *in)
 {
-	if (is_string(in))
-		string_step(v, in);
+	if (insn_is_string(in))
+		string_advance(v, in, 1);
 	else
 		exit_step(v, in->len);
 }
 
 /*
  * The instruction has read `data`.  True if it goes on to write *out to the
- * same place; otherwise it is done.
+ * same place, or a string to its other end.
  */
 static bool loaded(struct vcpu *v, const struct insn *in, u64 data, u64 *out)
 {
@@ -85,15 +54,11 @@ static bool loaded(struct vcpu *v, const struct insn *in, u64 data, u64 *out)
 		v->gpr[in->reg] = insn_load_result(in, v->gpr[in->reg], data);
 		break;
 	case INSN_MOVS:
-		/* to memory: movs_load() */
 		break;
 	default:
 		v->gpr[in->reg] = insn_load_result(in, v->gpr[in->reg], data);
 	}
-	if (in->kind != INSN_MOVS && (in->flags & INSN_F_WRITE))
-		return true;
-	step(v, in);
-	return false;
+	return in->flags & INSN_F_WRITE;
 }
 
 /* Whether the access is a write and nothing else. */
@@ -122,21 +87,6 @@ static void lapic_store(struct vcpu *v, u64 gpa, u64 val, struct vlapic_action *
 		vlapic_write(&v->lapic, reg, false, (u32)val, vcpu_tsc(v), a);
 }
 
-static enum verdict lapic_access(struct vcpu *v, const struct insn *in, u64 gpa)
-{
-	struct vlapic_action a = {};
-	u64 val;
-
-	if (only_writes(in)) {
-		val = source(v, in);
-	} else if (!loaded(v, in, lapic_load(v, gpa), &val)) {
-		return RETRY;
-	}
-	lapic_store(v, gpa, val, &a);
-	step(v, in);
-	return apic_act(v, &a, RETRY);
-}
-
 /* What of an instruction on device memory can be done here. */
 static bool mmio_known(const struct insn *in)
 {
@@ -154,129 +104,223 @@ static bool mmio_known(const struct insn *in)
 	}
 }
 
-static enum verdict mmio_write(struct vcpu *v, const struct insn *in, u64 gpa, u64 val)
+static bool in_lapic(struct vcpu *v, u64 gpa)
 {
-	v->run->mmio.gpa = gpa;
-	v->run->mmio.size = in->size;
-	v->run->mmio.write = 1;
-	v->run->mmio.data = val & size_mask(in->size);
+	return !v->control && gpa - VLAPIC_BASE_ADDR < PAGE_SIZE;
+}
+
+/* The access is complete, and nothing of it waits any more. */
+static void finish(struct vcpu *v)
+{
 	v->pending.kind = PENDING_NONE;
-	step(v, in);
-	v->forward = JOIST_EXIT_MMIO;
-	return FORWARD;
+	step(v, &v->pending.insn);
 }
 
-static enum verdict mmio_read(struct vcpu *v, const struct insn *in, u64 gpa)
+/* A part in the LAPIC's page.  DONE, FORWARD: the instruction is complete. */
+static enum verdict lapic_part(struct vcpu *v, u64 gpa, void *data, u32 n)
 {
+	struct pending *p = &v->pending;
+	struct vlapic_action a = {};
+	u64 val = 0;
+
+	p->done += n;
+	if (!p->write) {
+		val = lapic_load(v, gpa);
+		memcpy(data, &val, n);
+		return RETRY;
+	}
+	memcpy(&val, data, n);
+	lapic_store(v, gpa, val, &a);
+	/* What acts is no part, but the whole of it. */
+	if (!a.what)
+		return RETRY;
+	finish(v);
+	return apic_act(v, &a, RETRY) == FORWARD ? FORWARD : DONE;
+}
+
+/* A part that a device is to do: as much of it as one access can be. */
+static enum verdict device_part(struct vcpu *v, u64 gpa, u32 n)
+{
+	struct pending *p = &v->pending;
+
+	n = 1u << (31 - __builtin_clz(n));
 	v->run->mmio.gpa = gpa;
-	v->run->mmio.size = in->size;
-	v->run->mmio.write = 0;
-	v->run->mmio.data = 0;
-	v->pending.kind = PENDING_MMIO;
-	v->pending.insn = *in;
-	v->pending.gpa = gpa;
+	v->run->mmio.size = (u8)n;
+	v->run->mmio.write = p->write;
+	v->run->mmio.data = p->write ? p->data >> 8 * p->done & size_mask(n) : 0;
 	v->forward = JOIST_EXIT_MMIO;
+	p->size = (u8)n;
+	p->kind = PENDING_MMIO;
+	if (p->write && p->done + n == p->insn.size)
+		finish(v);
 	return FORWARD;
 }
 
-/* What changes memory that may only be read: reading needs no device. */
-static enum verdict read_only_modify(struct vcpu *v, const struct insn *in, u64 gpa)
+/* One part of the access, within a page: memory, the LAPIC, or a device.  RETRY:
+ * go on with the next. */
+static enum verdict part(struct vcpu *v)
 {
-	u64 data = 0, out;
+	struct pending *p = &v->pending;
+	u64 gpa = 0, left = 0, n;
+	u8 *data = (u8 *)&p->data + p->done;
+	void *mem;
 
-	if (guest_read(v, GPA(gpa), &data, in->size))
-		return mmio_read(v, in, gpa);
-	return loaded(v, in, data, &out) ? mmio_write(v, in, gpa, out) : RETRY;
+	/* Both pages were found before. */
+	places_gpa(&p->at, p->at.linear + p->done, &gpa, &left);
+	left = MIN(left, (u64)p->insn.size - p->done);
+	mem = p->write ? guest_ptr_write(v, GPA(gpa), &n) : guest_ptr(v, GPA(gpa), &n);
+	if (!mem && in_lapic(v, gpa))
+		return lapic_part(v, gpa, data, (u32)left);
+	if (!mem && !v->control)
+		return device_part(v, gpa, (u32)left);
+	/* To the control VM, what is not its own is all ones for ever. */
+	if (p->write && mem)
+		memcpy(mem, data, left);
+	else if (mem)
+		memcpy(data, mem, left);
+	else if (!p->write)
+		memset(data, 0xff, left);
+	p->done += (u8)left;
+	return RETRY;
 }
 
-/* MOVS with a device at one end: the CPU has checked both addresses. */
-static enum verdict movs(struct vcpu *v, const struct insn *in, u64 gpa)
+/* Goes on with the access at hand until it is done, or RUN must end. */
+static enum verdict go_on(struct vcpu *v)
 {
-	u64 data = 0, n;
-	gpa_t to;
+	struct pending *p = &v->pending;
+	enum verdict verdict;
 
-	if (!string_gpa(v, in, true, &to))
-		return RETRY;
-	if (to.v != gpa || guest_ptr_write(v, to, &n))
-		return mmio_read(v, in, gpa);
-	if (!string_move(v, in, (u8 *)&data, false))
-		return RETRY;
-	return mmio_write(v, in, gpa, data);
+	for (;;) {
+		while (p->done < p->insn.size) {
+			verdict = part(v);
+			if (verdict != RETRY)
+				return verdict == DONE ? RETRY : verdict;
+		}
+		if (p->write)
+			break;
+		if (p->insn.kind == INSN_OUTS)
+			return outs_from_device(v);
+		if (!loaded(v, &p->insn, p->data, &p->data))
+			break;
+		if (p->insn.kind == INSN_MOVS)
+			p->at = p->to;
+		p->write = true;
+		p->done = 0;
+	}
+	finish(v);
+	return RETRY;
+}
+
+static enum verdict begin(struct vcpu *v, bool write, u64 data)
+{
+	struct pending *p = &v->pending;
+
+	p->write = write;
+	p->data = data;
+	p->done = 0;
+	return go_on(v);
+}
+
+/*
+ * Where the instruction's memory is, of which one piece is at gpa.  The CPU tells
+ * no more: an address at the begin of a page may be the second half of one that
+ * begins in another.
+ */
+static int find_operands(struct vcpu *v, u64 gpa)
+{
+	struct pending *p = &v->pending;
+	const struct insn *in = &p->insn;
+	u64 offset = gpa & (PAGE_SIZE - 1);
+	bool dest = in->kind == INSN_STOS;
+	int err;
+
+	if (in->kind == INSN_MOVS) {
+		err = operand_find(v, in, false, false, &p->at);
+		return err ? err : operand_find(v, in, true, true, &p->to);
+	}
+	if (in->size == 1 || (offset && offset + in->size <= PAGE_SIZE)) {
+		places_set(&p->at, gpa);
+		return 0;
+	}
+	err = operand_find(v, in, dest, in->flags & INSN_F_WRITE, &p->at);
+	if (!err && p->at.pages == 1)
+		places_set(&p->at, gpa);
+	return err;
 }
 
 enum verdict exit_stage2(struct vcpu *v)
 {
-	u64 gpa = v->x.s2.gpa;
-	struct insn in;
+	struct insn *in = &v->pending.insn;
 	int err;
 
 	/* Neither a fetch nor a table walk nor event delivery is a device's. */
 	if (v->x.s2.exec || v->x.s2.in_walk || v->reinject.info)
 		return exit_error(v, v->reinject.info ? JOIST_ERR_EVENT : JOIST_ERR_EMULATE);
-	err = guest_insn(v, &in);
+	err = guest_insn(v, in);
 	if (err == -EFAULT)
 		return RETRY;
-	if (err || !mmio_known(&in))
+	if (err || !mmio_known(in))
 		return exit_error(v, JOIST_ERR_EMULATE);
 	v->run->rip = v->rip;
-	if (in.kind == INSN_MOVS)
-		return movs(v, &in, gpa);
-	if (gpa - VLAPIC_BASE_ADDR < PAGE_SIZE)
-		return lapic_access(v, &in, gpa);
-	if (only_writes(&in))
-		return mmio_write(v, &in, gpa, source(v, &in));
-	return read_only_modify(v, &in, gpa);
+	err = find_operands(v, v->x.s2.gpa);
+	if (err)
+		return operand_failed(v, err);
+	if (only_writes(in))
+		return begin(v, true, source(v, in));
+	return begin(v, false, 0);
 }
 
-/* What user space answered to a read. */
+/* One element of OUTS or INS whose memory is not memory. */
+enum verdict mmio_string(struct vcpu *v, u64 data)
+{
+	return begin(v, v->pending.insn.kind == INSN_INS, data);
+}
+
+/* What user space answered, or that it has written. */
 enum verdict mmio_complete(struct vcpu *v)
 {
-	u64 data = __atomic_load_n(&v->run->mmio.data, __ATOMIC_RELAXED), out;
-	const struct insn in = v->pending.insn;
+	struct pending *p = &v->pending;
+	u64 data = __atomic_load_n(&v->run->mmio.data, __ATOMIC_RELAXED);
 
-	v->pending.kind = PENDING_NONE;
-	if (in.kind == INSN_MOVS) {
-		gpa_t to;
-		u64 n;
-
-		/* From one device to another: the second half is a write. */
-		if (string_gpa(v, &in, true, &to) && !guest_ptr_write(v, to, &n))
-			return mmio_write(v, &in, to.v, data);
-		if (!string_move(v, &in, (u8 *)&data, true))
-			return RETRY;
-	}
-	if (loaded(v, &in, data, &out))
-		return mmio_write(v, &in, v->pending.gpa, out);
-	return RETRY;
+	p->kind = PENDING_NONE;
+	if (!p->write)
+		memcpy((u8 *)&p->data + p->done, &data, p->size);
+	p->done += p->size;
+	return go_on(v);
 }
 
-/* A write that must not happen: as if the memory were read-only. */
+/*
+ * A write to memory that is not the control VM's own: as if that were read-only.
+ * What else the instruction writes, where it crosses into it, is done.
+ */
 static enum verdict drop_write(struct vcpu *v)
 {
-	struct insn in;
-	int err = guest_insn(v, &in);
+	struct insn *in = &v->pending.insn;
+	int err = guest_insn(v, in);
 
 	if (err == -EFAULT)
 		return RETRY;
 	if (err)
 		return exit_gp(v);
-	/* Its reading half finds ones. */
-	if (in.kind == INSN_XCHG)
-		v->gpr[in.reg] = insn_load_result(&in, v->gpr[in.reg], ~0ul);
-	step(v, &in);
-	return RETRY;
+	if (!mmio_known(in)) {
+		step(v, in);
+		return RETRY;
+	}
+	err = find_operands(v, v->x.s2.gpa);
+	if (err)
+		return operand_failed(v, err);
+	return begin(v, only_writes(in), only_writes(in) ? source(v, in) : 0);
 }
 
 /* A load, done here: every one is counted.  Anything else finds a page. */
 static enum verdict read_ones(struct vcpu *v, u64 gpa)
 {
-	struct insn in;
+	struct insn *in = &v->pending.insn;
 
-	u64 out;
+	if (!guest_insn(v, in) && (in->kind == INSN_LOAD || in->kind == INSN_LODS)) {
+		int err = find_operands(v, gpa);
 
-	if (!guest_insn(v, &in) && (in.kind == INSN_LOAD || in.kind == INSN_LODS)) {
-		loaded(v, &in, ~0ul, &out);
-		return RETRY;
+		return err ? operand_failed(v, err) : begin(v, false, 0);
 	}
 	return forbidden_map_ones(gpa) ? exit_gp(v) : RETRY;
 }

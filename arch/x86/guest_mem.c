@@ -8,6 +8,7 @@
 #include "arch/x86/guest_mem.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/regs.h"
+#include "arch/x86/xstate.h"
 #include "core/log.h"
 #include "core/string.h"
 #include "core/vm.h"
@@ -83,13 +84,46 @@ struct walk {
 	struct vcpu *v;
 	u32 access;
 	bool write, user, exec;		/* allowed so far */
-	u64 cr0, cr4;
+	bool nx;			/* such a bit exists */
+	u64 cr0, cr4, efer;
 	struct fetch_cache *trace;	/* records the entries it reads, or NULL */
 };
 
 static u32 pf_code(const struct walk *w, bool present)
 {
 	return w->access | (present ? PF_PRESENT : 0);
+}
+
+/* SDM, "Protection Keys": the leaf's, of a user page. */
+static bool key_denied(const struct walk *w, u64 leaf)
+{
+	u32 rights;
+
+	if (!(w->cr4 & CR4_PKE) || !w->user || (w->access & PF_FETCH))
+		return false;
+	rights = xstate_pkru(w->v) >> 2 * field_get(PTE_KEY, leaf);
+	if (rights & 1)
+		return true;
+	return (rights & 2) && (w->access & PF_WRITE) &&
+	       ((w->access & PF_USER) || (w->cr0 & CR0_WP));
+}
+
+/*
+ * SDM, "Reserved Bits" of entries of 8 bytes.  Of code, the CPU that fetched it
+ * has seen to that.
+ */
+static bool reserved(const struct walk *w, u64 e, unsigned level, bool leaf)
+{
+	u64 bits = BITS(51, 12) & ~(BIT(guest_features.phys_bits) - 1);
+
+	bits |= w->nx ? 0 : PTE_NX;
+	if (!(w->efer & EFER_LMA))
+		bits |= BITS(62, 52);
+	if (level > 3)
+		bits |= PTE_PS;
+	if (leaf && level > 1)
+		bits |= (BIT(12 + 9 * (level - 1)) - 1) & ~BITS(12, 0);
+	return !(w->access & PF_FETCH) && (e & bits);
 }
 
 /* SDM, "Determination of Access Rights". */
@@ -121,8 +155,8 @@ static bool entry_writable(struct vcpu *v, u64 gpa)
 	return guest_ptr_write(v, GPA(gpa), &len);
 }
 
-static int translate_long(struct walk *w, u64 gva, u64 cr3, unsigned levels, bool nx,
-			  u64 *gpa, u32 *error)
+static int translate_long(struct walk *w, u64 gva, u64 cr3, unsigned levels, u64 *gpa,
+			  u32 *error)
 {
 	u64 table = cr3 & PTE_ADDR;
 	unsigned level;
@@ -133,7 +167,7 @@ static int translate_long(struct walk *w, u64 gva, u64 cr3, unsigned levels, boo
 		unsigned shift = 12 + 9 * (level - 1);
 		u64 index = levels == 3 && level == 3 ? (gva >> 30) & 3 : (gva >> shift) & 511;
 		u64 at = table + index * 8, *p = entry_ptr(w->v, at), e;
-		bool pdpte = levels == 3 && level == 3, leaf;
+		bool pdpte = levels == 3 && level == 3, leaf, key;
 		u64 bits;
 
 		if (!p)
@@ -148,13 +182,19 @@ static int translate_long(struct walk *w, u64 gva, u64 cr3, unsigned levels, boo
 			w->trace->value[w->trace->depth++] = e;
 		}
 		leaf = level == 1 || (level <= 3 && !pdpte && (e & PTE_PS));
+		/* PAE's first level was looked at when it was loaded. */
+		if (!pdpte && reserved(w, e, level, leaf)) {
+			*error = pf_code(w, true) | (u32)PF_RESERVED;
+			return -EFAULT;
+		}
 		if (!pdpte) {
 			w->write &= !!(e & PTE_W);
 			w->user &= !!(e & PTE_U);
-			w->exec &= !(nx && (e & PTE_NX));
+			w->exec &= !(w->nx && (e & PTE_NX));
+			key = leaf && key_denied(w, e);
 			/* A write that is refused makes no page dirty. */
-			if (leaf && denied(w)) {
-				*error = pf_code(w, true);
+			if (leaf && (key || denied(w))) {
+				*error = pf_code(w, true) | (key ? (u32)PF_KEY : 0);
 				return -EFAULT;
 			}
 			bits = PTE_A | (leaf && (w->access & PF_WRITE) ? PTE_D : 0);
@@ -196,6 +236,14 @@ int guest_pdptes(struct vcpu *v, u64 cr3, u64 pdpte[4])
 	return 0;
 }
 
+/* PSE-36: what of bits 39:32 no address has, and bit 21. */
+static u32 reserved_4m(void)
+{
+	u64 high = BITS(39, 32) & ~(BIT(guest_features.phys_bits) - 1);
+
+	return (u32)(BIT(21) | high >> 19);
+}
+
 static int translate_32(struct walk *w, u32 gva, u32 cr3, bool pse, u64 *gpa, u32 *error)
 {
 	u32 table = cr3 & 0xfffff000;
@@ -216,6 +264,10 @@ static int translate_32(struct walk *w, u32 gva, u32 cr3, bool pse, u64 *gpa, u3
 		w->write &= !!(e & PTE_W);
 		w->user &= !!(e & PTE_U);
 		leaf = level == 1 || (pse && (e & PTE_PS));
+		if (leaf && level == 2 && !(w->access & PF_FETCH) && (e & reserved_4m())) {
+			*error = pf_code(w, true) | (u32)PF_RESERVED;
+			return -EFAULT;
+		}
 		if (leaf && denied(w)) {
 			*error = pf_code(w, true);
 			return -EFAULT;
@@ -247,18 +299,18 @@ static int translate(struct vcpu *v, u64 gva, u32 access, const struct cpu_mode 
 {
 	struct walk w = {
 		.v = v, .access = access, .write = true, .user = true, .exec = true,
-		.cr0 = m->cr0, .cr4 = m->cr4, .trace = trace,
+		.cr0 = m->cr0, .cr4 = m->cr4, .efer = m->efer, .nx = m->efer & EFER_NXE,
+		.trace = trace,
 	};
-	bool nx = m->efer & EFER_NXE;
 
 	if (!(m->cr0 & CR0_PG)) {
 		*gpa = (u32)gva;
 		return 0;
 	}
 	if (m->efer & EFER_LMA)
-		return translate_long(&w, gva, m->cr3, m->cr4 & CR4_LA57 ? 5 : 4, nx, gpa, error);
+		return translate_long(&w, gva, m->cr3, m->cr4 & CR4_LA57 ? 5 : 4, gpa, error);
 	if (m->cr4 & CR4_PAE)
-		return translate_long(&w, (u32)gva, m->cr3, 3, nx, gpa, error);
+		return translate_long(&w, (u32)gva, m->cr3, 3, gpa, error);
 	/* Entries of 4 bytes are not recorded: such a walk is never reused. */
 	if (trace)
 		trace->page = 0;

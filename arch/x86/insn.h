@@ -41,6 +41,14 @@ static inline void wrmsr(u32 msr, u64 v)
 	__asm__ volatile("wrmsr" : : "c"(msr), "a"((u32)v), "d"((u32)(v >> 32)) : "memory");
 }
 
+static inline u32 rdpkru(void)
+{
+	u32 val, zero;
+
+	__asm__ volatile("rdpkru" : "=a"(val), "=d"(zero) : "c"(0));
+	return val;
+}
+
 /* Reads an MSR that may not exist; false if it does not. */
 static inline bool rdmsr_safe(u32 msr, u64 *v)
 {

@@ -29,6 +29,7 @@
 #define PTE_D		BIT(6)
 #define PTE_PS		BIT(7)
 #define PTE_G		BIT(8)
+#define PTE_KEY		BITS(62, 59)
 #define PTE_NX		BIT(63)
 #define PTE_ADDR	BITS(51, 12)
 

@@ -85,7 +85,9 @@ enum exception {
 #define PF_PRESENT	BIT(0)
 #define PF_WRITE	BIT(1)
 #define PF_USER		BIT(2)
+#define PF_RESERVED	BIT(3)
 #define PF_FETCH	BIT(4)
+#define PF_KEY		BIT(5)
 
 #define MSR_TSC			0x10
 #define MSR_PLATFORM_ID		0x17

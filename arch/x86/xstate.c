@@ -180,3 +180,18 @@ int xstate_check(const void *area)
 			return fail(-EINVAL);
 	return 0;
 }
+
+/* SDM, "Protection Keys": RDPKRU wants CR4.PKE of the hypervisor's own. */
+u32 xstate_pkru(struct vcpu *v)
+{
+	u32 leaf = (u32)__builtin_ctzll(XCR0_PKRU), val = 0;
+	const u8 *area = v->xstate;
+	u64 there;
+
+	if (v->control || __atomic_load_n(&v->on_cpu, __ATOMIC_RELAXED))
+		return rdpkru();
+	memcpy(&there, area + HEADER_OFFSET, sizeof(there));
+	if (there & XCR0_PKRU)
+		memcpy(&val, area + cpuid(0xd, leaf).ebx, sizeof(val));
+	return val;
+}

@@ -21,5 +21,7 @@ void xstate_reset(void *area);
 void xstate_switch(struct vcpu *from, struct vcpu *to);
 /* -EINVAL if loading this area would fault. */
 int xstate_check(const void *area);
+/* The protection-key rights of v, which may be in RUN on this core. */
+u32 xstate_pkru(struct vcpu *v);
 
 #endif

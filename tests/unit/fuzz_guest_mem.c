@@ -68,7 +68,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	cr0 = guest_regs[VREG_CR0] = m->cr0 | (s.flags & 1 ? CR0_WP : 0);
 	cr3 = guest_regs[VREG_CR3] = s.cr3_page % 20 * PAGE_SIZE | (s.cr3_page & 0xe0);
 	cr4 = guest_regs[VREG_CR4] = m->cr4 | (s.flags & 2 ? CR4_SMEP : 0) |
-				     (s.flags & 4 ? CR4_SMAP : 0);
+				     (s.flags & 4 ? CR4_SMAP : 0) |
+				     (s.flags & 64 && m->levels > 3 ? CR4_PKE : 0);
+	guest_pkru = 0xe4e4e4e4;
 	efer = guest_regs[VREG_EFER] = m->efer | (m->entry == 8 && s.flags & 8 ? EFER_NXE : 0);
 	guest.rflags = RFLAGS_ONE | (s.flags & 16 ? RFLAGS_AC : 0);
 	gva = address(&s, m);

@@ -25,6 +25,12 @@ static struct vcpu guest;
 static u64 guest_regs[VREG_COUNT];
 static struct joist_segment guest_cs;
 static u8 *guest_ram;
+static u32 guest_pkru;
+
+u32 xstate_pkru(struct vcpu *v)
+{
+	return guest_pkru;
+}
 
 static u64 fake_reg_get(struct vcpu *v, enum vreg r)
 {
@@ -133,6 +139,39 @@ static inline u64 leaf_gpa(const struct paging_mode *m, unsigned level, u64 e, u
 	return ((e & 0xffffffffff000) & ~(page - 1)) + offset;
 }
 
+/* Bit by bit: what an entry of that level may not have set. */
+static inline bool model_reserved(const struct paging_mode *m, unsigned level, u64 e, u64 efer,
+				  bool leaf)
+{
+	unsigned b;
+
+	for (b = 0; b < 64; b++) {
+		bool bad = false;
+
+		if (!(e >> b & 1))
+			continue;
+		if (m->levels == 2)
+			bad = leaf && level == 2 && b == 21;
+		else if (m->levels == 3 && level == 3)
+			bad = false;	/* looked at when it was loaded */
+		else if (b == 63)
+			bad = !(efer & EFER_NXE);
+		else if (b >= 52)
+			bad = m->levels == 3;
+		else if (b >= 40)
+			bad = true;
+		else if (leaf && level == 2)
+			bad = b >= 13 && b <= 20;
+		else if (leaf && level == 3)
+			bad = b >= 13 && b <= 29;
+		else if (level > 3)
+			bad = b == 7;
+		if (bad)
+			return true;
+	}
+	return false;
+}
+
 /*
  * Translates in ram, and sets accessed and dirty there: a table entry that was
  * used is accessed; a leaf is only when the access was allowed, dirty by a
@@ -143,7 +182,7 @@ static inline struct walk_result model_walk(u8 *ram, const struct paging_mode *m
 					    u32 access)
 {
 	bool user = access & PF_USER, write = access & PF_WRITE, fetch = access & PF_FETCH;
-	bool all_w = true, all_u = true, any_nx = false;
+	bool all_w = true, all_u = true, any_nx = false, key = false;
 	u64 table = m->levels == 2 ? cr3 & 0xfffff000 : m->levels == 3 ? cr3 & 0xffffffe0 :
 		    cr3 & 0xffffffffff000;
 	unsigned level;
@@ -162,6 +201,10 @@ static inline struct walk_result model_walk(u8 *ram, const struct paging_mode *m
 		e = entry_load(p, m->entry);
 		if (!(e & PTE_P))
 			return (struct walk_result){ .err = -EFAULT, .error = access };
+		if (!fetch && model_reserved(m, level, e, efer,
+					     !pdpte && leaf_here(m, level, e)))
+			return (struct walk_result){ .err = -EFAULT,
+						     .error = access | PF_PRESENT | PF_RESERVED };
 		if (!pdpte) {
 			all_w = all_w && (e & PTE_W);
 			all_u = all_u && (e & PTE_U);
@@ -180,8 +223,15 @@ static inline struct walk_result model_walk(u8 *ram, const struct paging_mode *m
 		else
 			ok = (all_w || !write || !(cr0 & CR0_WP)) &&
 			     !(all_u && (cr4 & CR4_SMAP) && !ac);
-		if (!ok)
-			return (struct walk_result){ .err = -EFAULT, .error = access | PF_PRESENT };
+		if (m->levels > 3 && (cr4 & CR4_PKE) && all_u && !fetch) {
+			unsigned n = e >> 59 & 15;
+
+			key = (guest_pkru >> 2 * n & 1) ||
+			      (write && (user || (cr0 & CR0_WP)) && (guest_pkru >> (2 * n + 1) & 1));
+		}
+		if (!ok || key)
+			return (struct walk_result){ .err = -EFAULT, .error = access | PF_PRESENT |
+						     (key ? PF_KEY : 0) };
 		if (!fetch)
 			*p |= PTE_A | (write ? PTE_D : 0);
 		return (struct walk_result){ .gpa = leaf_gpa(m, level, e, gva) };

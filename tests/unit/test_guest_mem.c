@@ -46,6 +46,11 @@ static u64 an_entry(const struct paging_mode *m)
 	e |= rnd_below(3) ? 0 : PTE_A;
 	e |= rnd_below(3) ? 0 : PTE_D;
 	e |= rnd_below(3) ? 0 : PTE_G;
+	/* Mostly no bits that are reserved here or there. */
+	if (m->entry == 8 && rnd_below(8))
+		e &= ~(BITS(62, 40) | (e & PTE_PS ? BITS(20, 13) : 0));
+	else if (m->entry == 8)
+		e |= rnd() & BITS(62, 52);
 	if (m->entry == 8)
 		e |= rnd_below(8) ? 0 : PTE_NX;
 	else if (e & PTE_PS)
@@ -78,7 +83,8 @@ static u32 an_access(void)
 static void one_walk(const struct paging_mode *m, unsigned *ok)
 {
 	u64 cr0 = m->cr0 | sometimes(CR0_WP);
-	u64 cr4 = m->cr4 | sometimes(CR4_SMEP) | sometimes(CR4_SMAP);
+	u64 cr4 = m->cr4 | sometimes(CR4_SMEP) | sometimes(CR4_SMAP) |
+		  (m->levels > 3 ? sometimes(CR4_PKE) : 0);
 	u64 efer = m->efer | (m->entry == 8 ? sometimes(EFER_NXE) : 0);
 	u64 cr3 = (an_address() & ~0xfffull) | (rnd() & (m->levels == 3 ? 0xfe0 : 0x18));
 	u64 gva = rnd();
@@ -90,6 +96,7 @@ static void one_walk(const struct paging_mode *m, unsigned *ok)
 	guest_regs[VREG_CR3] = cr3;
 	guest_regs[VREG_CR4] = cr4;
 	guest_regs[VREG_EFER] = efer;
+	guest_pkru = rnd() & rnd();
 	guest.rflags = RFLAGS_ONE | (ac ? RFLAGS_AC : 0);
 	memcpy(shadow + TABLE_BASE, guest_ram + TABLE_BASE, TABLE_AREA);
 	memcpy(shadow, guest_ram, 2 * PAGE_SIZE);

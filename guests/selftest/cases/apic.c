@@ -37,6 +37,11 @@ static void apic_timer_hlt_x2(void)
 	payload("timer-hlt", PL_apic_timer, true, true);
 }
 
+static void apic_string(void)
+{
+	payload("string", PL_apic_string, false, false);
+}
+
 static u64 msr_writes(void)
 {
 	struct joist_stats st = { .head = { vm.id, 0 } };
@@ -280,6 +285,7 @@ const struct tcase cases_apic[] = {
 	{ "apic/timer-x2apic", apic_timer_x2, 0 },
 	{ "apic/timer-hlt", apic_timer_hlt, 0 },
 	{ "apic/timer-hlt-x2apic", apic_timer_hlt_x2, 0 },
+	{ "apic/string", apic_string, 0 },
 	{ "apic/save", apic_save, 0 },
 	{ "apic/self-x2apic", apic_self, 0 },
 	{ "apic/masked", apic_masked_x, 0 },

@@ -349,6 +349,49 @@ static void isolate_pool_rmw(void)
 	hidden_check();
 }
 
+/* The last bytes before the pool that are ours; NULL: none lie there. */
+static volatile u32 *border(void)
+{
+	struct joist_pool pool = { 0 };
+	volatile u32 *last;
+	u32 old;
+
+	while (!HC(HC_POOL, &pool)) {
+		last = (volatile u32 *)(pool.hpa - 4);
+		old = *last;
+		*last = 0x13572468;
+		if (*last == 0x13572468) {
+			*last = old;
+			return last;
+		}
+	}
+	return NULL;
+}
+
+/* An access that is half ours: that half is as ever. */
+static void isolate_pool_border(void)
+{
+	volatile u32 *own = border();
+	volatile u64 *both = (volatile u64 *)own;
+	u64 rax = 0x99aabbccddeeff00, rdi = (u64)own, old;
+
+	if (!own)
+		skip("no page of ours lies before the pool");
+	old = *own;
+	*both = 0x1122334455667788;
+	CHECK_EQ(*own, 0x55667788, "MOV");
+	CHECK_EQ(*both, 0xffffffff55667788, "what is read");
+	asm volatile("addq $1, %0" : "+m"(*both) : : "cc");
+	CHECK_EQ(*own, 0x55667789, "ADD");
+	asm volatile("xchgq %0, %1" : "+a"(rax), "+m"(*both));
+	CHECK_EQ(*own, 0xddeeff00, "XCHG");
+	CHECK_EQ(rax, 0xffffffff55667789, "what XCHG brings");
+	asm volatile("stosq" : "+D"(rdi) : "a"(0x0102030405060708) : "memory");
+	CHECK_EQ(*own, 0x05060708, "STOSQ");
+	CHECK_EQ(rdi, (u64)own + 8, "RDI after STOSQ");
+	*own = (u32)old;
+}
+
 /* Instructions nobody will emulate: a fault or nothing, but no access. */
 static void isolate_pool_other(void)
 {
@@ -631,6 +674,7 @@ const struct tcase cases_isolate[] = {
 	{ "isolate/apic-base", isolate_apic_base, 0 },
 	{ "isolate/pool", isolate_pool, 0 },
 	{ "isolate/pool-read-modify-write", isolate_pool_rmw, 0 },
+	{ "isolate/pool-border", isolate_pool_border, 0 },
 	{ "isolate/pool-other-instructions", isolate_pool_other, 0 },
 	{ "isolate/map", isolate_map, 0 },
 	{ "isolate/device-with-empty-pool", isolate_device, 0 },

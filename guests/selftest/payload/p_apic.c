@@ -516,3 +516,34 @@ PAYLOAD(apic_masked)
 	irq_window();
 	CHECK_EQ(c->irqs[0x61], 1, "an interrupt behind STI");
 }
+
+/* MOVS, STOS and LODS reach the LAPIC's registers as MOV does. */
+PAYLOAD(apic_string)
+{
+	u64 si = 0xfee00000 + VERSION, di = GUEST_SCRATCH, ax = 0x30;
+	volatile u32 *ram = (volatile u32 *)GUEST_SCRATCH;
+
+	apic_on(false);
+	asm volatile("movsl" : "+S"(si), "+D"(di) : : "memory");
+	CHECK_EQ(ram[0], apic_read(VERSION), "VERSION by MOVSD");
+	CHECK_EQ(si, 0xfee00004 + VERSION, "RSI after MOVSD");
+	ram[1] = 0x20;
+	si = GUEST_SCRATCH + 4;
+	di = 0xfee00000 + TPR;
+	asm volatile("movsl" : "+S"(si), "+D"(di) : : "memory");
+	CHECK_EQ(read_cr8(), 2, "CR8 after MOVSD to TPR");
+	CHECK_EQ(apic_read(TPR), 0x20, "TPR after MOVSD");
+	di = 0xfee00000 + TPR;
+	asm volatile("stosl" : "+D"(di) : "a"(ax) : "memory");
+	CHECK_EQ(read_cr8(), 3, "CR8 after STOSD to TPR");
+	si = 0xfee00000 + TPR;
+	asm volatile("lodsl" : "+S"(si), "=a"(ax) : : "memory");
+	CHECK_EQ(ax, 0x30, "TPR by LODSD");
+	/* From one register to another. */
+	apic_write(TPR, 0);
+	apic_write(LVT_ERROR, MASKED | 0x44);
+	si = 0xfee00000 + LVT_ERROR;
+	di = 0xfee00000 + LVT_TIMER;
+	asm volatile("movsl" : "+S"(si), "+D"(di) : : "memory");
+	CHECK_EQ(apic_read(LVT_TIMER), MASKED | 0x44, "LVT timer by MOVSD");
+}

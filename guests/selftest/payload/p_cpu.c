@@ -203,6 +203,20 @@ PAYLOAD(cr)
 	CHECK_EQ(read_cr0() & 0xf, CR0_PE | CR0_TS | CR0_MP, "LMSW sets");
 	asm volatile("lmsw %w0" : : "r"(CR0_MP));
 	CHECK_EQ(read_cr0() & 0xf, CR0_PE | CR0_MP, "LMSW keeps PE");
+	/* The same from memory, and over a page's end. */
+	for (i = 0; i < 2; i++) {
+		volatile u16 *m = (volatile u16 *)((u8 *)GUEST_SCRATCH + 0x1000 - i);
+
+		*m = CR0_PE | CR0_TS | CR0_MP;
+		asm volatile("lmsw %0" : : "m"(*m));
+		CHECK_EQ(read_cr0() & 0xf, CR0_PE | CR0_TS | CR0_MP, "LMSW m sets");
+		*m = 0xfff0 | CR0_MP;
+		asm volatile("lmsw -8(%0, %1, 8)" : : "r"(m), "r"(1ull), "m"(*m));
+		CHECK_EQ(read_cr0() & 0xf, CR0_PE | CR0_MP, "LMSW m keeps PE");
+		*m = 0;
+		asm volatile("smsw %0" : "=m"(*m));
+		CHECK_EQ(*m, read_cr0() & 0xffff, "SMSW m");
+	}
 	asm volatile("smswq %0" : "=r"(r));
 	CHECK_EQ(r & 0xffff, read_cr0() & 0xffff, "SMSW");
 	write_cr0(cr0);

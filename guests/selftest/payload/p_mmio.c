@@ -133,37 +133,37 @@ static void fill(u8 *p, u64 val)
 	*(volatile u64 *)(p + 0x700) = val;
 }
 
-static bool same(void)
+static bool same(const u8 *a, const u8 *b)
 {
 	u32 i;
 
 	for (i = 0; i < 80; i += 8)
-		if (*(volatile u64 *)(MMIO + i) != *(volatile u64 *)(RAM + i))
+		if (*(volatile u64 *)(a + i) != *(volatile u64 *)(b + i))
 			return false;
-	return *(volatile u64 *)(MMIO + 0x700) ==
-	       *(volatile u64 *)(RAM + 0x700);
+	return *(volatile u64 *)(a + 0x700) == *(volatile u64 *)(b + 0x700);
 }
 
-static void run_ops(const struct op *op, u32 n)
+/* Each operation on memory and on the device, with every step-th pattern. */
+static void run_ops(const struct op *op, u32 n, u8 *ram, u8 *mmio, u32 step)
 {
 	struct state a, b;
 	u32 j;
 
 	for (; n; n--, op++) {
-		for (j = 0; j < ARRAY_SIZE(patterns); j++) {
+		for (j = 0; j < ARRAY_SIZE(patterns); j += step) {
 			a = (struct state){
-				.flags = 2 | (j & 1), .rax = 0x1122334455667788,
+				.flags = 2 | (j / step & 1), .rax = 0x1122334455667788,
 				.rcx = 0x99aabbccddeeff00,
 				.rdx = patterns[3 - j] + 5,
 				.rsi = 0xfedcba9876543210,
 				.rdi = 0x0f0e0d0c0b0a0908,
 			};
 			b = a;
-			fill(RAM, patterns[j]);
-			fill(MMIO, patterns[j]);
-			op->fn(&a, RAM);
-			op->fn(&b, MMIO);
-			if (!same())
+			fill(ram, patterns[j]);
+			fill(mmio, patterns[j]);
+			op->fn(&a, ram);
+			op->fn(&b, mmio);
+			if (!same(ram, mmio))
 				failed(op->name, j, 0xbad0);
 			a.flags &= op->mask;
 			b.flags &= op->mask;
@@ -177,12 +177,214 @@ static void run_ops(const struct op *op, u32 n)
 
 PAYLOAD(mmio)
 {
-	run_ops(ops, ARRAY_SIZE(ops));
+	run_ops(ops, ARRAY_SIZE(ops), RAM, MMIO, 1);
 }
 
 PAYLOAD(mmio_rmw)
 {
-	run_ops(rmw_ops, ARRAY_SIZE(rmw_ops));
+	run_ops(rmw_ops, ARRAY_SIZE(rmw_ops), RAM, MMIO, 1);
+}
+
+/*
+ * Above 4 GiB, single pages: memory and the device's two side by side, in an
+ * order that is not that of their frames.
+ */
+enum {
+	RAM_MMIO, MMIO_RAM, MMIO_MMIO = 3, MMIO_SAME = 5, MMIO_NONE = 6,
+	RAM_RAM = 8, RAM_SAME = 10, RAM_NONE = 12,
+};
+#define CROSS(page)	((u8 *)(4 * GiB) + ((page) + 1) * PAGE_SIZE)
+
+static void cross_tables(void)
+{
+	static const u64 frames[] = {
+		GUEST_SCRATCH + 0x1000, (u64)MMIO, GUEST_SCRATCH + 0x2000,
+		(u64)MMIO + 0x1000, (u64)MMIO, (u64)MMIO, (u64)MMIO, 0,
+		GUEST_SCRATCH + 0x3000, GUEST_SCRATCH + 0x4000,
+		GUEST_SCRATCH + 0x5000, GUEST_SCRATCH + 0x5000,
+		GUEST_SCRATCH + 0x6000,
+	};
+	volatile u64 *pdpt = (volatile u64 *)(GUEST_PT + 0x1000);
+	volatile u64 *pd = (volatile u64 *)(GUEST_SCRATCH + 0xf000);
+	volatile u64 *pt = (volatile u64 *)(GUEST_SCRATCH + 0xe000);
+	u32 i;
+
+	memset((void *)GUEST_SCRATCH, 0, 0x10000);
+	for (i = 0; i < ARRAY_SIZE(frames); i++)
+		pt[i] = frames[i] ? frames[i] | 7 : 0;
+	pd[0] = (u64)pt | 7;
+	pdpt[4] = (u64)pd | 7;
+	write_cr3(read_cr3());
+}
+
+PAYLOAD(mmio_cross)
+{
+	static const struct { u8 *mmio, *ram; } places[] = {
+		{ CROSS(RAM_MMIO), CROSS(RAM_RAM) }, { CROSS(MMIO_RAM), CROSS(RAM_RAM) },
+		{ CROSS(MMIO_MMIO), CROSS(RAM_RAM) }, { CROSS(MMIO_SAME), CROSS(RAM_SAME) },
+	};
+	static const u8 back[] = { 1, 2, 6 };
+	u64 si, di, cx;
+	u32 i, k;
+
+	cross_tables();
+	for (i = 0; i < ARRAY_SIZE(places); i++) {
+		for (k = 0; k < ARRAY_SIZE(back); k++) {
+			run_ops(ops, ARRAY_SIZE(ops), places[i].ram - back[k],
+				places[i].mmio - back[k], 2);
+			run_ops(rmw_ops, ARRAY_SIZE(rmw_ops), places[i].ram - back[k],
+				places[i].mmio - back[k], 2);
+		}
+	}
+	/* Both ends, and neither as its bytes lie. */
+	for (i = 0; i < 48; i++)
+		CROSS(RAM_MMIO)[(s32)i - 13] = (u8)(i * 5);
+	si = (u64)CROSS(RAM_MMIO) - 13;
+	di = (u64)CROSS(MMIO_RAM) - 29;
+	cx = 6;
+	asm volatile("rep movsq" : "+S"(si), "+D"(di), "+c"(cx) : : "memory");
+	CHECK_EQ(cx, 0, "RCX after REP MOVSQ");
+	for (i = 0; i < 48; i++)
+		CHECK_EQ(CROSS(MMIO_RAM)[(s32)i - 29], (u8)(i * 5), "REP MOVSQ data");
+}
+
+/* The second half is not there: a page fault, and nothing is half done. */
+PAYLOAD(mmio_cross_fault)
+{
+	volatile u64 *last = (volatile u64 *)(CROSS(MMIO_NONE) - 8);
+	u64 val, si, di, cx = 1;
+	u32 f;
+
+	cross_tables();
+	*last = 0x1234567887654321;
+	CHECK_EQ(try_read64(CROSS(MMIO_NONE) - 3, &val), FAULT(X_PF), "read");
+	CHECK_EQ(self()->trap_cr2, CROSS(MMIO_NONE), "CR2 of a read");
+	CHECK_EQ(self()->trap_error, 0, "error code of a read");
+	CHECK_EQ(try_write64(CROSS(MMIO_NONE) - 3, ~0ull), FAULT(X_PF), "write");
+	CHECK_EQ(self()->trap_cr2, CROSS(MMIO_NONE), "CR2 of a write");
+	CHECK_EQ(self()->trap_error, 2, "error code of a write");
+	CHECK_EQ(*last, 0x1234567887654321, "the half that is there");
+	/* The other end of MOVS. */
+	si = (u64)MMIO;
+	di = (u64)CROSS(MMIO_NONE) - 2;
+	TRY(f, "movsl", LIST(, "+S"(si), "+D"(di)), "c"(cx));
+	CHECK_EQ(f, FAULT(X_PF), "MOVSD to it");
+	CHECK_EQ(self()->trap_error, 2, "error code of MOVSD");
+	CHECK_EQ(si, MMIO, "RSI after MOVSD");
+	CHECK_EQ(*last, 0x1234567887654321, "the half that is there");
+}
+
+/* INS into a device and OUTS from one, or from both kinds of memory. */
+PAYLOAD(mmio_io)
+{
+	u64 si, di, cx;
+	s32 i;
+
+	cross_tables();
+	for (i = 0; i < 5; i++)
+		MMIO[i] = "hello"[i];
+	si = (u64)MMIO;
+	cx = 5;
+	asm volatile("rep outsb" : "+S"(si), "+c"(cx) : "d"(0x320) : "memory");
+	CHECK_EQ(si, MMIO + 5, "RSI after REP OUTSB");
+	CHECK_EQ(cx, 0, "RCX after REP OUTSB");
+	for (i = 0; i < 8; i++)
+		CROSS(RAM_MMIO)[i - 3] = "ABCDEFGH"[i];
+	si = (u64)CROSS(RAM_MMIO) - 3;
+	cx = 2;
+	asm volatile("rep outsl" : "+S"(si), "+c"(cx) : "d"(0x321) : "memory");
+	CHECK_EQ(si, CROSS(RAM_MMIO) + 5, "RSI after REP OUTSD");
+	/* Counts up, from 0. */
+	di = (u64)MMIO + 0x100;
+	cx = 6;
+	asm volatile("rep insb" : "+D"(di), "+c"(cx) : "d"(0x330) : "memory");
+	CHECK_EQ(di, MMIO + 0x106, "RDI after REP INSB");
+	CHECK_EQ(cx, 0, "RCX after REP INSB");
+	for (i = 0; i < 6; i++)
+		CHECK_EQ(MMIO[0x100 + i], i, "REP INSB data");
+	di = (u64)CROSS(RAM_MMIO) - 3;
+	cx = 5;
+	asm volatile("rep insw" : "+D"(di), "+c"(cx) : "d"(0x330) : "memory");
+	CHECK_EQ(di, CROSS(RAM_MMIO) + 7, "RDI after REP INSW");
+	for (i = 0; i < 10; i++)
+		CHECK_EQ(CROSS(RAM_MMIO)[i - 3], 6 + i, "REP INSW data");
+	di = (u64)CROSS(MMIO_RAM) + 5;
+	cx = 3;
+	asm volatile("std; rep insl; cld" : "+D"(di), "+c"(cx) : "d"(0x330) : "memory");
+	CHECK_EQ(di, CROSS(MMIO_RAM) - 7, "RDI after REP INSD down");
+	for (i = 0; i < 12; i++)
+		CHECK_EQ(CROSS(MMIO_RAM)[5 - 4 * (i / 4) + i % 4], 16 + i, "REP INSD down data");
+}
+
+static void invlpg(const void *p)
+{
+	asm volatile("invlpg (%0)" : : "r"(p) : "memory");
+}
+
+static bool map_page(struct frame *f)
+{
+	volatile u64 *pt = (volatile u64 *)(GUEST_SCRATCH + 0xe000);
+
+	if (f->vector != X_PF || read_cr2() != (u64)CROSS(RAM_NONE))
+		return false;
+	SHARE->val[0]++;
+	SHARE->val[1] = f->error;
+	pt[RAM_NONE + 1] = (GUEST_SCRATCH + 0x7000) | 7;
+	return true;
+}
+
+#define STRING_IO(insn, at)	__extension__ ({			\
+	u64 at_ = (u64)(at);						\
+	u32 f_;								\
+	TRY(f_, insn, LIST(, "+S"(at_), "+D"(at_)), "d"(0x330), , "rcx"); \
+	f_;								\
+})
+
+/* What goes wrong with the memory of string I/O is as with any access. */
+PAYLOAD(io_fault)
+{
+	volatile u64 *pt = (volatile u64 *)(GUEST_SCRATCH + 0xe000);
+	u64 di, cx;
+	u32 i, way, r[4];
+
+	cross_tables();
+	for (way = 0; way < 2; way++) {
+		pt[RAM_NONE + 1] = 0;
+		invlpg(CROSS(RAM_NONE));
+		SHARE->val[0] = 0;
+		trap_hook = map_page;
+		/* The second time an element crosses into the page. */
+		di = (u64)CROSS(RAM_NONE) - 16 + way * 2;
+		cx = 10;
+		asm volatile("rep insl" : "+D"(di), "+c"(cx) : "d"(0x330) : "memory");
+		trap_hook = NULL;
+		CHECK_EQ(SHARE->val[0], 1, "page faults");
+		CHECK_EQ(SHARE->val[1], 2, "error code");
+		CHECK_EQ(cx, 0, "RCX after REP INSD");
+		for (i = 0; i < 40; i++)
+			CHECK_EQ(CROSS(RAM_NONE)[(s32)(i + way * 2) - 16], way * 40 + i,
+				 "REP INSD over a fault");
+	}
+	/* Not canonical, or not to its end. */
+	CHECK_EQ(STRING_IO("insb", 1ull << 47), FAULT(X_GP), "INSB beyond");
+	CHECK_EQ(STRING_IO("outsb", 1ull << 63), FAULT(X_GP), "OUTSB beyond");
+	CHECK_EQ(STRING_IO("insl", (1ull << 47) - 2), FAULT(X_GP), "INSD over the end");
+	/* A bit that is no address has. */
+	cpuid(0x80000008, 0, r);
+	pt[RAM_NONE + 1] = (GUEST_SCRATCH + 0x7000) | 7 | BIT(51);
+	invlpg(CROSS(RAM_NONE));
+	if ((r[0] & 0xff) < 52) {
+		CHECK_EQ(STRING_IO("insb", CROSS(RAM_NONE)), FAULT(X_PF), "INSB, reserved");
+		CHECK_EQ(self()->trap_error, 0xb, "error code, reserved");
+		CHECK_EQ(self()->trap_cr2, CROSS(RAM_NONE), "CR2, reserved");
+		CHECK_EQ(STRING_IO("outsb", CROSS(RAM_NONE)), FAULT(X_PF), "OUTSB, reserved");
+		CHECK_EQ(self()->trap_error, 9, "error code, reserved");
+	}
+	/* None of them has taken anything from the device. */
+	pt[RAM_NONE + 1] = (GUEST_SCRATCH + 0x7000) | 7;
+	invlpg(CROSS(RAM_NONE));
+	CHECK_EQ(STRING_IO("insb", CROSS(RAM_NONE)), NOFAULT, "INSB");
+	CHECK_EQ(*CROSS(RAM_NONE), 80, "INSB data");
 }
 
 /* moffs forms, segment bases, address sizes. */
