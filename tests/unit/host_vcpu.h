@@ -117,8 +117,9 @@ enum verdict exit_error(struct vcpu *v, u32 code)
 	return FORWARD;
 }
 
-void io_complete(struct vcpu *v)
+enum verdict io_complete(struct vcpu *v)
 {
+	return RETRY;
 }
 
 enum verdict mmio_complete(struct vcpu *v)
