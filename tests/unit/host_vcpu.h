@@ -14,6 +14,7 @@
 #include "arch/x86/stage2.c"
 #include "arch/x86/svm/npt.c"
 #include "arch/x86/svm/svm.c"
+#include "arch/x86/svm/svm_audit.c"
 #include "arch/x86/vlapic.c"
 #include "arch/x86/xstate.c"
 #include "core/event.c"

@@ -88,12 +88,66 @@ static void test_intercepts(void **state)
 	assert_int_equal(!!(g->intercept4 & INTERCEPT_RDPRU), !!(has & EXT8_EBX_RDPRU));
 }
 
+#define BREAKS(judge, change)						\
+	do {								\
+		struct vmcb b = *vcpu->svm.vmcb;			\
+									\
+		b.asid = 2;						\
+		assert_null(vmcb_broken(&b, 40));			\
+		assert_null(vmcb_registers_broken(&b));			\
+		b.change;						\
+		assert_non_null(judge);					\
+	} while (0)
+
+/* APM, "Canonicalization and Consistency Checks". */
+static void test_audit_control(void **state)
+{
+	iopm_guest = msrpm_guest = 0x100000;
+	vcpu->svm.vmcb->iopm = vcpu->svm.vmcb->msrpm = 0x100000;
+	BREAKS(vmcb_broken(&b, 40), intercept4 &= ~INTERCEPT_VMRUN);
+	BREAKS(vmcb_broken(&b, 40), asid = 0);
+	BREAKS(vmcb_broken(&b, 40), msrpm = BIT(40));
+	BREAKS(vmcb_broken(&b, 40), iopm = 0x100800);
+	BREAKS(vmcb_broken(&b, 40), nested_cr3 |= BIT(51));
+	BREAKS(vmcb_broken(&b, 40), np_control = 0);
+	BREAKS(vmcb_broken(&b, 40), g_pat = 2);
+	BREAKS(vmcb_broken(&b, 40), tlb_control = 2);
+	BREAKS(vmcb_broken(&b, 40), event_inj = JOIST_EVENT_VALID | JOIST_EVENT_TYPE(3) | 32);
+	BREAKS(vmcb_broken(&b, 40), event_inj = JOIST_EVENT_VALID | JOIST_EVENT_TYPE(3) | 2);
+	BREAKS(vmcb_broken(&b, 40), event_inj = JOIST_EVENT_VALID | JOIST_EVENT_TYPE(1) | 2);
+	BREAKS(vmcb_broken(&b, 40), event_inj = JOIST_EVENT_VALID | BIT(12) | 50);
+}
+
+static void test_audit_registers(void **state)
+{
+	struct vmcb *v = vcpu->svm.vmcb;
+
+	v->iopm = v->msrpm = 0x100000;
+	v->cr0 = CR0_PG | CR0_PE | CR0_ET;
+	v->cr4 = CR4_PAE;
+	v->efer = EFER_SVME | EFER_LME | EFER_LMA;
+	v->cs.attr = 0x29b;
+	BREAKS(vmcb_registers_broken(&b), efer &= ~EFER_SVME);
+	BREAKS(vmcb_registers_broken(&b), efer |= BIT(1));
+	BREAKS(vmcb_registers_broken(&b), cr0 |= CR0_NW);
+	BREAKS(vmcb_registers_broken(&b), cr0 |= BIT(32));
+	BREAKS(vmcb_registers_broken(&b), cr3 = BIT(52));
+	BREAKS(vmcb_registers_broken(&b), cr4 |= BIT(15));
+	BREAKS(vmcb_registers_broken(&b), dr6 |= BIT(32));
+	BREAKS(vmcb_registers_broken(&b), dr7 |= BIT(63));
+	BREAKS(vmcb_registers_broken(&b), cr4 &= ~CR4_PAE);
+	BREAKS(vmcb_registers_broken(&b), cr0 &= ~CR0_PE);
+	BREAKS(vmcb_registers_broken(&b), cs.attr |= CS_D);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_no_error_code_in_real_mode, start),
 		cmocka_unit_test_setup(test_control_mode_change_flushes, start),
 		cmocka_unit_test_setup(test_intercepts, start),
+		cmocka_unit_test_setup(test_audit_control, start),
+		cmocka_unit_test_setup(test_audit_registers, start),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,7 @@
 #include "arch/x86/paging.h"
 #include "arch/x86/regs.h"
 #include "arch/x86/stage2.h"
+#include "arch/x86/svm/svm_audit.h"
 #include "arch/x86/svm/vmcb.h"
 #include "boot/memory.h"
 #include "core/log.h"
@@ -353,6 +354,10 @@ static void svm_enter(struct vcpu *v)
 		assign_asid(v, c);
 		/* APM, "Speculation Control Virtualization", where there is such. */
 		b->spec_ctrl = v->gs.spec_ctrl;
+	}
+	if (unlikely(!svm_audit(v))) {
+		svm_exit_decode(v);
+		return;
 	}
 	b->tlb_control = (u8)c->svm.flush;
 	c->svm.flush = 0;
