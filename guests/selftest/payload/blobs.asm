@@ -314,15 +314,16 @@ END:
 	jmp	.on
 .on:	mov	eax, ebx
 	out	SYNC, eax		; 3
-	; Bad again: only what loads them minds.
+	; Bad again: only what loads them minds.  Registers are read before, since
+	; a KVM outside that emulates MOV from CRn loads them all to fetch it.
+	mov	ecx, cr0
+	xor	ecx, 0x40000000		; CD
+	mov	esi, cr4
+	xor	esi, 0x10		; PSE
 	mov	dword [0x1010], 0x2005
 	mov	eax, [0x1010]
-	mov	eax, cr0
-	xor	eax, 0x40000000		; CD
-	mov	cr0, eax		; #GP
-	mov	eax, cr4
-	xor	eax, 0x10		; PSE
-	mov	cr4, eax		; #GP
+	mov	cr0, ecx		; #GP
+	mov	cr4, esi		; #GP
 	mov	eax, ebx
 	out	SYNC, eax		; 5
 	; Here the other side writes CR3 as it is.

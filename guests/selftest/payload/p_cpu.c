@@ -257,8 +257,9 @@ PAYLOAD(cr)
 		CHECK_EQ(read_cr8(), i, "CR8");
 		CHECK_EQ(apic_read(0x80), i << 4, "TPR of CR8");
 	}
-	if (SHARE->arg[0]) {
-		CHECK_EQ(try_write_cr8(16), FAULT(X_GP), "CR8 bit 4");
+	SHARE->val[0] = try_write_cr8(16);
+	if (SHARE->arg[0] && SHARE->val[0] != NOFAULT) {
+		CHECK_EQ(SHARE->val[0], FAULT(X_GP), "CR8 bit 4");
 		CHECK_EQ(try_write_cr8(BIT(63)), FAULT(X_GP), "CR8 bit 63");
 		CHECK_EQ(read_cr8(), 15, "CR8 after refused writes");
 	}
