@@ -296,3 +296,18 @@ def test_panic(start, tmp_path, tunable):
     else:
         assert machine.wait_exit() == 0		# -no-reboot: by a reset
     assert "selftest:" not in machine.console.text
+
+
+# What an older CPU or a KVM outside may lack; none of it must be there.
+LACKING = ("pdpe1gb", "x2apic", "pcid", "invpcid", "rdtscp", "fsgsbase",
+           "smep", "smap", "umip", "nrip-save")
+
+
+def test_lacking(start):
+    """All of it at once; one by one they have run by hand."""
+    machine = selftest(start, "lacking", "", elf=m.DEBUG, args="cases=abi/*,"
+                       "apic/*,cpu/cr,cpu/xcr0,cpu/exceptions,create/info,"
+                       "event/*,regs/*,smp/ring-one-core exit=0xf4",
+                       cpu=",".join(["max", *("-" + f for f in LACKING)]))
+    assert re.search(r"^selftest: \d+ passed, 0 failed", machine.console.text,
+                     re.M)
