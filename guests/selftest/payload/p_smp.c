@@ -318,12 +318,21 @@ PAYLOAD(smp_random)
 	SHARE->val[2] = nmis;
 }
 
+/* At once: one that comes before HLT does not end that. */
+static bool count_nmi(struct frame *f)
+{
+	if (f->vector == X_NMI)
+		SHARE->val[1]++;
+	return false;
+}
+
 /* Counts what comes in, for a self-test that injects from another core. */
 PAYLOAD(smp_count)
 {
 	struct gcpu *c = self();
 
 	apic_on(SHARE->arg[0]);
+	trap_hook = count_nmi;
 	sync(1);
 	while (!SHARE->flag[GO]) {
 		if (SHARE->arg[1])
@@ -331,8 +340,8 @@ PAYLOAD(smp_count)
 		else
 			irq_window();
 		SHARE->val[0] = c->irqs[0x50];
-		SHARE->val[1] = c->irqs[X_NMI];
 	}
+	trap_hook = NULL;
 }
 
 /*
