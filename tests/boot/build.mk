@@ -7,6 +7,7 @@
 #	make test-vmx		the same on VMX and SVM in Bochs, and Linux there
 #	make test-boot		Linux as control VM, refusals, virtual machines
 #	make test-machines	these three at once
+#	make test-nested	Joist under KVM, all of it: self-test, Linux
 #	make test-all		all of this, and the platforms that take long, with a
 #				table of them at its end
 #
@@ -40,8 +41,24 @@ test: deps
 .PHONY: test-build
 test-build: $(GUEST_DISK) $(DEB13)/emulators.stamp unit-programs test-images
 
+# Joist in QEMU with KVM: the Linux around it, to be completed by each test.
+NESTED		:= tests/boot/nested
+NESTED_ROMS	:= /usr/share/seabios/bios-256k.bin /usr/share/qemu/kvmvapic.bin
+
+$(BUILD)/nested.img: $(NESTED)/init $(NESTED)/modules.list \
+		$(CTL_IMAGE)/mkinitrd.py
+	$(ctl_need_kernel)
+	@mkdir -p $(@D)
+	@echo "MAKE $@"
+	$(CTL_IMAGE)/mkinitrd.py $@ --kernel-version $(KERNEL_VERSION) \
+		--modules $(NESTED)/modules.list --file $(NESTED)/init:/init \
+		--program /usr/bin/qemu-system-x86_64:/usr/bin/qemu-system-x86_64 \
+		$(foreach f,$(NESTED_ROMS),--file $(f):$(f))
+	@echo $(KERNEL_VERSION) > $(BUILD)/nested.version
+
 TEST_IMAGES	:= $(BUILD)/joist.iso $(BUILD)/vmlinux $(BUILD)/initrd.img \
 		$(BUILD)/helpers.img $(BUILD)/bochs.img $(BUILD)/ko_test.img \
+		$(BUILD)/nested.img \
 		$(CTL_TEST_TOOLS) $(BUILD)/selftest.elf $(BOOT_GUESTS)
 
 .PHONY: test-images test-parts
@@ -63,6 +80,10 @@ test-vmx: $(BUILD)/selftest.elf \
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory DEBUG=1 all
 	@$(BOOT_PYTEST) $(BOOT_ARGS) $(BOCHS_TESTS)
+
+.PHONY: test-nested
+test-nested: test-images
+	@$(BOOT_PYTEST) --long $(BOOT_ARGS) tests/boot/test_nested.py
 
 .PHONY: test-boot
 test-boot: test-images

@@ -69,7 +69,9 @@ def starter(request, tmp_path_factory):
         if iso is None:
             iso = str(tmp_path_factory.mktemp("iso") / "test.iso")
             m.make_iso(iso, firmware=kw.get("firmware", "bios"), **image)
-        machine = m.Machine(name, iso, media=media, **kw)
+        kind = kw.pop("kind", None)
+        machine = kind(name, iso, **kw) if kind else \
+            m.Machine(name, iso, media=media, **kw)
         started.append(machine)
         return machine
 
@@ -105,8 +107,9 @@ def start_linux_module(start_module, agent_image):
 def linux(start, agent, name, args="", more=(), **kw):
     """Boot Linux with the agent and more in its image, and wait for it."""
     kw.setdefault("control", m.VMLINUX)
+    image = kw.pop("image", m.INITRD)
     machine = start(name, args=f"{m.LINUX_ARGS} {args}",
-                    initrd=[m.INITRD, *more, agent], **kw)
+                    initrd=[image, *more, agent], **kw)
     machine.ready()
     return machine
 

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Linux as control VM under Joist under KVM on SVM, with a Linux guest."""
+import pytest
+
+import machine as m
+import nested
+from vms import (ctl_json, guest_run, said, start_linux_guest, type_to, wait)
+
+CPUS = 2
+
+
+@pytest.mark.long
+@pytest.mark.platform("KVM on SVM, in QEMU 10")
+@pytest.mark.xdist_group("nested-linux")
+def test_nested_linux(start_linux):
+    """Two cores, two vCPUs; the guest is used and switched off, twice."""
+    control = start_linux("nested-linux", kind=nested.Svm, cpus=CPUS, mem=1280,
+                          image=m.BOCHS_INITRD)
+    assert control.output("nproc") == str(CPUS)
+    info = ctl_json(control, "info")
+    assert info["vendor"] == "svm" and info["pcpus"] == CPUS
+    for _ in range(2):
+        start_linux_guest(control, "inner", cpus=CPUS)
+        said(control, "inner", "guest: Linux .* on 2 CPUs")
+        assert guest_run(control, "inner", "for cpu in 1 2; do taskset $cpu "
+                         "sha256sum /bin/busybox || exit; done | uniq | "
+                         "wc -l | grep -qx 1") == 0
+        type_to(control, "inner", "poweroff")
+        assert wait(control, "! joistctl status inner > /dev/null 2>&1")
+    control.check_logs()
+    control.poweroff()
