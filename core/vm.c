@@ -6,6 +6,7 @@
  * no lock: hold first, then look whether the id is still the one.  Only
  * vm_destroy() frees, when it alone holds.
  */
+#include "arch/x86/mitigations.h"
 #include "arch/x86/paging.h"
 #include "core/log.h"
 #include "core/string.h"
@@ -123,6 +124,7 @@ static struct vm *build(const struct joist_create *args, u32 slot)
 	memcpy(vm->name, args->name, JOIST_NAME_LEN);
 	if (stage2_init(&vm->s2, backend->guest_stage2))
 		goto free_vm;
+	vm->s2.nx_large = mitigations.nx_large;
 	for (i = 0; i < args->vcpus; i++)
 		if (vcpu_create(vm, i, &vm->vcpu[i]))
 			goto free_all;

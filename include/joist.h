@@ -223,6 +223,7 @@ struct joist_run_args {
 #define JOIST_ERR_EMULATE	2	/* cannot emulate this instruction on MMIO */
 #define JOIST_ERR_EXIT		3	/* an exit nobody expects */
 #define JOIST_ERR_EVENT		4	/* event delivery failed: no stage-2 memory under it */
+#define JOIST_ERR_MEMORY	5	/* the pool is empty: no table to split a large page */
 
 /*
  * The run page: 4 KiB, one a vCPU, shared with user space.  The hypervisor

@@ -253,6 +253,12 @@ enum verdict exit_stage2(struct vcpu *v)
 	struct insn *in = &v->pending.insn;
 	int err;
 
+	/* The first fetch from a large page, where that must be split for it. */
+	if (v->x.s2.exec && !v->x.s2.in_walk) {
+		err = stage2_execute(&v->vm->s2, v->x.s2.gpa);
+		if (err != -ENOENT)
+			return err ? exit_error(v, JOIST_ERR_MEMORY) : RETRY;
+	}
 	/* Neither a fetch nor a table walk nor event delivery is a device's. */
 	if (v->x.s2.exec || v->x.s2.in_walk || v->reinject.info)
 		return exit_error(v, v->reinject.info ? JOIST_ERR_EVENT : JOIST_ERR_EMULATE);

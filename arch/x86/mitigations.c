@@ -447,7 +447,7 @@ void mitigations_choose(const struct mitigation_cpu *c, enum mitigation_mode mod
 	if (mode == MITIGATIONS_ALL) {
 		m->guard |= GUARD_RSB | GUARD_VERW | (has_ibpb(c) ? GUARD_IBPB : 0);
 		m->l1d_flush = c->leaf7_edx & LEAF7_EDX_FLUSH_L1D;
-		m->nx_large = true;
+		m->how[BUG_ITLB] = itlb(c, m);
 	}
 	/* An IBPB at each exit leaves nothing to be forgotten when RUN ends. */
 	if (m->guard & GUARD_IBPB)

@@ -17,6 +17,7 @@
 #define ENTRY_ADDR	BITS(51, 12)
 #define ENTRY_LARGE	BIT(7)
 #define ENTRY_PARKED	BIT(9)		/* of an entry that is not present */
+#define ENTRY_EXEC	BIT(11)		/* of a large leaf: executable once it is split */
 
 static u64 level_size(unsigned level)
 {
@@ -56,6 +57,8 @@ static u64 leaf_addr(u64 entry, unsigned level)
 
 static u64 leaf_entry(const struct stage2 *s, u64 hpa, unsigned level, u32 prot)
 {
+	if (level > 1 && s->nx_large && (prot & STAGE2_EXEC))
+		return s->fmt->leaf(hpa, level, prot & ~(u32)STAGE2_EXEC) | ENTRY_EXEC;
 	if (prot)
 		return s->fmt->leaf(hpa, level, prot);
 	return hpa | ENTRY_PARKED | (level > 1 ? ENTRY_LARGE : 0);
@@ -63,22 +66,25 @@ static u64 leaf_entry(const struct stage2 *s, u64 hpa, unsigned level, u32 prot)
 
 static u32 leaf_prot(const struct stage2 *s, u64 entry)
 {
-	return present(s, entry) ? s->fmt->prot(entry) : 0;
+	if (!present(s, entry))
+		return 0;
+	return s->fmt->prot(entry) | (entry & ENTRY_EXEC ? STAGE2_EXEC : 0);
 }
 
 static u64 *table_new(struct stage2 *s)
 {
 	u64 *t = s->urgent ? page_alloc_urgent() : page_alloc_hyp();
 
+	/* RUN may split, too. */
 	if (t)
-		s->tables++;
+		__atomic_fetch_add(&s->tables, 1, __ATOMIC_RELAXED);
 	return t;
 }
 
 static void table_free(struct stage2 *s, u64 *t)
 {
 	page_free_hyp(t);
-	s->tables--;
+	__atomic_fetch_sub(&s->tables, 1, __ATOMIC_RELAXED);
 }
 
 int stage2_init(struct stage2 *s, const struct stage2_format *fmt)
@@ -88,6 +94,7 @@ int stage2_init(struct stage2 *s, const struct stage2_format *fmt)
 	s->garbage = 0;
 	s->urgent = false;
 	s->max_level = fmt->has_1g() ? 3 : 2;
+	s->nx_large = false;
 	s->root = table_new(s);
 	return s->root ? 0 : fail(-ENOMEM);
 }
@@ -200,11 +207,15 @@ int stage2_map(struct stage2 *s, u64 gpa, u64 hpa, u64 len, u32 prot, unsigned m
 	return 0;
 }
 
-/* Replaces a large leaf by a table that maps the same. */
+/*
+ * Replaces a large leaf by a table that maps the same.  Nobody else changes it
+ * meanwhile, but by doing likewise.
+ */
 static int split(struct stage2 *s, u64 *e, unsigned level)
 {
-	u64 hpa = leaf_addr(*e, level), size = level_size(level - 1);
-	u32 prot = leaf_prot(s, *e);
+	u64 old = __atomic_load_n(e, __ATOMIC_ACQUIRE);
+	u64 hpa = leaf_addr(old, level), size = level_size(level - 1);
+	u32 prot = leaf_prot(s, old);
 	u64 *t = table_new(s);
 	unsigned i;
 
@@ -212,7 +223,9 @@ static int split(struct stage2 *s, u64 *e, unsigned level)
 		return fail(-ENOMEM);
 	for (i = 0; i < 512; i++)
 		t[i] = leaf_entry(s, hpa + i * size, level - 1, prot);
-	__atomic_store_n(e, s->fmt->table(ptr_hpa(t).v), __ATOMIC_RELEASE);
+	if (!__atomic_compare_exchange_n(e, &old, s->fmt->table(ptr_hpa(t).v), false,
+					 __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		table_free(s, t);
 	return 0;
 }
 
@@ -280,6 +293,34 @@ static int protect_in(struct stage2 *s, u64 *t, unsigned level, u64 gpa, u64 end
 int stage2_protect(struct stage2 *s, u64 gpa, u64 len, u32 prot)
 {
 	return protect_in(s, s->root, STAGE2_LEVELS, gpa, gpa + len, prot);
+}
+
+int stage2_execute(struct stage2 *s, u64 gpa)
+{
+	u64 *t = s->root, *e, entry;
+	unsigned l = STAGE2_LEVELS;
+	int err;
+
+	if (!s->nx_large || gpa >> STAGE2_GPA_BITS)
+		return -ENOENT;
+	for (;;) {
+		e = &t[level_index(gpa, l)];
+		entry = __atomic_load_n(e, __ATOMIC_ACQUIRE);
+		if (!present(s, entry))
+			return -ENOENT;
+		if (!is_leaf(entry, l)) {
+			t = table_of(entry);
+			l--;
+			continue;
+		}
+		if (!(leaf_prot(s, entry) & STAGE2_EXEC))
+			return -ENOENT;
+		if (l == 1)
+			return 0;
+		err = split(s, e, l);
+		if (err)
+			return err;
+	}
 }
 
 void stage2_collect(struct stage2 *s)

@@ -36,6 +36,11 @@ struct stage2 {
 	u64 garbage;		/* empty tables, linked: free after a TLB flush */
 	unsigned max_level;	/* of a leaf */
 	bool urgent;		/* tables may come out of what the pool keeps back */
+	/*
+	 * No leaf above 4 KiB is executable to the CPU: some Intel CPUs stop with a
+	 * machine check when a guest changes the size of a page that it executes.
+	 */
+	bool nx_large;
 };
 
 /* -ENOMEM. */
@@ -67,6 +72,12 @@ void stage2_collect(struct stage2 *s);
  * caller flushes all TLBs.
  */
 int stage2_protect(struct stage2 *s, u64 gpa, u64 len, u32 prot);
+/*
+ * A fetch from gpa was stopped.  0: it may be tried again, what was a large page is
+ * split; -ENOENT: nothing to execute there; -ENOMEM.  Any vCPU of the VM in RUN may
+ * call it.  No flush: what a TLB has forbids more.
+ */
+int stage2_execute(struct stage2 *s, u64 gpa);
 /*
  * Looks gpa up: protection (0: no access) and *hpa; *len: bytes to the page's
  * end, or as far as there is surely nothing.

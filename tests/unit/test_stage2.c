@@ -24,6 +24,7 @@ struct variant {
 	const struct stage2_format *base;
 	bool has_1g;
 	bool patchy;		/* memory types that part large pages */
+	bool nx_large;
 };
 
 struct vmx_caps vmx_caps;
@@ -41,6 +42,8 @@ static const struct variant variants[] = {
 	{ "EPT", &ept_format, true, false },
 	{ "EPT without 1 GiB pages", &ept_format, false, false },
 	{ "EPT of a guest", &ept_guest_format, true, false },
+	{ "NPT, large pages not executable", &npt_format, true, false, true },
+	{ "EPT, large pages not executable", &ept_guest_format, true, true, true },
 };
 
 static bool has_1g(void)
@@ -79,6 +82,7 @@ static void begin(const struct variant *v)
 	free(model);
 	model = calloc(PAGES, sizeof(*model));
 	assert_int_equal(stage2_init(&s2, &format), 0);
+	s2.nx_large = v->nx_large;
 }
 
 static void finish(void)
@@ -135,6 +139,9 @@ static u64 count_tables(const u64 *t, unsigned level)
 		if (!t[i])
 			continue;
 		used++;
+		/* What the CPU sees, whatever is meant. */
+		if (s2.nx_large && level > 1 && is_leaf(t[i], level) && present(&s2, t[i]))
+			assert_false(s2.fmt->prot(t[i]) & STAGE2_EXEC);
 		if (!is_leaf(t[i], level))
 			n += count_tables(table_of(t[i]), level - 1);
 	}
@@ -330,6 +337,28 @@ static void random_protect(bool scarce)
 	}
 }
 
+/* Nothing of what is mapped changes, and code can be fetched or not as is meant. */
+static void random_execute(bool scarce)
+{
+	u64 gpa = BASE + (rnd_below(PAGES) << PAGE_SHIFT), len, hpa, m = *model_at(gpa);
+	bool exec = m && (m >> 1 & STAGE2_EXEC);
+	int err;
+
+	if (scarce)
+		alloc_budget = rnd_below(3);
+	err = stage2_execute(&s2, gpa + rnd_below(PAGE_SIZE));
+	alloc_budget = ~0ull;
+	if (err == -ENOMEM) {
+		assert_true(scarce && exec);
+		return;
+	}
+	assert_int_equal(err, exec && s2.nx_large ? 0 : -ENOENT);
+	if (err)
+		return;
+	assert_true(stage2_walk(&s2, gpa, &hpa, &len) & STAGE2_EXEC);
+	assert_int_equal(len, PAGE_SIZE);
+}
+
 static void test_random_against_model(void **state)
 {
 	unsigned i, k;
@@ -343,6 +372,7 @@ static void test_random_against_model(void **state)
 				random_unmap(rnd_below(3) == 0);
 			else
 				random_protect(rnd_below(3) == 0);
+			random_execute(rnd_below(3) == 0);
 			if (rnd_below(4))
 				stage2_collect(&s2);
 			if (i % 40 == 0)

@@ -138,6 +138,7 @@ static void exit_error(struct machine *m, unsigned vcpu)
 		[JOIST_ERR_EMULATE] = "cannot emulate an instruction on "
 				      "unmapped memory",
 		[JOIST_ERR_EXIT] = "an exit nobody expects",
+		[JOIST_ERR_MEMORY] = "the pool has no page left for tables",
 		[JOIST_ERR_EVENT] = "an interrupt's stack or table is not in "
 				    "memory",
 	};

@@ -602,6 +602,89 @@ static void memseg_churn(void)
 	}
 }
 
+#define EXEC_RAM	(64 * MiB)
+
+static bool splits_for_code(void)
+{
+	static const char split[] = "Mitigation: Split huge pages";
+	struct joist_mitigation m = { 0 };
+
+	while (!HC(HC_MITIGATION, &m))
+		if (!memcmp(m.name, "itlb_multihit", sizeof("itlb_multihit")))
+			return !memcmp(m.text, split, sizeof(split));
+	return false;
+}
+
+/* OUT at gpa, which no code was fetched from before. */
+static u32 execute(struct vm *vm, u32 gpa)
+{
+	static const u8 out[] = { 0xe6, 0x50 };
+	struct joist_regs r;
+
+	vm_write(vm, gpa, out, sizeof(out));
+	regs_read(vm, 0, JOIST_REGS_ALL, &r);
+	regs_prot32(&r, gpa);
+	regs_write(vm, 0, JOIST_REGS_ALL, &r);
+	vm->wake |= 1;
+	return run_user(vm, 0);
+}
+
+/* All of it, in segments of another VM, but for a few pages. */
+static u32 empty_pool(void)
+{
+	u32 id = one_vm("empty"), seg;
+	u64 size;
+
+	for (seg = 0; seg < caps.max_memsegs; seg++) {
+		size = pool_free();
+		while (size && seg_alloc(id, seg, seg * 64 * GiB, size) == -ENOMEM)
+			size = ALIGN_DOWN(size / 16 * 15, PAGE_SIZE);
+	}
+	return id;
+}
+
+/*
+ * Code in all 2 MiB of a segment.  Where large pages must not be executable, the
+ * first fetch from one exits, and splits it; elsewhere nothing does.
+ */
+static void memseg_execute(void)
+{
+	struct joist_info before = { 0 }, after = { 0 };
+	bool split = splits_for_code();
+	u64 exits, n = 0, gpa;
+	static struct vm vm;
+	u32 other, exit;
+
+	vm_new(&vm, "execute", 1, EXEC_RAM);
+	before.index = after.index = 0;
+	HC_OK(HC_INFO, &before);
+	exits = stat_get(vm.id, 0, JOIST_STAT_STAGE2);
+	for (gpa = 4 * MiB; gpa < 16 * MiB; gpa += MiB, n++) {
+		exit = execute(&vm, (u32)(gpa + n * PAGE_SIZE));
+		CHECK(exit == JOIST_EXIT_IO && vm.run[0]->io.port == 0x50,
+		      "at 0x%lx: exit %s", gpa, exit_name(exit));
+	}
+	HC_OK(HC_INFO, &after);
+	exits = stat_get(vm.id, 0, JOIST_STAT_STAGE2) - exits;
+	CHECK_EQ(exits, split ? n / 2 : 0, "exits for fetches");
+	CHECK_EQ(after.overhead - before.overhead, exits * PAGE_SIZE, "bytes of tables");
+	if (!split)
+		return;
+	/* With nothing left to split with. */
+	other = empty_pool();
+	for (gpa = 16 * MiB; gpa < EXEC_RAM; gpa += 2 * MiB) {
+		exit = execute(&vm, (u32)gpa);
+		if (exit != JOIST_EXIT_IO)
+			break;
+	}
+	CHECK(exit == JOIST_EXIT_ERROR && vm.run[0]->error.code == JOIST_ERR_MEMORY,
+	      "with an empty pool: exit %s", exit_name(exit));
+	CHECK_EQ(run_user(&vm, 0), JOIST_EXIT_ERROR, "exit of the next RUN");
+	vm_destroy(other);
+	exit = execute(&vm, (u32)gpa);
+	CHECK(exit == JOIST_EXIT_IO, "with memory again: exit %s", exit_name(exit));
+}
+
 const struct tcase cases_memseg[] = {
 	{ "memseg/refused", memseg_refused, 0 },
 	{ "memseg/overlap", memseg_overlap, 0 },
@@ -617,6 +700,7 @@ const struct tcase cases_memseg[] = {
 	{ "memseg/enomem", memseg_enomem, 0 },
 	{ "memseg/steps", memseg_steps, 0 },
 	{ "memseg/1g", memseg_1g, 0 },
+	{ "memseg/execute", memseg_execute, 0 },
 	{ "memseg/churn", memseg_churn, 0 },
 	{ 0 },
 };
