@@ -47,7 +47,7 @@ static const struct vlapic *lapic_of(void *ctx, unsigned i)
 {
 	struct vm *vm = ctx;
 
-	return &vm->vcpu[i]->lapic;
+	return &vm->vcpu[index_mask(i, vm->vcpu_count)]->lapic;
 }
 
 /* INIT clears what came before it, a SIPI that found the vCPU running too. */
@@ -89,7 +89,7 @@ u64 event_send(struct vm *vm, u32 self, const struct vlapic_msg *m)
 		u32 i = (u32)__builtin_ctzll(targets);
 
 		targets &= targets - 1;
-		if (send_one(vm->vcpu[i], m))
+		if (send_one(vm->vcpu[index_mask(i, vm->vcpu_count)], m))
 			wake |= BIT(i);
 	}
 	return wake;

@@ -172,7 +172,7 @@ int hc_stats(struct hc_context *c, void *args)
 	if (!a->head.vm) {
 		if (a->head.vcpu >= cpu_count)
 			return fail(-EINVAL);
-		copy_stats(a, cpus[a->head.vcpu]->control);
+		copy_stats(a, cpus[index_mask(a->head.vcpu, cpu_count)]->control);
 		return 0;
 	}
 	vm = vm_get(a->head.vm);
@@ -182,7 +182,7 @@ int hc_stats(struct hc_context *c, void *args)
 		vm_put(vm);
 		return fail(-EINVAL);
 	}
-	copy_stats(a, vm->vcpu[a->head.vcpu]);
+	copy_stats(a, vm->vcpu[index_mask(a->head.vcpu, vm->vcpu_count)]);
 	vm_put(vm);
 	return 0;
 }

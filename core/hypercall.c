@@ -102,7 +102,7 @@ static int take(struct hc_context *c, const struct joist_head *head, u32 need)
 	if (need & (LOCK_ONE_VCPU | NAMES_VCPU)) {
 		if (head->vcpu >= c->vm->vcpu_count)
 			goto put;
-		c->vcpu = c->vm->vcpu[head->vcpu];
+		c->vcpu = c->vm->vcpu[index_mask(head->vcpu, c->vm->vcpu_count)];
 	} else if (head->vcpu) {
 		goto put;
 	}
@@ -151,7 +151,7 @@ static s64 dispatch(u64 nr, u64 gpa)
 
 	if (nr >= HC_COUNT)
 		return fail(-ENOSYS);
-	hc = &calls[nr];
+	hc = &calls[index_mask(nr, HC_COUNT)];
 	if (!is_block(gpa, hc->size))
 		return fail(-EFAULT);
 	p = hpa_ptr(HPA(gpa));

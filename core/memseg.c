@@ -172,7 +172,7 @@ int memseg_alloc(struct vm *vm, struct joist_memseg *a)
 
 	if (err)
 		return err;
-	s = &vm->seg[a->seg];
+	s = &vm->seg[index_mask(a->seg, JOIST_MAX_MEMSEGS)];
 	if (!s->size) {
 		if (a->offset)
 			return fail(-EINVAL);
@@ -205,9 +205,14 @@ int memseg_alloc(struct vm *vm, struct joist_memseg *a)
 	return s->done < s->size ? -EAGAIN : 0;
 }
 
+static struct memseg *seg_of(struct vm *vm, u32 seg)
+{
+	return seg < JOIST_MAX_MEMSEGS ? &vm->seg[index_mask(seg, JOIST_MAX_MEMSEGS)] : NULL;
+}
+
 static struct memseg *complete_seg(struct vm *vm, u32 seg)
 {
-	struct memseg *s = seg < JOIST_MAX_MEMSEGS ? &vm->seg[seg] : NULL;
+	struct memseg *s = seg_of(vm, seg);
 
 	return s && s->size && s->done == s->size ? s : NULL;
 }
@@ -242,7 +247,7 @@ static int free_step(struct vm *vm, struct memseg *s)
 
 int memseg_free(struct vm *vm, u32 seg)
 {
-	struct memseg *s = seg < JOIST_MAX_MEMSEGS ? &vm->seg[seg] : NULL;
+	struct memseg *s = seg_of(vm, seg);
 	int err;
 
 	if (!s || !s->size)
@@ -548,7 +553,7 @@ int memseg_query(struct vm *vm, struct joist_memseg *a)
 		a->flags = 1;
 		a->gpa = 0;
 		a->size = vm->vcpu_count * PAGE_SIZE;
-		a->hpa = ptr_hpa(vm->vcpu[v]->run).v;
+		a->hpa = ptr_hpa(vm->vcpu[index_mask(v, vm->vcpu_count)]->run).v;
 		a->len = PAGE_SIZE;
 		return 0;
 	}

@@ -54,6 +54,18 @@ typedef struct { u64 v; } gva_t;
 #define ALIGN_UP(x, a)		ALIGN_DOWN((x) + (u64)(a) - 1, a)
 #define IS_ALIGNED(x, a)	(((x) & ((u64)(a) - 1)) == 0)
 
+/*
+ * An index from outside, which was checked: 0 if it is not below count, also where
+ * the CPU has mispredicted the check and speculates.
+ */
+static inline u64 index_mask(u64 index, u64 count)
+{
+	u64 mask;
+
+	__asm__ volatile("cmp %2, %1\n\tsbb %0, %0" : "=r"(mask) : "r"(index), "r"(count) : "cc");
+	return index & mask;
+}
+
 #define __packed	__attribute__((packed))
 #define __aligned(n)	__attribute__((aligned(n)))
 #define __noreturn	__attribute__((noreturn))

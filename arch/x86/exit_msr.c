@@ -99,6 +99,11 @@ static int fixed_index(u32 msr)
 	return -1;
 }
 
+static u64 mtrr_index(u32 msr)
+{
+	return index_mask(msr - MSR_MTRR_PHYS0, MSR_MTRR_PHYS_END - MSR_MTRR_PHYS0 + 1);
+}
+
 static int mtrr_read(struct vcpu *v, u32 msr, u64 *val)
 {
 	int i = fixed_index(msr);
@@ -108,7 +113,7 @@ static int mtrr_read(struct vcpu *v, u32 msr, u64 *val)
 	else if (msr == MSR_MTRR_DEF_TYPE)
 		*val = v->gs.mtrr_def_type;
 	else if (msr >= MSR_MTRR_PHYS0 && msr <= MSR_MTRR_PHYS_END)
-		*val = v->gs.mtrr_var[msr - MSR_MTRR_PHYS0];
+		*val = v->gs.mtrr_var[mtrr_index(msr)];
 	else if (i >= 0)
 		*val = v->gs.mtrr_fixed[i];
 	else
@@ -132,7 +137,7 @@ static int mtrr_write(struct vcpu *v, u32 msr, u64 val)
 		if ((val & ~(addr_mask | bits)) ||
 		    (!(msr & 1) && !memory_type_valid((u8)val, false)))
 			return -EINVAL;
-		v->gs.mtrr_var[msr - MSR_MTRR_PHYS0] = val;
+		v->gs.mtrr_var[mtrr_index(msr)] = val;
 	} else if (i >= 0) {
 		if (!types_valid(val, false))
 			return -EINVAL;
@@ -227,7 +232,7 @@ void tsc_shift(struct vcpu *v, u64 delta)
 /* STAR, LSTAR, CSTAR and SFMASK: the same order in both. */
 static enum vreg syscall_vreg(u32 msr)
 {
-	return (enum vreg)(VREG_STAR + (msr - MSR_STAR));
+	return (enum vreg)(VREG_STAR + ((msr - MSR_STAR) & 3));
 }
 
 /* Where their writes exit: SDM, "Fast System Calls in 64-Bit Mode". */

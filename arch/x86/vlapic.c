@@ -83,7 +83,7 @@ static void set_remove(struct vlapic_set *s, u32 v)
 
 static u32 words_get(const u64 *word, u32 i)
 {
-	return word[i >> 1] >> (i & 1) * 32;
+	return word[i >> 1 & 3] >> (i & 1) * 32;
 }
 
 /* ---- priorities ---- */
@@ -426,7 +426,7 @@ static int read_common(const struct vlapic *l, u32 reg, u64 now, u32 *val)
 		*val = l->esr;
 		return 0;
 	case VLAPIC_LVT ... VLAPIC_LVT + VLAPIC_LVTS - 1:
-		*val = l->lvt[reg - VLAPIC_LVT];
+		*val = l->lvt[index_mask(reg - VLAPIC_LVT, VLAPIC_LVTS)];
 		return 0;
 	case VLAPIC_TMICT:
 		*val = l->tmict;
@@ -567,7 +567,7 @@ static void write_lvt(struct vlapic *l, enum vlapic_lvt which, u32 val)
 
 	if (!software_enabled(l))
 		val |= LVT_MASKED;
-	l->lvt[which] = val;
+	l->lvt[index_mask(which, VLAPIC_LVTS)] = val;
 	if (which != LVT_TIMER)
 		return;
 	/* SDM "TSC-Deadline Mode": entering and leaving it disarms. */

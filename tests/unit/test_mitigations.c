@@ -310,6 +310,17 @@ static void test_models(void **state)
 	assert_true(strlen(mitigations.v2) + sizeof("; SMT vulnerable") < MITIGATION_TEXT);
 }
 
+static void test_index_mask(void **state)
+{
+	(void)state;
+
+	assert_int_equal(index_mask(0, 4), 0);
+	assert_int_equal(index_mask(3, 4), 3);
+	assert_int_equal(index_mask(4, 4), 0);
+	assert_int_equal(index_mask(~0ull, 4), 0);
+	assert_int_equal(index_mask(5, 0), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -324,6 +335,7 @@ int main(void)
 		cmocka_unit_test(test_guest_capabilities),
 		cmocka_unit_test(test_smt),
 		cmocka_unit_test(test_models),
+		cmocka_unit_test(test_index_mask),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
