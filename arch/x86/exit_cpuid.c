@@ -7,6 +7,7 @@
  * features are virtual and there on every CPU.
  */
 #include "arch/x86/exit.h"
+#include "arch/x86/mitigations.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/regs.h"
 
@@ -24,7 +25,7 @@
 #define EXT1_EDX_RDTSCP		BIT(27)
 
 #define MAX_LEAF		0xd
-#define MAX_EXT_LEAF		0x80000008
+#define MAX_EXT_LEAF		0x80000021
 #define CPUID_SVM		0x8000000a
 #define KVM_BASE		0x40000000
 #define KVM_FEATURES		(BIT(0) | BIT(1) | BIT(3) | BIT(15) | BIT(24))
@@ -39,12 +40,23 @@
 #define ALLOW_7_ECX	(BITS(3, 1) | BIT(6) | BITS(12, 8) | BIT(14) | BIT(22))
 #define ALLOW_7_EDX	(BIT(2) | BIT(3) | BIT(4) | BIT(26) | BIT(27) | BIT(31))
 #define ALLOW_7_1_EAX	(BIT(4) | BIT(5))
+#define LEAF7_EDX_MD_CLEAR	BIT(10)	/* VERW does not exit */
+#define LEAF7_EDX_FLUSH_L1D	BIT(28)
+#define LEAF7_EDX_ARCH_CAP	BIT(29)
 #define ALLOW_D1_EAX	BITS(2, 0)	/* XSAVEOPT, XSAVEC, XGETBV(1); no XSAVES */
 #define ALLOW_EXT1_ECX	(BIT(0) | BITS(8, 4) | BIT(11) | BIT(16) | BIT(21))
 #define ALLOW_EXT1_EDX	(BITS(9, 0) | BIT(11) | BITS(17, 12) | BIT(20) | BITS(24, 22) | \
 			 BIT(26) | BIT(27) | BITS(31, 29))
 #define ALLOW_EXT7_EDX	BIT(8)		/* invariant TSC */
-#define ALLOW_EXT8_EBX	(BIT(0) | BIT(2))
+/* With what SPEC_CTRL and PRED_CMD have, how they are meant, what is not needed. */
+#define ALLOW_EXT8_EBX	(BIT(0) | BIT(2) | BIT(12) | BITS(19, 14) | BIT(24) | BIT(26) | \
+			 BITS(30, 28))
+/* LFENCE waits, VERW clears, null selectors clear the base, Automatic IBRS, and
+ * what of SRSO and TSA there is not. */
+#define ALLOW_EXT21_EAX	(BIT(2) | BIT(5) | BIT(6) | BIT(8) | BITS(30, 28))
+#define ALLOW_EXT21_ECX	(BIT(1) | BIT(2))
+#define EXT21_EAX_LFENCE	BIT(2)
+#define EXT21_EAX_AUTO_IBRS	BIT(8)
 
 struct guest_features guest_features __ro_after_init;
 
@@ -123,6 +135,20 @@ static void speculation_init(struct guest_features *g, u32 leaf7_edx, u32 ext8_e
 	wrmsr_try(MSR_SPEC_CTRL, before);
 }
 
+/* Those of the bits that name what is there. */
+static u32 speculation_bits(bool intel, u32 bits)
+{
+	const struct guest_features *g = &guest_features;
+	unsigned i;
+
+	for (i = 0; i < ARRAY_SIZE(speculation); i++)
+		if (speculation[i].intel == intel &&
+		    ((speculation[i].spec_ctrl & ~g->spec_ctrl) |
+		     (speculation[i].pred_cmd & ~g->pred_cmd)))
+			bits &= ~(u32)BIT(speculation[i].bit);
+	return bits;
+}
+
 static u32 ext_max(void)
 {
 	return cpuid(0x80000000, 0).eax;
@@ -143,6 +169,8 @@ void guest_features_init(void)
 	g->cr4 = cr4_bits(f1, f7);
 	g->efer = EFER_SCE | EFER_LME | EFER_LMA | (e1.edx & BIT(20) ? EFER_NXE : 0);
 	speculation_init(g, f7.edx, ext_max() >= 0x80000008 ? cpuid(0x80000008, 0).ebx : 0);
+	if (ext_max() >= 0x80000021 && (cpuid(0x80000021, 0).eax & EXT21_EAX_AUTO_IBRS))
+		g->efer |= EFER_AIBRSE;
 	g->tsc_aux = e1.edx & EXT1_EDX_RDTSCP;
 	g->timer = backend->features() & BACKEND_TIMER;
 	g->offer = backend->features() & BACKEND_OFFER;
@@ -196,7 +224,9 @@ static void leaf_7(struct vcpu *v, u32 sub, struct cpuid *r)
 		r->eax = MIN(r->eax, 1u);
 		r->ebx = (r->ebx & ALLOW_7_EBX) | LEAF7_EBX_TSC_ADJUST;
 		r->ecx &= ALLOW_7_ECX;
-		r->edx &= ALLOW_7_EDX;
+		r->edx = speculation_bits(true, r->edx & (ALLOW_7_EDX | LEAF7_EDX_MD_CLEAR)) |
+			 (mitigations.flush_cmd ? (u32)LEAF7_EDX_FLUSH_L1D : 0) |
+			 (mitigations.arch_cap ? (u32)LEAF7_EDX_ARCH_CAP : 0);
 		mirror_cr4(v, 7, r);
 	} else if (sub == 1) {
 		*r = (struct cpuid){ r->eax & ALLOW_7_1_EAX, 0, 0, 0 };
@@ -285,9 +315,18 @@ static void extended_leaf(struct vcpu *v, u32 leaf, struct cpuid *r)
 		break;
 	case 0x80000008:
 		r->eax = (r->eax & 0xff00) | guest_features.phys_bits;
-		r->ebx &= ALLOW_EXT8_EBX;
+		r->ebx = speculation_bits(false, r->ebx & ALLOW_EXT8_EBX);
 		r->ecx = v->vm->vcpu_count - 1;
 		r->edx = 0;
+		break;
+	case 0x80000021:
+		/* Intel's CPUs answer with some other leaf's. */
+		if (ext_max() < leaf) {
+			*r = (struct cpuid){};
+			break;
+		}
+		*r = (struct cpuid){ r->eax & ALLOW_EXT21_EAX, 0, r->ecx & ALLOW_EXT21_ECX, 0 };
+		r->eax |= mitigations.lfence ? (u32)EXT21_EAX_LFENCE : 0;
 		break;
 	case 0x80000002 ... 0x80000006:
 		break;

@@ -183,6 +183,9 @@ static int guest_msr_read(struct vcpu *v, u32 msr, u64 *val)
 	case MSR_SPEC_CTRL:
 		*val = v->gs.spec_ctrl;
 		return guest_features.spec_ctrl ? 0 : -EINVAL;
+	case MSR_ARCH_CAPABILITIES:
+		*val = mitigations.arch_cap;
+		return *val ? 0 : -EINVAL;
 	case MSR_KVM_SYSTEM_TIME:
 	case MSR_KVM_SYSTEM_TIME_NEW:
 		*val = v->gs.system_time;
@@ -298,6 +301,10 @@ static int guest_msr_write(struct vcpu *v, u32 msr, u64 val)
 		if (!guest_features.pred_cmd || (val & ~guest_features.pred_cmd))
 			return -EINVAL;
 		return wrmsr_safe(MSR_PRED_CMD, val) ? 0 : -EINVAL;
+	case MSR_FLUSH_CMD:
+		if (!mitigations.flush_cmd || (val & ~1ull))
+			return -EINVAL;
+		return wrmsr_safe(MSR_FLUSH_CMD, val) ? 0 : -EINVAL;
 	case MSR_KVM_SYSTEM_TIME:
 	case MSR_KVM_SYSTEM_TIME_NEW:
 		v->gs.system_time = val;

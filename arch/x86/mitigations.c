@@ -456,6 +456,7 @@ void mitigations_choose(const struct mitigation_cpu *c, enum mitigation_mode mod
 	m->spec_in_vmcb = c->vendor == CPU_AMD && (c->svm_edx & SVM_EDX_SPEC_CTRL);
 	if (has_spec_ctrl(c) && !m->spec_in_vmcb)
 		m->guard |= GUARD_SPEC;
+	m->flush_cmd = c->leaf7_edx & LEAF7_EDX_FLUSH_L1D;
 	m->arch_cap = guest_arch_cap(c, m);
 }
 

@@ -53,6 +53,7 @@ struct mitigations {
 	u32 guard;		/* GUARD_* for guests; _SPEC: where SPEC_CTRL is switched */
 	bool ibpb;		/* when RUN ends */
 	bool l1d_flush;		/* when RUN begins */
+	bool flush_cmd;		/* there is such an MSR */
 	bool nx_large;		/* no executable stage-2 page above 4 KiB for guests */
 	bool auto_ibrs;		/* EFER.AIBRSE */
 	bool lfence;		/* MSR DE_CFG: make LFENCE wait */
