@@ -31,6 +31,7 @@
 #include "manager.h"
 #include "policy.h"
 #include "serial.h"
+#include "speculation.h"
 #include "storage.h"
 #include "user_net.h"
 
@@ -985,6 +986,7 @@ int manager_main(const struct manager_args *args)
 	m->started = manager_ns();
 	open_signals(m);
 	create_vm(m);
+	speculation_guard(m->control);
 	alloc_memory(m, SEG_LOW, 0, vm_low_size(cfg));
 	alloc_memory(m, SEG_HIGH, MEM_HIGH_BASE, vm_high_size(cfg));
 	alloc_rom(m, SEG_FLASH, FIRMWARE_END - cfg->firmware_size,
