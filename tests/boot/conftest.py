@@ -64,8 +64,8 @@ def starter(request, tmp_path_factory):
     request.node.machines = started
 
     def start(name, iso=None, media="cd", **kw):
-        image = {k: kw.pop(k) for k in ("elf", "control", "args", "initrd",
-                                        "tunables") if k in kw}
+        image = {k: kw.pop(k) for k in ("elf", "control", "args", "initrd", "tunables",
+                                        "grub_cfg") if k in kw}
         if iso is None:
             iso = str(tmp_path_factory.mktemp("iso") / "test.iso")
             m.make_iso(iso, firmware=kw.get("firmware", "bios"), **image)

@@ -46,7 +46,7 @@ class Timeout(AssertionError):
 
 
 def make_iso(path, elf=RELEASE, control=VMLINUX, args="", initrd=(),
-             tunables="", firmware="bios"):
+             tunables="", firmware="bios", grub_cfg=None):
     command = [os.path.join(HERE, "mkiso"), path, "--elf", elf,
                "--control-args", args, "--tunables", tunables]
     if control:
@@ -55,6 +55,8 @@ def make_iso(path, elf=RELEASE, control=VMLINUX, args="", initrd=(),
         command += ["--initrd", image]
     if firmware == "bios":
         command.append("--bios-only")
+    if grub_cfg:
+        command += ["--grub-cfg", grub_cfg]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
     return path
 

@@ -4,6 +4,7 @@
 Each boot costs much, so each is one test that checks much.
 """
 import json
+import os
 import re
 
 import pytest
@@ -206,4 +207,22 @@ def test_machine(start_linux, served, tmp_path, kind, firmware, media, cpus,
     check_disks_read(machine, digest)
     check_cpus(machine, cpus)
     check_log(machine)
+    machine.poweroff()
+
+
+def test_many_ranges(start_linux, tmp_path):
+    """A memory map for which boot_params has no room reaches Linux whole."""
+    holes = [(320 + 2 * i) * MIB for i in range(150)]
+    path = str(tmp_path / "grub.cfg")
+    with open(os.path.join(m.TOP, "grub.cfg")) as f, open(path, "w") as g:
+        g.write("insmod mmap\n")
+        g.writelines(f"cutmem {at:#x} {at + 0x10000:#x}\n" for at in holes)
+        g.write(f.read())
+    machine = start_linux("linux-many-ranges", cpus=1, mem=2048, grub_cfg=path,
+                          tunables="control_mem=700M")
+    ram = [[int(x, 16) for x in line.split(" ")[0].split("-")] for line in
+           machine.output("grep 'System RAM' /proc/iomem").splitlines()]
+    for at in holes:
+        assert not any(a <= at <= b for a, b in ram)
+        assert any(a == at + 0x10000 for a, b in ram)
     machine.poweroff()

@@ -140,10 +140,10 @@ def test_refusal(start, tmp_path, name):
 def selftest(start, name, tunables, args="cases=abi/version exit=0xf4", **kw):
     """Boot the self-test with these tunables; its end and the console."""
     kw.setdefault("elf", m.RELEASE)
+    extra = [*kw.pop("extra", []), "-no-reboot", "-device",
+             "isa-debug-exit,iobase=0xf4,iosize=4"]
     machine = start("tunable-" + name, control=m.SELFTEST, args=args,
-                    tunables=tunables, extra=[
-                        "-no-reboot", "-device",
-                        "isa-debug-exit,iobase=0xf4,iosize=4"], **kw)
+                    tunables=tunables, extra=extra, **kw)
     assert machine.wait_exit() == 1
     assert re.search(r"^ok abi/version$", machine.console.text, re.M)
     return machine
@@ -275,6 +275,51 @@ def test_modes_left_on(start, tmp_path):
     """Control registers that firmware did not clear do no harm."""
     code = assemble(tmp_path, LEFT_ON)
     selftest(start, "left-on", "", elf=firmware_elf(tmp_path, code), cpus=2)
+
+
+# Intel's: a root table, then translation on.  AMD's: on.
+IOMMUS = {
+    "intel-iommu": (0xfed90000, """
+	mov edx, 0xfed90000
+	mov dword [edx + 0x20], 0x1000
+	mov dword [edx + 0x18], 1 << 30
+.wait:	test dword [edx + 0x1c], 1 << 30
+	jz .wait
+	mov dword [edx + 0x18], 1 << 31
+"""),
+    "amd-iommu": (0xfed80000, "mov dword [0xfed80018], 1\n"),
+}
+
+
+@pytest.mark.parametrize("device", IOMMUS)
+@pytest.mark.parametrize("left", [False, True], ids=["off", "on"])
+def test_iommu(start, tmp_path, device, left):
+    """One that firmware left on is switched off: nobody else would."""
+    base, code = IOMMUS[device]
+    elf = firmware_elf(tmp_path, assemble(tmp_path, code)) if left else m.RELEASE
+    text = selftest(start, f"{device}-{left}", "", elf=elf, cpus=1,
+                    extra=["-device", device]).console.text
+    said = re.search(r"^joist: the firmware left the IOMMU at (\w+) on "
+                     r"\(DMA translation\): switched off$", text, re.M)
+    assert bool(said) == left
+    assert not left or int(said.group(1), 16) == base
+
+
+@pytest.mark.parametrize("cpus,used", [(66, 66), (3, 1)])
+def test_many_cores(start, cpus, used):
+    """All cores come, and those that are not used are parked."""
+    machine = selftest(start, f"cores-{cpus}", f"maxcpu={used}" if used < cpus else "",
+                       cpus=cpus, mem=2048, elf=m.DEBUG)
+    assert re.search(rf"^joist: AMD SVM, {used} cores,", machine.console.text, re.M)
+    assert re.search(rf"^selftest: .* {used} of {used} cores", machine.console.text, re.M)
+    parked = re.search(r"^joist: (\d+) more cores are parked$", machine.console.text, re.M)
+    assert (int(parked.group(1)) if parked else 0) == cpus - used
+
+
+def test_wide_addresses(start):
+    """Device memory beyond what the control VM's tables reach is not shown."""
+    selftest(start, "wide", "", cpu="max,phys-bits=52", args="cases=isolate/cpuid,"
+             "abi/version exit=0xf4", cpus=1)
 
 
 @pytest.mark.parametrize("tunable", ["panic=halt", "panic=1"])
