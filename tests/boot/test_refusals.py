@@ -343,6 +343,19 @@ def test_panic(start, tmp_path, tunable):
     assert "selftest:" not in machine.console.text
 
 
+def test_panic_in_panic(start, tmp_path):
+    """A fault on the way to the message ends in the halt that panic= wants."""
+    elf = Patched()
+    for name in ("hc_version", "smp_stop_others"):
+        elf.put(elf.address(name), b"\x0f\x0b")
+    machine = start("panic-in-panic", elf=elf.save(tmp_path), control=m.SELFTEST,
+                    tunables="panic=halt", cpus=1, extra=["-no-reboot"])
+    machine.expect(r"^joist: RAM: ")
+    wait_halted(machine)
+    assert machine.qemu.poll() is None
+    assert "selftest:" not in machine.console.text
+
+
 # What an older CPU or a KVM outside may lack; none of it must be there.
 LACKING = ("pdpe1gb", "x2apic", "pcid", "invpcid", "rdtscp", "fsgsbase",
            "smep", "smap", "umip", "nrip-save")
