@@ -117,6 +117,8 @@ static void start_cores(void)
 	const char *why;
 	u32 i, n, which, parked = 0;
 
+	if (apic_x2_locked())
+		log_warn("the firmware has locked x2APIC mode: Linux, which finds no interrupt remapping, may not start; if so, switch x2APIC off in the firmware's setup");
 	if (cores_choose(&acpi, cpus[0]->apic_id, apic_is_x2(), params.maxcpu, list, &n,
 			 &why, &which))
 		refuse("this machine cannot serve: core with APIC id %u: %s", which, why);

@@ -25,6 +25,9 @@
 #define ICR_STARTUP	(6u << 8)
 #define ICR_ASSERT	(1u << 14)
 #define ICR_PENDING	(1u << 12)
+#define MSR_XAPIC_DISABLE	0xbd
+#define ARCH_CAPS_XAPIC_DISABLE	BIT(21)
+#define CPUID_7_EDX_ARCH_CAPS	BIT(29)
 #define PENDING_SPINS	100000
 
 volatile u8 *apic_regs __ro_after_init;		/* trampoline.asm's, too */
@@ -41,6 +44,16 @@ void apic_init(void)
 bool apic_is_x2(void)
 {
 	return rdmsr(MSR_APIC_BASE) & APIC_BASE_X2;
+}
+
+/* SDM, "IA32_XAPIC_DISABLE_STATUS": it cannot be left. */
+bool apic_x2_locked(void)
+{
+	u64 caps, status;
+
+	return cpuid(0, 0).eax >= 7 && (cpuid(7, 0).edx & CPUID_7_EDX_ARCH_CAPS) &&
+	       rdmsr_safe(MSR_ARCH_CAPABILITIES, &caps) && (caps & ARCH_CAPS_XAPIC_DISABLE) &&
+	       rdmsr_safe(MSR_XAPIC_DISABLE, &status) && (status & 1);
 }
 
 static u32 reg_read(u32 reg)

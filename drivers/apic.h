@@ -16,6 +16,7 @@ void apic_send_nmi(u32 apic_id);
 void apic_look_again(void);
 /* This core's is in x2APIC mode; else an id above 254 cannot be sent to. */
 bool apic_is_x2(void);
+bool apic_x2_locked(void);
 #define APIC_ID_MAX	254
 /* INIT, 10 ms, SIPI, 200 us, SIPI: the core starts at low_page in real mode. */
 void apic_send_init(u32 apic_id);
