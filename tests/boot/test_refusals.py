@@ -254,7 +254,8 @@ def assemble(tmp_path, text):
     source, code = str(tmp_path / "code.asm"), str(tmp_path / "code.bin")
     with open(source, "w") as f:
         f.write("bits 32\n" + text)
-    subprocess.run(["nasm", "-f", "bin", "-o", code, source], check=True)
+    subprocess.run(["nasm", "-f", "bin", "-I", os.path.join(m.HERE, "guests/"),
+                    "-o", code, source], check=True)
     with open(code, "rb") as f:
         return f.read()
 
@@ -275,6 +276,27 @@ def test_modes_left_on(start, tmp_path):
     """Control registers that firmware did not clear do no harm."""
     code = assemble(tmp_path, LEFT_ON)
     selftest(start, "left-on", "", elf=firmware_elf(tmp_path, code), cpus=2)
+
+
+LOW_KERNEL = """
+%include "elf.inc"
+	call say
+	db "here I am", 10, 0
+	mov dx, DEBUG_EXIT
+	out dx, al
+image_end:
+"""
+
+
+def test_kernel_at_1_mib(start, tmp_path):
+    """An ELF's segments go first: nothing of Joist's is where they must be."""
+    path = str(tmp_path / "low")
+    with open(path, "wb") as f:
+        f.write(assemble(tmp_path, LOW_KERNEL))
+    machine = start("kernel-at-1-mib", control=path, cpus=1, extra=[
+        "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"])
+    machine.expect(r"^here I am$")
+    machine.wait_exit()
 
 
 # Intel's: a root table, then translation on.  AMD's: on.
