@@ -61,8 +61,9 @@ int cores_choose(const struct acpi_info *acpi, u32 own, bool x2apic, u32 max,
 		id = acpi->spare_id[i];
 		if (id == own || has(acpi->apic_id, acpi->cpus, id))
 			continue;
-		if (n == AP_SLOTS_MAX)
-			return reject(why, which, id, "there are more than 1024");
+		/* What is plugged in later nobody guards, anyway. */
+		if (n == AP_SLOTS_MAX || (!x2apic && id > APIC_ID_MAX))
+			continue;
 		list[n++] = (struct smp_core){ .apic_id = id, .park = true, .optional = true };
 	}
 	for (i = 0; i < n; i++)

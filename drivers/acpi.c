@@ -249,7 +249,7 @@ static void add_cpu(struct acpi_info *info, const struct acpi_reader *r,
 		ids[(*count)++] = apic_id;
 		return;
 	}
-	if (!info->left_out++)
+	if (ids == info->apic_id && !info->left_out++)
 		complain(r, (const u8 *)"APIC", "CPUs beyond 1024 are left out");
 }
 

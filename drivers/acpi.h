@@ -46,7 +46,7 @@ struct acpi_info {
 	u32 apic_id[ACPI_CPUS];
 	u32 spares;			/* not enabled, but may come online */
 	u32 spare_id[ACPI_CPUS];
-	u32 left_out;			/* for which there was no room */
+	u32 left_out;			/* enabled, and there was no room */
 
 	bool has_fadt;			/* or else what follows is 0 */
 	u32 fadt_flags;

@@ -130,11 +130,18 @@ static void test_refusals(void **state)
 	machine(2, 0, 1);
 	acpi.left_out = 1;
 	refused(choose(0, false, 256), 0, "1024");
+	/* What may never be there is no reason. */
 	machine(1024, 0, 1);
 	acpi.spares = 2;
 	acpi.spare_id[0] = 2000;
 	acpi.spare_id[1] = 2001;
-	refused(choose(0, true, 256), 2001, "1024");
+	assert_int_equal(choose(0, true, 256), 0);
+	assert_int_equal(count, 1024);
+	machine(2, 0, 1);
+	acpi.spares = 1;
+	acpi.spare_id[0] = 300;
+	assert_int_equal(choose(0, false, 256), 0);
+	assert_int_equal(count, 1);
 }
 
 int main(void)
