@@ -382,6 +382,9 @@ enum verdict control_cpuid(struct vcpu *v)
 			mirror_cr4(v, 7, &r);
 		} else if (leaf == 0x80000001) {
 			r.ecx &= ~(u32)EXT1_ECX_SVM_SKINIT;
+		} else if (leaf == 0x80000008 && (r.eax & 0xff) > STAGE2_GPA_BITS) {
+			/* An OS must not put devices where no table reaches. */
+			r.eax = (r.eax & ~0xffu) | STAGE2_GPA_BITS;
 		} else if (leaf == CPUID_SVM) {
 			r = (struct cpuid){};
 		}

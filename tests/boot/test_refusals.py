@@ -340,8 +340,9 @@ def test_many_cores(start, cpus, used):
 
 def test_wide_addresses(start):
     """Device memory beyond what the control VM's tables reach is not shown."""
-    selftest(start, "wide", "", cpu="max,phys-bits=52", args="cases=isolate/cpuid,"
-             "abi/version exit=0xf4", cpus=1)
+    machine = selftest(start, "wide", "", cpu="max,phys-bits=52", cpus=1,
+                       args="cases=isolate/cpuid,abi/version exit=0xf4")
+    assert re.search(r"^ok isolate/cpuid$", machine.console.text, re.M)
 
 
 @pytest.mark.parametrize("tunable", ["panic=halt", "panic=1"])

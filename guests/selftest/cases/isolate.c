@@ -17,6 +17,10 @@ static void isolate_cpuid(void)
 	CHECK_EQ((r[2] >> 27) & 1, read_cr4() / CR4_OSXSAVE & 1, "OSXSAVE");
 	cpuid(0x80000000, 0, r);
 	max = r[0];
+	/* Its second-level tables reach no further. */
+	cpuid(0x80000008, 0, r);
+	CHECK(max < 0x80000008 || (r[0] & 0xff) <= 48, "CPUID shows %u physical bits",
+	      r[0] & 0xff);
 	cpuid(0x80000001, 0, r);
 	CHECK(!(r[2] & BIT(2)), "CPUID shows SVM");
 	CHECK(!(r[2] & BIT(12)), "CPUID shows SKINIT");
