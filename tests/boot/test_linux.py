@@ -199,6 +199,8 @@ def test_machine(start_linux, served, tmp_path, kind, firmware, media, cpus,
         firmware=firmware, media=media, cpus=cpus, mem=mem,
         extra=disk_devices(tmp_path, kind, mib) + nic_devices())
     check_cpus(machine, cpus)
+    assert info(machine)["vulnerabilities"]["spectre_v2"].startswith(
+        "Mitigation: Retpolines; ")
     assert info(machine)["pool_total"] > 0
     check_own_memory(machine, kind, mem)
     check_nics(machine, served, mib * MIB)

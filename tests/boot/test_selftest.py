@@ -14,7 +14,8 @@ SCENARIO = "self-test"
 RUNS = {
     "q35-1": dict(elf=m.DEBUG, machine="q35", cpus=1, mem=1024),
     "q35-4": dict(elf=m.DEBUG, machine="q35", cpus=4, mem=1024),
-    "pc-2-release": dict(elf=m.RELEASE, machine="pc", cpus=2, mem=3072),
+    "pc-2-release": dict(elf=m.RELEASE, machine="pc", cpus=2, mem=3072,
+                         tunables="mitigations=all"),
     # A thread per core.
     "deb13-4": dict(elf=m.DEBUG, machine="q35", cpus=4, mem=1024,
                     qemu=tcg.QEMU_DEB13),
