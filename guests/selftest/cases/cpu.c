@@ -128,6 +128,11 @@ static void cpu_exceptions(void)
 	payload("exceptions", PL_exceptions);
 }
 
+static void cpu_resume_flag(void)
+{
+	payload("resume-flag", PL_resume_flag);
+}
+
 /* Exceptions have no error code there. */
 static void cpu_gp_real(void)
 {
@@ -259,6 +264,7 @@ const struct tcase cases_cpu[] = {
 	{ "cpu/long-mode-order", cpu_lme, 0 },
 	{ "cpu/pdpte", cpu_pdpte, 0 },
 	{ "cpu/exceptions", cpu_exceptions, 0 },
+	{ "cpu/resume-flag", cpu_resume_flag, 0 },
 	{ "cpu/real-mode-gp", cpu_gp_real, 0 },
 	{ "cpu/ports", cpu_ports, 0 },
 	{ "cpu/hypercall", cpu_hypercall, 0 },

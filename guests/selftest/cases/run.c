@@ -11,6 +11,7 @@ BLOB(spin64);
 BLOB(spin16);
 BLOB(hlt64);
 BLOB(triple64);
+BLOB(ac32);
 BLOB(reset);
 
 static struct vm vm;
@@ -311,6 +312,61 @@ static void run_pending(void)
 	      this_cpu()->irqs[X_NMI] - vm.sync[0]);
 }
 
+/* Timers that would take all of the core's time: the guest gets on. */
+static void timer_storm(enum payload which, u32 syncs)
+{
+	u32 x2, i;
+
+	for (x2 = 0; x2 < 2; x2++) {
+		vm_new(&vm, "timer-storm", 1, GUEST_RAM);
+		vm_share(&vm)->arg[0] = x2;
+		vm_payload(&vm, 0, which);
+		for (i = 0; i < syncs; i++)
+			want_sync(&vm, 0, i);
+		run_done(&vm, 0);
+		vm_destroy(vm.id);
+	}
+}
+
+static void run_far_deadline(void)
+{
+	timer_storm(PL_far_deadline, 6);
+}
+
+static void run_tiny_period(void)
+{
+	timer_storm(PL_tiny_period, 2);
+}
+
+/*
+ * A fault in the delivery of an exception goes in in its place.  One that faults
+ * in its own delivery leaves no instruction boundary at which an interrupt could
+ * end the turn: it ends all the same.
+ */
+static void run_fault_storm(void)
+{
+	struct joist_run_args a;
+	u64 t;
+	u32 i;
+
+	vm_new(&vm, "fault-storm", 1, GUEST_RAM);
+	vm_blob(&vm, 0, 32, blob_ac32, blob_ac32_end);
+	want_exit(&vm, 0, JOIST_EXIT_IO);
+	if (!vm.run[0]->io.data)
+		skip("this CPU makes no alignment checks");
+	CHECK_EQ(vm.run[0]->io.data, 1, "at its first sync point");
+	want_sync(&vm, 0, 2);
+	for (i = 0; i < 20; i++) {
+		timer_once(us(500));
+		t = rdtsc();
+		CHECK_EQ(run_once(&vm, 0, &a), JOIST_EXIT_INTR, "exit");
+		CHECK(rdtsc() - t < us(2000000), "RUN came back after %lu us",
+		      (rdtsc() - t) / us(1));
+		irq_window();
+	}
+	timer_stop();
+}
+
 static void run_triple(void)
 {
 	struct joist_regs_args reset;
@@ -538,6 +594,9 @@ const struct tcase cases_run[] = {
 	{ "run/spin64", run_spin64, 0 },
 	{ "run/spin16", run_spin16, 0 },
 	{ "run/pending", run_pending, 0 },
+	{ "run/far-deadline", run_far_deadline, 0 },
+	{ "run/tiny-period", run_tiny_period, 0 },
+	{ "run/fault-storm", run_fault_storm, 0 },
 	{ "run/triple-fault", run_triple, 0 },
 	{ "run/return", run_return, 0 },
 	{ "run/page-noise", run_page_noise, 0 },

@@ -443,3 +443,83 @@ blob_reset:
 	out	DONE, al
 	hlt
 blob_reset_end:
+
+; 32-bit code at CPL 3 with alignment checks.  A #UD whose gate leads to CPL 3
+; meets #AC when its frame is pushed on an odd stack; then so does #AC itself,
+; for ever.  SYNC 0: this CPU has no such checks; 1: it has; 2: the #AC came in
+; the #UD's place.
+	BLOB	ac32, 32
+	mov	word [P(.gdt_tss) + 2], P(.tss)
+	lgdt	[P(.gdtr)]
+	jmp	8:P(.start)
+.start:	mov	ax, 0x10
+	mov	ds, ax
+	mov	es, ax
+	mov	ss, ax
+	mov	ax, 0x28
+	ltr	ax
+	lidt	[P(.idtr)]
+	mov	eax, cr0
+	or	eax, 1 << 18		; AM
+	mov	cr0, eax
+	push	0x23
+	push	P(.stack3) + 1
+	push	1 << 18 | 3 << 12 | 2	; AC, IOPL 3
+	push	0x1b
+	push	P(.user)
+	iretd
+.user:	mov	ax, 0x23
+	mov	ds, ax
+	mov	es, ax
+	mov	ebx, P(.checked)
+	mov	eax, [P(.data) + 1]
+	mov	eax, 0
+	out	SYNC, eax
+	jmp	.end
+.checked:
+	mov	eax, 1
+	out	SYNC, eax
+	mov	ebx, P(.in_place)
+.bad:	ud2
+.in_place:
+	mov	eax, 2
+	cmp	ecx, P(.bad)		; where the #AC says it came
+	je	.told
+	mov	eax, ecx
+.told:	out	SYNC, eax
+	mov	word [P(.idt) + 17 * 8], P(.user)
+	mov	word [P(.idt) + 17 * 8 + 2], 0x1b
+	mov	eax, [P(.data) + 1]
+.end:	mov	al, 0
+	out	DONE, al
+.hang:	jmp	.hang
+; #AC: on at EBX, with where it came in ECX.
+.ac:	add	esp, 4
+	mov	ecx, [esp]
+	mov	[esp], ebx
+	iretd
+	align	8
+.gdt:	dq	0
+	dq	0x00cf9b000000ffff
+	dq	0x00cf93000000ffff
+	dq	0x00cffb000000ffff
+	dq	0x00cff3000000ffff
+.gdt_tss:
+	dq	0x0000890000000067
+.gdtr:	dw	6 * 8 - 1
+	dd	P(.gdt)
+	align	8
+.idt:	times 6 dq 0
+	dw	P(.user), 0x1b, 0xee00, 0	; #UD, at CPL 3
+	times 10 dq 0
+	dw	P(.ac), 8, 0x8e00, 0
+.idtr:	dw	18 * 8 - 1
+	dd	P(.idt)
+	align	8
+.data:	dd	0, 0
+.tss:	dd	0, BASE - 16, 0x10
+	times 23 dd 0
+	align	16
+	times 64 dd 0
+.stack3:
+	BLOB_END

@@ -47,7 +47,8 @@ struct gshare {
 	P(apic_level) P(apic_extint) P(apic_self) P(apic_masked)	\
 	P(window) P(nmi) P(inject) P(vectors) P(leak) P(clock)		\
 	P(smp_start) P(smp_ring) P(smp_dest) P(smp_random) P(smp_count)	\
-	P(smp_clock) P(smp_init) P(avx)
+	P(smp_clock) P(smp_init) P(avx)				\
+	P(far_deadline) P(tiny_period) P(resume_flag)
 
 enum payload {
 #define P(name) PL_##name,
