@@ -95,8 +95,8 @@ static enum verdict exit_exception(struct vcpu *v)
 		return machine_check(v);
 	if (!v->control)
 		event_displace(v);
-	if (v->x.vector == EXC_AC)
-		event_exception_error(v, EXC_AC, v->x.error);
+	if (EXC_WITH_ERROR & BIT(v->x.vector))
+		event_exception_error(v, v->x.vector, v->x.error);
 	else
 		event_exception(v, v->x.vector);
 	return RETRY;

@@ -70,6 +70,19 @@ void svm_stgi(void)
 {
 }
 
+
+#ifdef HOST_SVM_EXIT
+int guest_insn(struct vcpu *v, struct insn *in)
+{
+	abort();
+}
+
+void apic_look_again(void)
+{
+}
+
+#include "arch/x86/svm/svm_exit.c"
+#else
 void svm_exit_decode(struct vcpu *v)
 {
 	abort();
@@ -78,6 +91,7 @@ void svm_exit_decode(struct vcpu *v)
 void svm_exit_raw(struct vcpu *v)
 {
 }
+#endif
 
 enum verdict exit_guest(struct vcpu *v)
 {

@@ -2,6 +2,7 @@
 /*
  * test_svm.c -- what SVM's backend puts into a VMCB, where no emulator shows it.
  */
+#define HOST_SVM_EXIT
 #include "tests/unit/host_vcpu.h"
 
 #undef fail
@@ -37,6 +38,114 @@ static int start(void **state)
 		return -1;
 	vcpu = the_vm.vcpu[0];
 	return 0;
+}
+
+/* A guest's NMI handler at its IRET, with another NMI to come, in its step. */
+static struct vmcb *stepping(u64 own_tf)
+{
+	struct vmcb *b = vcpu->svm.vmcb;
+
+	backend->inject(vcpu, (struct event){ JOIST_EVENT_VALID | JOIST_EVENT_TYPE(2) | 2, 0 });
+	assert_true(b->intercept3 & INTERCEPT_IRET);
+	b->event_inj = 0;
+	b->exit_code = SVM_EXIT_IRET;
+	vcpu->rip = 0x1000;
+	vcpu->rflags = RFLAGS_ONE | own_tf;
+	svm_exit_decode(vcpu);
+	assert_int_equal(vcpu->x.kind, JOIST_STAT_NMI_WINDOW);
+	assert_true(backend->shadow_get(vcpu) & JOIST_NMI_BLOCKED);
+	backend->want_window(vcpu, false, true, 0);
+	assert_true(vcpu->rflags & RFLAGS_TF);
+	return b;
+}
+
+static void step_exit(u64 code, u64 rip)
+{
+	vcpu->svm.vmcb->exit_code = code;
+	vcpu->rip = rip;
+	svm_exit_decode(vcpu);
+	assert_int_equal(vcpu->svm.vmcb->intercept_exc, GUEST_EXCEPTIONS);
+}
+
+static void test_iret_step(void **state)
+{
+	struct vmcb *b = stepping(0);
+
+	/* Done: IRET loads RFLAGS.  The trap was ours. */
+	b->dr6 = DR6_INIT | BIT(14);
+	vcpu->rflags = RFLAGS_ONE;
+	step_exit(SVM_EXIT_EXCP0 + EXC_DB, 0x2000);
+	assert_int_equal(vcpu->x.kind, JOIST_STAT_NMI_WINDOW);
+	assert_int_equal(b->dr6, DR6_INIT);
+	assert_false(backend->shadow_get(vcpu) & JOIST_NMI_BLOCKED);
+	/* The guest steps by itself: its trap. */
+	b = stepping(RFLAGS_TF);
+	b->dr6 = DR6_INIT | BIT(14);
+	step_exit(SVM_EXIT_EXCP0 + EXC_DB, 0x2000);
+	assert_int_equal(vcpu->x.kind, JOIST_STAT_EXCEPTION);
+	assert_int_equal(b->dr6, DR6_INIT | BIT(14));
+	assert_false(backend->shadow_get(vcpu) & JOIST_NMI_BLOCKED);
+}
+
+/* Nobody sees our TF: not the guest in the frame of a fault, not who reads RFLAGS. */
+static void test_iret_step_cut_short(void **state)
+{
+	struct vmcb *b = stepping(0);
+
+	step_exit(SVM_EXIT_INTR, 0x1000);
+	assert_int_equal(vcpu->rflags, RFLAGS_ONE);
+	assert_true(backend->shadow_get(vcpu) & JOIST_NMI_BLOCKED);
+	backend->want_window(vcpu, false, true, 0);
+	assert_true(vcpu->rflags & RFLAGS_TF);
+	b->exit_info1 = 4;
+	b->exit_info2 = 0xcafe000;
+	step_exit(SVM_EXIT_EXCP0 + EXC_PF, 0x1000);
+	assert_int_equal(vcpu->rflags, RFLAGS_ONE);
+	assert_int_equal(vcpu->x.kind, JOIST_STAT_EXCEPTION);
+	assert_int_equal(vcpu->x.vector, EXC_PF);
+	assert_int_equal(vcpu->x.error, 4);
+	assert_int_equal(b->cr2, 0xcafe000);
+	/* The handler's IRET is the next that counts. */
+	assert_true(backend->shadow_get(vcpu) & JOIST_NMI_BLOCKED);
+	assert_true(b->intercept3 & INTERCEPT_IRET);
+	assert_false(vcpu->svm.iret_rip);
+	/* Its own TF stays. */
+	stepping(RFLAGS_TF);
+	step_exit(SVM_EXIT_NPF, 0x1000);
+	assert_int_equal(vcpu->rflags, RFLAGS_ONE | RFLAGS_TF);
+}
+
+/* Not while another event would take our TF with it: behind that. */
+static void test_window_behind_an_event(void **state)
+{
+	struct vmcb *b = vcpu->svm.vmcb;
+
+	kicked_self = 0;
+	b->event_inj = JOIST_EVENT_VALID | EXC_UD;
+	backend->want_window(vcpu, false, true, 0);
+	assert_int_equal(kicked_self, 1);
+	assert_false(vcpu->rflags & RFLAGS_TF);
+	b->event_inj = 0;
+	backend->want_window(vcpu, false, true, 0);
+	assert_int_equal(kicked_self, 1);
+}
+
+/* Whatever the guest sees: a machine check must exit, not shut down. */
+static void test_mce_stays_on(void **state)
+{
+	struct vmcb *b = vcpu->svm.vmcb;
+
+	assert_true(b->cr4 & CR4_MCE);
+	assert_int_equal(backend->reg_get(vcpu, VREG_CR4), 0);
+	backend->reg_set(vcpu, VREG_CR4, CR4_PAE);
+	assert_true(b->cr4 & CR4_MCE);
+	assert_true(b->intercept_cr_read & BIT(4));
+	assert_int_equal(backend->reg_get(vcpu, VREG_CR4), CR4_PAE);
+	backend->reg_set(vcpu, VREG_CR4, CR4_PAE | CR4_MCE);
+	assert_false(b->intercept_cr_read & BIT(4));
+	assert_int_equal(backend->reg_get(vcpu, VREG_CR4), CR4_PAE | CR4_MCE);
+	assert_true(b->intercept_exc & BIT(EXC_MC));
+	assert_false(the_control.vcpu[0]->svm.vmcb->cr4 & CR4_MCE);
 }
 
 static u64 injected(u64 cr0, u32 info, u32 error)
@@ -143,6 +252,10 @@ static void test_audit_registers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_iret_step, start),
+		cmocka_unit_test_setup(test_iret_step_cut_short, start),
+		cmocka_unit_test_setup(test_window_behind_an_event, start),
+		cmocka_unit_test_setup(test_mce_stays_on, start),
 		cmocka_unit_test_setup(test_no_error_code_in_real_mode, start),
 		cmocka_unit_test_setup(test_control_mode_change_flushes, start),
 		cmocka_unit_test_setup(test_intercepts, start),

@@ -240,7 +240,7 @@ static int svm_vcpu_init(struct vcpu *v)
 	 * A #DB or #AC that raises itself while being delivered would keep the
 	 * core in microcode for ever.
 	 */
-	b->intercept_exc = BIT(EXC_DB) | BIT(EXC_AC) | BIT(EXC_MC);
+	b->intercept_exc = GUEST_EXCEPTIONS;
 	intercept_new(b);
 	b->iopm = iopm_guest;
 	b->msrpm = msrpm_guest;
@@ -590,13 +590,18 @@ static void svm_want_window(struct vcpu *v, bool intr, bool nmi, u32 priority)
 
 	if (!v->control)
 		guest_window(v, intr, priority);
-	/* Not blocked: another event goes in first. */
-	if (nmi && !v->svm.nmi_blocked && (b->event_inj & JOIST_EVENT_VALID))
+	if (!nmi || (v->svm.nmi_blocked && !v->svm.iret_rip))
+		return;
+	/* Another event goes in first, and would save our TF. */
+	if (b->event_inj & JOIST_EVENT_VALID) {
 		smp_kick_self();
+		return;
+	}
 	/* Stopped at the IRET that ends the last NMI: step over it. */
-	if (nmi && v->svm.iret_rip && !v->svm.iret_step) {
+	if (v->svm.iret_rip && !v->svm.iret_step) {
 		v->svm.iret_step = true;
-		b->intercept_exc |= (u32)BIT(EXC_DB);
+		v->svm.step_flags = v->rflags & RFLAGS_TF;
+		b->intercept_exc |= STEP_EXCEPTIONS;
 		v->rflags |= RFLAGS_TF;
 	}
 }

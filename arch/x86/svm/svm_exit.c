@@ -91,6 +91,18 @@ static void iret_done(struct vcpu *v)
 	v->svm.nmi_blocked = false;
 }
 
+/*
+ * Whatever ends the step over an IRET ends it for good; if it was not executed, the
+ * next entry begins another.  TF is as the guest had it, or as the IRET left it.
+ */
+static void step_end(struct vcpu *v, struct vmcb *b)
+{
+	v->svm.iret_step = false;
+	b->intercept_exc = v->control ? 0 : GUEST_EXCEPTIONS;
+	if (v->rip == v->svm.iret_rip && !v->svm.step_flags)
+		v->rflags &= ~RFLAGS_TF;
+}
+
 /* What does not happen at most exits. */
 static __noinline void note_events(struct vcpu *v, struct vmcb *b)
 {
@@ -101,7 +113,9 @@ static __noinline void note_events(struct vcpu *v, struct vmcb *b)
 		note_offered(v, b);
 	if (b->exit_int_info & JOIST_EVENT_VALID)
 		note_vectoring(v, b);
-	if (v->svm.iret_rip && v->rip != v->svm.iret_rip && !v->svm.iret_step)
+	if (v->svm.iret_step)
+		step_end(v, b);
+	if (v->svm.iret_rip && v->rip != v->svm.iret_rip)
 		iret_done(v);
 	v->svm.watch = v->svm.iret_rip || (b->int_ctl & VINTR_IRQ);
 }
@@ -120,19 +134,31 @@ static void decode_io(struct vcpu *v, const struct vmcb *b)
 	v->x.insn_len = (u8)(b->exit_info2 - b->rip);
 }
 
-static void decode_exception(struct vcpu *v, struct vmcb *b, u32 vector)
+/* The step over an IRET: done, or the IRET raised an exception, whose handler will
+ * end with the one that counts. */
+static void decode_stepped(struct vcpu *v, struct vmcb *b, u32 vector)
+{
+	if (vector == EXC_DB) {
+		iret_done(v);
+		if (v->svm.step_flags)
+			return;			/* the guest's own, too */
+		b->dr6 &= ~BIT(14);		/* BS */
+		v->x.kind = JOIST_STAT_NMI_WINDOW;
+	} else if (v->svm.iret_rip) {
+		v->svm.iret_rip = 0;
+		b->intercept3 |= (u32)INTERCEPT_IRET;
+		if (vector == EXC_PF)
+			b->cr2 = b->exit_info2;
+	}
+}
+
+static void decode_exception(struct vcpu *v, struct vmcb *b, u32 vector, bool stepped)
 {
 	v->x.kind = JOIST_STAT_EXCEPTION;
 	v->x.vector = vector;
 	v->x.error = (u32)b->exit_info1;
-	if (vector == EXC_DB && v->svm.iret_step) {
-		v->svm.iret_step = false;
-		iret_done(v);
-		if (v->control)
-			b->intercept_exc &= ~(u32)BIT(EXC_DB);
-		b->dr6 &= ~BIT(14);		/* BS: the step was ours */
-		v->x.kind = JOIST_STAT_NMI_WINDOW;
-	}
+	if (stepped)
+		decode_stepped(v, b, vector);
 }
 
 static void decode_npf(struct vcpu *v, const struct vmcb *b)
@@ -174,6 +200,7 @@ void svm_exit_decode(struct vcpu *v)
 {
 	struct vmcb *b = v->svm.vmcb;
 	u64 code = b->exit_code;
+	bool stepped = v->svm.iret_step;
 
 	if (unlikely(b->exit_int_info & JOIST_EVENT_VALID) || unlikely(v->svm.watch))
 		note_events(v, b);
@@ -219,7 +246,7 @@ void svm_exit_decode(struct vcpu *v)
 		v->x.vector = EXC_MF;
 		break;
 	case SVM_EXIT_EXCP0 ... SVM_EXIT_EXCP31:
-		decode_exception(v, b, (u32)(code - SVM_EXIT_EXCP0));
+		decode_exception(v, b, (u32)(code - SVM_EXIT_EXCP0), stepped);
 		break;
 	case SVM_EXIT_READ_CR0 ... SVM_EXIT_WRITE_CR0 + 15:
 		v->x.kind = JOIST_STAT_CR;

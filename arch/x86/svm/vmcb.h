@@ -51,6 +51,11 @@
 #define VINTR_MASKING		BIT(24)
 #define VINTR_VECTOR		BITS(39, 32)
 
+/* Exceptions that exit: a guest's; what a step over IRET ends with, or what IRET
+ * raises itself. */
+#define GUEST_EXCEPTIONS	(u32)(BIT(EXC_DB) | BIT(EXC_AC) | BIT(EXC_MC))
+#define STEP_EXCEPTIONS		(u32)(BIT(EXC_DB) | BITS(EXC_PF, EXC_TS) | BIT(EXC_AC))
+
 #define NP_ENABLE		BIT(0)
 
 #define TLB_FLUSH_ALL		1
