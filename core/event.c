@@ -179,14 +179,28 @@ static void queue(struct vcpu *v, u32 vector, u32 info, u32 error)
 	v->exception.error = error;
 }
 
+static u32 event_type(u32 info)
+{
+	return (u32)field_get(BITS(10, 8), info);
+}
+
 /* An external interrupt waits for IF, anything else goes in at once. */
 void event_place(struct vcpu *v, struct event ev)
 {
 	v->reinject.info = v->exception.info = v->extint = 0;
-	if (field_get(BITS(10, 8), ev.info) == TYPE_INTR)
+	if (event_type(ev.info) == TYPE_INTR)
 		v->extint = ev.info;
 	else
 		v->exception = ev;
+}
+
+/* One whose delivery had begun, too, when its IF is taken away from outside. */
+void event_hold_back(struct vcpu *v)
+{
+	if (!v->reinject.info || event_type(v->reinject.info) != TYPE_INTR)
+		return;
+	v->extint = v->reinject.info;
+	v->reinject.info = 0;
 }
 
 /*
@@ -196,7 +210,7 @@ void event_place(struct vcpu *v, struct event ev)
  */
 void event_displace(struct vcpu *v)
 {
-	u32 info = v->reinject.info, type = (u32)field_get(BITS(10, 8), info);
+	u32 info = v->reinject.info, type = event_type(info);
 
 	if (!info || (type == TYPE_INTR && v->extint))
 		return;
@@ -216,7 +230,7 @@ bool event_is_fault(struct event ev)
 {
 	const u32 others = BIT(EXC_DB) | BIT(EXC_BP) | BIT(EXC_OF) | BIT(EXC_DF) | BIT(EXC_MC);
 
-	return field_get(BITS(10, 8), ev.info) == TYPE_EXCEPTION &&
+	return event_type(ev.info) == TYPE_EXCEPTION &&
 	       !(others >> (ev.info & 31) & 1);
 }
 

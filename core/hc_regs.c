@@ -357,8 +357,10 @@ static void write_regs(struct vcpu *v, u32 mask, const struct joist_regs *r)
 		memcpy(v->gpr, r->gpr, sizeof(v->gpr));
 		v->rip = r->rip;
 		/* SDM, "Checks on Guest Non-Register State": not without IF. */
-		if (!(r->rflags & RFLAGS_IF))
+		if (!(r->rflags & RFLAGS_IF)) {
 			backend->shadow_set(v, backend->shadow_get(v) & ~JOIST_SHADOW_STI);
+			event_hold_back(v);
+		}
 		v->rflags = r->rflags;
 		v->pending.kind = PENDING_NONE;
 	}

@@ -236,6 +236,8 @@ u64 event_send(struct vm *vm, u32 self, const struct vlapic_msg *msg);
 void event_absorb(struct vcpu *v);
 /* The one event that the vCPU has waiting, given from outside. */
 void event_place(struct vcpu *v, struct event ev);
+/* The vCPU's IF was cleared from outside. */
+void event_hold_back(struct vcpu *v);
 /* The CPU saves RFLAGS.RF set with it. */
 bool event_is_fault(struct event ev);
 /* An exception hit during the delivery of what is to be delivered again, and goes

@@ -232,6 +232,126 @@ static void test_double_faults(void **state)
 	}
 }
 
+#define EXC(vector)	(JOIST_EVENT_VALID | JOIST_EVENT_TYPE(3) | (vector))
+
+/* A #AC met in the delivery of something: what it was is not lost, and not first. */
+static void test_displaced(void **state)
+{
+	vcpu->reinject.info = EXC(EXC_UD);
+	event_displace(vcpu);
+	assert_int_equal(vcpu->reinject.info | vcpu->extint, 0);
+	vcpu->reinject.info = JOIST_EVENT_VALID | JOIST_EVENT_TYPE(2) | EXC_NMI;
+	event_displace(vcpu);
+	assert_int_equal(vcpu->reinject.info, 0);
+	assert_true(vcpu->nmi_pending);
+	vcpu->reinject.info = JOIST_EVENT_VALID | 0x41;
+	event_displace(vcpu);
+	assert_int_equal(vcpu->reinject.info, 0);
+	assert_int_equal(vcpu->extint, JOIST_EVENT_VALID | 0x41);
+	/* One place: it stays where it is. */
+	vcpu->reinject.info = JOIST_EVENT_VALID | 0x42;
+	event_displace(vcpu);
+	assert_int_equal(vcpu->reinject.info, JOIST_EVENT_VALID | 0x42);
+}
+
+/* SDM, "RF". */
+static void test_resume_flag(void **state)
+{
+	u32 vector;
+
+	for (vector = 0; vector < 32; vector++) {
+		bool fault = vector != EXC_DB && vector != EXC_BP && vector != EXC_OF &&
+			     vector != EXC_DF && vector != EXC_MC && vector != EXC_NMI;
+
+		vcpu->rflags = RFLAGS_ONE;
+		vcpu->exception.info = vector == EXC_NMI ? 0 : EXC(vector);
+		vcpu->nmi_pending = vector == EXC_NMI;
+		assert_true(prepare_events(vcpu, 0));
+		assert_int_equal(vcpu->svm.vmcb->event_inj & 0xff, vector);
+		assert_int_equal(!!(vcpu->rflags & RFLAGS_RF), fault);
+	}
+	vcpu->rflags = RFLAGS_ONE | RFLAGS_IF;
+	vcpu->reinject.info = JOIST_EVENT_VALID | 0x41;
+	assert_true(prepare_events(vcpu, 0));
+	assert_false(vcpu->rflags & RFLAGS_RF);
+}
+
+/* The guest chooses its deadline and, nearly, its TSC. */
+static void test_host_deadline(void **state)
+{
+	static const u64 points[] = {
+		0, 1, 1000, BIT(32), BIT(62), BIT(63) - 1, BIT(63), BIT(63) + 1, ~0ull - 1,
+	};
+	u32 i, k;
+
+	for (i = 0; i < ARRAY_SIZE(points); i++)
+		for (k = 0; k < ARRAY_SIZE(points); k++) {
+			u64 now = rdtsc(), d;
+			bool due;
+
+			vcpu->tsc_offset = points[i] - now;
+			vcpu->lapic.timer_next = points[k];
+			due = vcpu_tsc(vcpu) >= points[k];
+			d = host_deadline(vcpu);
+			/* As joist.ko compares, too. */
+			assert_int_equal((s64)(d - now) <= 0, due && d <= now);
+			if (!due)
+				assert_true(d > now);
+			if (due)
+				assert_true(d <= rdtsc());
+		}
+	vcpu->lapic.timer_next = VLAPIC_NEVER;
+	assert_int_equal(host_deadline(vcpu), JOIST_NO_DEADLINE);
+}
+
+static void test_turn(void **state)
+{
+	u64 now = rdtsc();
+	u32 i;
+
+	for (i = 1; i < TURN_EXITS; i++)
+		assert_false(turn_over(vcpu, rdtsc(), i));
+	assert_true(turn_over(vcpu, rdtsc(), i));
+	assert_int_equal(vcpu->forward, JOIST_EXIT_INTR);
+	now -= (u64)tsc_khz * TURN_MS;
+	assert_false(turn_over(vcpu, now, TURN_LOOK - 1));
+	assert_true(turn_over(vcpu, now, TURN_LOOK));
+}
+
+static u32 windows;
+
+static void count_window(struct vcpu *v, bool intr, bool nmi, u32 priority)
+{
+	windows += nmi;
+}
+
+/* The control VM's NMI and machine check wait for what goes in first, and go in as
+ * soon as that is delivered. */
+static void test_control_delivers(void **state)
+{
+	struct backend counting = svm_backend;
+	const struct backend *was = backend;
+
+	counting.want_window = count_window;
+	backend = &counting;
+	windows = 0;
+	vcpu->control = true;
+	backend->reg_set(vcpu, VREG_CR4, CR4_MCE);
+	vcpu->nmi_pending = vcpu->mc_pending = true;
+	vcpu->reinject.info = JOIST_EVENT_VALID | 0x41;
+	control_deliver(vcpu);
+	assert_int_equal(vcpu->svm.vmcb->event_inj & 0xff, 0x41);
+	assert_int_equal(windows, 1);
+	control_deliver(vcpu);
+	assert_int_equal(vcpu->svm.vmcb->event_inj & 0xffffffff, EXC(EXC_MC));
+	assert_false(vcpu->mc_pending);
+	assert_int_equal(windows, 2);
+	control_deliver(vcpu);
+	assert_int_equal(vcpu->svm.vmcb->event_inj & 0xff, EXC_NMI);
+	assert_int_equal(windows, 2);
+	backend = was;
+}
+
 static int intr(u32 type, u32 vector, u32 flags, u32 error, u64 *wake)
 {
 	struct hc_context c = { .vm = &the_vm, .vcpu = vcpu };
@@ -462,6 +582,11 @@ int main(void)
 		cmocka_unit_test_setup(test_init_ends_what_came_before, start),
 		cmocka_unit_test_setup(test_send_reaches_its_targets, start),
 		cmocka_unit_test_setup(test_double_faults, start),
+		cmocka_unit_test_setup(test_displaced, start),
+		cmocka_unit_test_setup(test_resume_flag, start),
+		cmocka_unit_test_setup(test_host_deadline, start),
+		cmocka_unit_test_setup(test_turn, start),
+		cmocka_unit_test_setup(test_control_delivers, start),
 		cmocka_unit_test_setup(test_hc_intr, start),
 		cmocka_unit_test_setup(test_offer, start),
 		cmocka_unit_test_setup(test_intr_msi, start),

@@ -714,6 +714,30 @@ static void test_xstate(void **state)
 	unchanged(&before, "xstate");
 }
 
+/* SDM, "Checks on Guest RIP, RFLAGS, and SSP": no interrupt goes in without IF. */
+static void test_interrupt_waits_for_if(void **state)
+{
+	const u32 intr = JOIST_EVENT_VALID | 0x41;
+	const u32 ud = JOIST_EVENT_VALID | JOIST_EVENT_TYPE(3) | EXC_UD;
+	struct joist_regs r = long_mode();
+
+	assert_int_equal(write(ALL, &r), 0);
+	/* Its delivery was cut short by an exit. */
+	vcpu->reinject.info = intr;
+	assert_int_equal(write(JOIST_REGS_GPR, &r), 0);
+	assert_int_equal(vcpu->reinject.info, intr);
+	r.rflags &= ~RFLAGS_IF;
+	assert_int_equal(write(JOIST_REGS_GPR, &r), 0);
+	assert_int_equal(vcpu->reinject.info, 0);
+	assert_int_equal(vcpu->extint, intr);
+	assert_int_equal(read(JOIST_REGS_EVENT).event, intr);
+	vcpu->extint = 0;
+	vcpu->reinject.info = ud;
+	assert_int_equal(write(JOIST_REGS_GPR, &r), 0);
+	assert_int_equal(vcpu->reinject.info, ud);
+	vcpu->reinject.info = 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -725,6 +749,7 @@ int main(void)
 		cmocka_unit_test_setup(test_apic_off_keeps_cr8, start),
 		cmocka_unit_test_setup(test_write_revives, start),
 		cmocka_unit_test_setup(test_rflags_end_the_sti_shadow, start),
+		cmocka_unit_test_setup(test_interrupt_waits_for_if, start),
 		cmocka_unit_test_setup(test_reset, start),
 		cmocka_unit_test_setup(test_reset_forgets, start),
 		cmocka_unit_test_setup(test_random_bytes, start),

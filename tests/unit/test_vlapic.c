@@ -550,6 +550,30 @@ static void test_timer_new_divisor(void **state)
 	assert_int_equal(rd(VLAPIC_TMCCT), 395);
 }
 
+/* Periods that a host cannot follow: fewer interrupts, in phase. */
+static void test_timer_tiny_period(void **state)
+{
+	u64 start = now, due;
+	u32 i;
+
+	(void)state;
+	vlapic_min_period = 1000;
+	wr(VLAPIC_DCR, 0xb);
+	wr(REG_LVT(LVT_TIMER), 0x40 | 1 << 17);
+	wr(VLAPIC_TMICT, 7);
+	for (i = 0; i < 20; i++) {
+		due = vlapic_deadline(&la);
+		assert_int_equal((due - start) % 7, 0);
+		now = due + i % 5;
+		vlapic_timer_check(&la, now);
+		assert_true(vlapic_deadline(&la) >= due + (i ? 1000 - 7 : 0));
+		assert_true(vlapic_deadline(&la) - now <= 1000 + 7);
+		assert_true(vlapic_deadline(&la) - now > 990);
+		assert_int_equal(rd(VLAPIC_TMCCT), 7 - (now - start) % 7);
+	}
+	vlapic_min_period = 0;
+}
+
 static void test_timer_periodic(void **state)
 {
 	(void)state;
@@ -1110,6 +1134,7 @@ int main(void)
 		TEST(test_timer_divisors), TEST_X2(test_timer_divisors),
 		TEST(test_timer_new_divisor),
 		TEST(test_timer_periodic), TEST_X2(test_timer_periodic),
+		TEST(test_timer_tiny_period),
 		TEST(test_timer_masked),
 		TEST(test_timer_deadline), TEST_X2(test_timer_deadline),
 		TEST(test_timer_tsc_moved),

@@ -79,7 +79,8 @@ static bool flags_hook(struct frame *f)
 /* SDM, "RF": set in what a fault saves, clear in a trap's and an interrupt's. */
 PAYLOAD(resume_flag)
 {
-	u64 val;
+	u64 val, zero = 0;
+	u32 f;
 
 	apic_on(false);
 	trap_hook = flags_hook;
@@ -89,7 +90,8 @@ PAYLOAD(resume_flag)
 	CHECK_EQ(try_rdmsr(0x12345678, &val), FAULT(X_GP), "RDMSR");
 	CHECK(flags & RF, "RF of a #GP at RDMSR");
 	flags = 0;
-	CHECK_EQ(TRY_PLAIN("monitor"), FAULT(X_UD), "MONITOR");
+	TRY(f, "monitor", LIST(, "+c"(zero)), NO_IN, , "memory");
+	CHECK_EQ(f, FAULT(X_UD), "MONITOR");
 	CHECK(flags & RF, "RF of a #UD at MONITOR");
 	flags = RF;
 	asm volatile("int3");
