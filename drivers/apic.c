@@ -16,10 +16,15 @@
 #define APIC_TPR	0x80
 #define APIC_ICR	0x300
 #define APIC_ICR_HIGH	0x310
+#define APIC_LVT_COUNTER	0x340
 #define X2APIC_ID	0x802
 #define X2APIC_TPR	0x808
 #define X2APIC_ICR	0x830
+#define X2APIC_LVT_COUNTER	0x834
 
+#define LVT_MODE	(7u << 8)
+#define LVT_NMI		(4u << 8)
+#define LVT_MASKED	(1u << 16)
 #define ICR_NMI		(4u << 8)
 #define ICR_INIT	(5u << 8)
 #define ICR_STARTUP	(6u << 8)
@@ -102,6 +107,13 @@ void apic_look_again(void)
 		wrmsr(X2APIC_TPR, rdmsr(X2APIC_TPR));
 	else
 		reg_write(APIC_TPR, reg_read(APIC_TPR));
+}
+
+bool apic_counter_masked(void)
+{
+	u32 lvt = x2apic() ? (u32)rdmsr(X2APIC_LVT_COUNTER) : reg_read(APIC_LVT_COUNTER);
+
+	return (lvt & (LVT_MASKED | LVT_MODE)) == (LVT_MASKED | LVT_NMI);
 }
 
 void apic_send_nmi(u32 apic_id)

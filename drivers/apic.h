@@ -12,6 +12,8 @@
 void apic_init(void);
 u32 apic_id(void);
 void apic_send_nmi(u32 apic_id);
+/* The performance counters' interrupt is an NMI, and has masked itself. */
+bool apic_counter_masked(void);
 /* For an emulator that has forgotten that an interrupt is pending. */
 void apic_look_again(void);
 /* This core's is in x2APIC mode; else an id above 254 cannot be sent to. */

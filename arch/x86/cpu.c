@@ -10,6 +10,7 @@
 #include "boot/memory.h"
 #include "core/log.h"
 #include "core/vm.h"
+#include "drivers/apic.h"
 
 #define ERROR_IDT	BIT(1)	/* of an error code that names a gate */
 #define IST_NMI		1
@@ -17,6 +18,8 @@
 #define IST_MC		3		/* may come in the middle of any other */
 #define IDT_GATE	0x8e00ull	/* present, DPL 0, interrupt gate */
 #define TRAPS		32
+
+#define CPUID_EXT_PERFMON	0x80000022
 
 struct gate {
 	u64 lo, hi;
@@ -44,6 +47,7 @@ static int panic_seconds __ro_after_init = -1;
 static u16 reset_port __ro_after_init;
 static u8 reset_value __ro_after_init;
 bool stray_traps __ro_after_init;
+static bool has_overflow_status __ro_after_init;
 
 void trap_handle(struct trap_frame *f);
 
@@ -116,8 +120,11 @@ void cpu_init(struct cpu *c)
 	u64 cr4 = CR4_PAE | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
 	struct cpuid f1 = cpuid(1, 0), f7 = cpuid(0, 0).eax >= 7 ? cpuid(7, 0) : (struct cpuid){};
 
-	if (!c->id)
+	if (!c->id) {
 		idt_init();
+		has_overflow_status = cpuid(0x80000000, 0).eax >= CPUID_EXT_PERFMON &&
+				      (cpuid(CPUID_EXT_PERFMON, 0).eax & BIT(0));
+	}
 	load_tables(c);
 	if (f1.ecx & BIT(26))
 		cr4 |= CR4_OSXSAVE;
@@ -147,6 +154,21 @@ static bool fixup(struct trap_frame *f)
 }
 
 /*
+ * A CPU keeps one NMI only, so one that Joist sent may also be the control VM's.
+ * Its performance counters' can be told: on Intel a counter's interrupt masks the
+ * LAPIC's entry for it, until the OS has dealt with it (SDM, "Local Vector Table");
+ * newer CPUs of AMD's have a register that says which counters have overflowed
+ * (APM, "Performance Monitoring Version 2").
+ */
+static bool counter_interrupts(void)
+{
+	u64 status;
+
+	return apic_counter_masked() ||
+	       (has_overflow_status && rdmsr_safe(MSR_PERF_GLOBAL_STATUS, &status) && status);
+}
+
+/*
  * An NMI that nobody here sent is the control VM's: whoever enters a guest next
  * on this core looks at nmi_pending.  With SVM NMIs come only where
  * svm_take_nmi() lets them in; with VMX they can come anywhere.
@@ -158,7 +180,8 @@ static void take_nmi(struct cpu *c, struct trap_frame *f)
 
 	if (__atomic_load_n(&c->request, __ATOMIC_RELAXED) & REQ_STOP)
 		cpu_halt();
-	if (!due && c->control && c->control->activity == JOIST_VCPU_IDLE) {
+	if (c->control && c->control->activity == JOIST_VCPU_IDLE &&
+	    (!due || counter_interrupts())) {
 		c->control->nmi_pending = true;
 		__atomic_fetch_or(&c->request, REQ_NMI, __ATOMIC_SEQ_CST);
 	}

@@ -129,6 +129,7 @@ enum exception {
 #define MSR_XSS			0xda0
 #define MSR_EFER		0xc0000080
 #define MSR_STAR		0xc0000081
+#define MSR_PERF_GLOBAL_STATUS	0xc0000300
 #define MSR_LSTAR		0xc0000082
 #define MSR_CSTAR		0xc0000083
 #define MSR_SFMASK		0xc0000084
