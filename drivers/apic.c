@@ -111,7 +111,7 @@ void apic_look_again(void)
 
 bool apic_counter_masked(void)
 {
-	u32 lvt = x2apic() ? (u32)rdmsr(X2APIC_LVT_COUNTER) : reg_read(APIC_LVT_COUNTER);
+	u32 lvt = apic_is_x2() ? (u32)rdmsr(X2APIC_LVT_COUNTER) : reg_read(APIC_LVT_COUNTER);
 
 	return (lvt & (LVT_MASKED | LVT_MODE)) == (LVT_MASKED | LVT_NMI);
 }

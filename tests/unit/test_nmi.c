@@ -52,6 +52,7 @@ void mce_in_hypervisor(struct cpu *c, u64 rip)
 #include <cmocka.h>
 
 static struct vcpu control;
+const struct backend *backend;
 
 /* Whether the control VM gets it. */
 static bool theirs(u32 due)
