@@ -25,13 +25,13 @@
 #define CS_L		BIT(9)		/* attributes as a VMCB packs them */
 #define CS_D		BIT(10)
 
-static bool long_mode(const struct vmcb *b)
+static bool long_mode_ok(const struct vmcb *b)
 {
 	return (b->efer & EFER_LME) && (b->cr0 & CR0_PG);
 }
 
 /* An event that VMRUN injects: APM, "Event Injection". */
-static bool event_ok(u64 ev)
+static bool inject_ok(u64 ev)
 {
 	u32 type = (u32)field_get(EVENT_TYPE, ev), vector = ev & JOIST_EVENT_VECTOR;
 
@@ -65,11 +65,11 @@ const char *vmcb_registers_broken(const struct vmcb *b)
 		{ b->cr4 & ~CR4_KNOWN, "CR4 has reserved bits" },
 		{ b->dr6 >> 32, "DR6 has bits above 31" },
 		{ b->dr7 >> 32, "DR7 has bits above 31" },
-		{ long_mode(b) && !(b->cr4 & CR4_PAE), "long mode without CR4.PAE" },
-		{ long_mode(b) && !(b->cr0 & CR0_PE), "long mode without CR0.PE" },
-		{ long_mode(b) && (b->cr4 & CR4_PAE) && (b->cs.attr & CS_L) &&
+		{ long_mode_ok(b) && !(b->cr4 & CR4_PAE), "long mode without CR4.PAE" },
+		{ long_mode_ok(b) && !(b->cr0 & CR0_PE), "long mode without CR0.PE" },
+		{ long_mode_ok(b) && (b->cr4 & CR4_PAE) && (b->cs.attr & CS_L) &&
 		  (b->cs.attr & CS_D), "CS.L with CS.D in long mode" },
-		{ long_mode(b) && (b->cr3 & CR3_MBZ), "CR3 has bits above 51" },
+		{ long_mode_ok(b) && (b->cr3 & CR3_MBZ), "CR3 has bits above 51" },
 	};
 	unsigned i;
 
@@ -91,7 +91,7 @@ const char *vmcb_broken(const struct vmcb *b, unsigned phys_bits)
 		{ !map_ok(b->nested_cr3, phys_bits), "nCR3 has reserved bits" },
 		{ !(b->np_control & NP_ENABLE), "nested paging is off" },
 		{ !pat_valid(b->g_pat), "G_PAT has a reserved type" },
-		{ !event_ok(b->event_inj), "EVENTINJ has no event that can be injected" },
+		{ !inject_ok(b->event_inj), "EVENTINJ has no event that can be injected" },
 		{ b->tlb_control > 7 || b->tlb_control == 2, "TLB_CONTROL is reserved" },
 	};
 	unsigned i;
