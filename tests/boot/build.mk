@@ -43,7 +43,7 @@ test-build: $(GUEST_DISK) $(DEB13)/emulators.stamp unit-programs test-images
 
 # Joist in QEMU with KVM: the Linux around it, to be completed by each test.
 NESTED		:= tests/boot/nested
-NESTED_ROMS	:= /usr/share/seabios/bios-256k.bin /usr/share/qemu/kvmvapic.bin
+NESTED_ROMS	:= /usr/share/seabios/bios-256k.bin
 
 $(BUILD)/nested.img: $(NESTED)/init $(NESTED)/modules.list \
 		$(CTL_IMAGE)/mkinitrd.py
