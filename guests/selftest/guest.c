@@ -524,16 +524,31 @@ static bool wake_waiting(struct vm *vm, u32 core)
 	return false;
 }
 
+/* Whether a vCPU is where it was when this was asked last. */
+static bool stands(struct vm *vm, u32 v, u64 *rip)
+{
+	struct joist_regs r;
+	u64 old = *rip;
+
+	if (regs_call(HC_READREGS, vm->id, v, JOIST_REGS_GPR, &r))
+		return false;
+	*rip = r.rip;
+	return r.rip == old;
+}
+
+/* The case has ended: no core waits for a vCPU of its any more. */
+volatile u32 sweeping;
+
 /* One core's share of the vCPUs, round robin. */
 static void run_share(struct vm *vm, u32 core)
 {
 	u64 limit = rdtsc() + 3 * PORT_LIMIT, now, next;
 	struct joist_run_args a;
 	bool done = false, ran;
-	u64 first;
+	u64 first, slice = SLICE, rip[JOIST_MAX_VCPUS] = { 0 };
 	u32 v, exit;
 
-	while (!vm->stop) {
+	while (!vm->stop && !sweeping) {
 		ran = false;
 		first = JOIST_NO_DEADLINE;
 		now = rdtsc();
@@ -548,9 +563,14 @@ static void run_share(struct vm *vm, u32 core)
 				continue;
 			}
 			ran = true;
-			next = rdtsc() + SLICE;
+			next = rdtsc() + slice;
 			timer_arm(MIN(vm->deadline[v], next));
 			exit = run_once(vm, v, &a);
+			/* Where to begin takes as long, none would get on. */
+			if (exit == JOIST_EXIT_INTR && stands(vm, v, &rip[v]))
+				slice = MIN(slice * 2, 50 * SLICE);
+			else
+				slice = MAX(slice - slice / 8, SLICE);
 			kick_cores(vm, core, a.wake);
 			if (exit < JOIST_EXIT_IO)
 				irq_window();

@@ -83,6 +83,7 @@ u32 run_user_limit(struct vm *vm, u32 vcpu, u64 tsc_limit);
 /* run_user() until DONE_PORT; any other exit fails the case. */
 void run_done(struct vm *vm, u32 vcpu);
 /* All vCPUs, spread over `cores` cores, until any is done. */
+extern volatile u32 sweeping;
 void run_vcpus(struct vm *vm, u32 cores);
 /* The next exit must be this port access. */
 void want_io(struct vm *vm, u32 vcpu, u16 port, u8 size, bool in);

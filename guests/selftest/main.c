@@ -105,6 +105,7 @@ static void sweep_up(void)
 	u32 i;
 
 	timer_arm(JOIST_NO_DEADLINE);
+	sweeping = 1;
 	while (!HC(HC_INFO, &info)) {
 		vm = (struct joist_vm){ .head = { info.head.vm, 0 } };
 		HC(HC_TERM, &vm);
@@ -139,6 +140,7 @@ static int run_case(const struct tcase *t)
 	pool = pool_free();
 	pool_gone = 0;
 	control_state(&before);
+	sweeping = 0;
 	this_cpu()->escape = &here;
 	how = jump_set(&here);
 	if (!how)
