@@ -141,6 +141,7 @@ static bool enable(struct cpu *c)
 	c->why = "it lacks what the first one has";
 	if (!backend->cpu_enable(c, &c->why))
 		return false;
+	control_msrs_init();
 	mitigations_enable();
 	return true;
 }
@@ -317,6 +318,7 @@ void boot_main(u32 magic, u64 mbi, u64 image_base)
 	if (!enable(cpus[0]))
 		refuse("this machine cannot serve: %s", cpus[0]->why);
 	guest_features_init();
+	control_features_init();
 	xstate_setup();
 	control_load(&boot_info);
 	start_cores();

@@ -525,6 +525,10 @@ static void load_guest(struct cpu *c, struct vcpu *v)
 	struct guest_state *host = &c->control->gs;
 
 	xstate_switch(c->control, v);
+	/* XSAVES would give a guest the control VM's shadow stack, and XRSTORS
+	 * change it: not every CPU can take them from a guest. */
+	if (unlikely(host->xss))
+		wrmsr_try(MSR_XSS, 0);
 	if (guest_features.tsc_aux) {
 		host->tsc_aux = rdmsr(MSR_TSC_AUX);
 		/* A core's number mostly: alike where vCPU N runs on core N. */
@@ -565,6 +569,8 @@ static void unload_guest(struct cpu *c, struct vcpu *v)
 	}
 	if (guest_features.tsc_aux && host->tsc_aux != v->gs.tsc_aux)
 		wrmsr_try(MSR_TSC_AUX, host->tsc_aux);
+	if (unlikely(host->xss))
+		wrmsr_try(MSR_XSS, host->xss);
 	xstate_switch(v, c->control);
 }
 

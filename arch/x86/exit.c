@@ -169,6 +169,21 @@ static enum verdict control_dead(struct vcpu *v)
 	cpu_stop_machine();
 }
 
+/*
+ * Only an instruction that is newer than this table can be it: one that the CPU
+ * has, but CPUID does not show.
+ */
+static enum verdict control_unknown(struct vcpu *v)
+{
+	static struct ratelimit limit;
+
+	backend->exit_raw(v);
+	if (ratelimit_ok(&limit, 5))
+		log_warn("core %u, exit %lx %lx of the control VM at rip %lx is unknown: #UD",
+			 v->id, v->x.raw[0], v->x.raw[1], v->rip);
+	return exit_ud(v);
+}
+
 static const struct exit_row control_rows[JOIST_STAT_COUNT] = {
 	[JOIST_STAT_CPUID] = { control_cpuid, true, 2, CODE_CPUID },
 	[JOIST_STAT_MSR_READ] = { control_rdmsr, true, 2, CODE_RDMSR },
@@ -188,7 +203,9 @@ static const struct exit_row control_rows[JOIST_STAT_COUNT] = {
 	[JOIST_STAT_XSETBV] = { exit_xsetbv, true },
 	[JOIST_STAT_WBINVD] = { control_wbinvd, true },
 	[JOIST_STAT_ENTRY_FAIL] = { control_dead },
-	[JOIST_STAT_OTHER] = { control_dead },
+	/* By 32-bit code, on VMX: a 64-bit kernel gets it from the CPU. */
+	[JOIST_STAT_TASK_SWITCH] = { exit_gp },
+	[JOIST_STAT_OTHER] = { control_unknown },
 };
 
 static __noinline void wrap_rip(struct vcpu *v)
@@ -284,5 +301,5 @@ enum verdict exit_guest(struct vcpu *v)
 
 enum verdict exit_control(struct vcpu *v)
 {
-	return dispatch(v, &control_rows[v->x.kind], control_dead);
+	return dispatch(v, &control_rows[v->x.kind], control_unknown);
 }

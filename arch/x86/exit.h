@@ -27,11 +27,17 @@ enum verdict exit_gp(struct vcpu *v);
 enum verdict exit_ud(struct vcpu *v);
 
 enum verdict exit_cpuid(struct vcpu *v);		/* exit_cpuid.c */
-enum verdict control_cpuid(struct vcpu *v);
+enum verdict control_cpuid(struct vcpu *v);		/* control_cpuid.c */
+/* Parts of both. */
+void cpuid_put(struct vcpu *v, const struct cpuid *r);
+void cpuid_mirror_cr4(struct vcpu *v, u32 leaf, struct cpuid *r);
+bool cpuid_joist(struct vcpu *v, u32 leaf, struct cpuid *r);
+u64 cpuid_cr4_bits(struct cpuid f1, struct cpuid f7);
+enum verdict control_rdmsr(struct vcpu *v);		/* control_msr.c */
+enum verdict control_wrmsr(struct vcpu *v);
+void control_msrs_init(void);	/* each core, before the control VM runs there */
 enum verdict exit_rdmsr(struct vcpu *v);		/* exit_msr.c */
 enum verdict exit_wrmsr(struct vcpu *v);
-enum verdict control_rdmsr(struct vcpu *v);
-enum verdict control_wrmsr(struct vcpu *v);
 enum verdict exit_cr(struct vcpu *v);			/* exit_cr.c */
 enum verdict exit_dr(struct vcpu *v);
 enum verdict exit_xsetbv(struct vcpu *v);
@@ -51,11 +57,11 @@ enum verdict apic_act(struct vcpu *v, const struct vlapic_action *a, enum verdic
 /* What guests of this machine may use; fixed at boot (exit_cpuid.c). */
 struct guest_features {
 	u64 xcr0, cr4, efer;	/* bits that may be set */
-	u64 host_xcr0;		/* those of the control VM */
 	u32 phys_bits;		/* width of a GPA */
 	u32 max_leaf;		/* of the CPU's basic CPUID leaves */
 	u64 spec_ctrl;		/* bits of IA32_SPEC_CTRL; 0: there is no such MSR */
 	u64 pred_cmd;		/* the same of IA32_PRED_CMD */
+	bool amd;		/* CPUID says AMD, or Hygon */
 	bool tsc_aux;		/* TSC_AUX exists */
 	bool timer;		/* the backend's, which ends guest mode in time */
 	bool offer;		/* the CPU keeps an interrupt until it can be taken */
@@ -63,6 +69,12 @@ struct guest_features {
 };
 extern struct guest_features guest_features;
 void guest_features_init(void);
+/* The same of the control VM; Linux there may have more (control_cpuid.c). */
+struct control_features {
+	u64 xcr0, xss, cr4, efer;
+};
+extern struct control_features control_features;
+void control_features_init(void);
 bool xcr0_valid(u64 xcr0, u64 features);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * exit_cpuid.c -- what CPUID tells a guest, and the control VM.
+ * exit_cpuid.c -- what CPUID tells a guest.
  *
  * A guest sees the CPU's features that are listed here and no others, so that
  * what a newer CPU adds is hidden until it is known to be switched.  APIC
@@ -10,23 +10,21 @@
 #include "arch/x86/mitigations.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/regs.h"
+#include "arch/x86/xstate.h"
 
 #define LEAF1_ECX_X2APIC	BIT(21)
 #define LEAF1_ECX_DEADLINE	BIT(24)
 #define LEAF1_ECX_XSAVE		BIT(26)
 #define LEAF1_ECX_OSXSAVE	BIT(27)
 #define LEAF1_ECX_HYPERVISOR	BIT(31)
-#define LEAF1_ECX_VMX_SMX	(BIT(5) | BIT(6))
 #define LEAF1_EDX_APIC		BIT(9)
 #define LEAF1_EDX_HTT		BIT(28)
 #define LEAF7_EBX_TSC_ADJUST	BIT(1)
 #define LEAF7_ECX_OSPKE		BIT(4)
-#define EXT1_ECX_SVM_SKINIT	(BIT(2) | BIT(12))
 #define EXT1_EDX_RDTSCP		BIT(27)
 
 #define MAX_LEAF		0xd
 #define MAX_EXT_LEAF		0x80000021
-#define CPUID_SVM		0x8000000a
 #define KVM_BASE		0x40000000
 #define KVM_FEATURES		(BIT(0) | BIT(1) | BIT(3) | BIT(15) | BIT(24))
 
@@ -43,6 +41,7 @@
 #define LEAF7_EDX_MD_CLEAR	BIT(10)	/* VERW does not exit */
 #define LEAF7_EDX_FLUSH_L1D	BIT(28)
 #define LEAF7_EDX_ARCH_CAP	BIT(29)
+#define D1_EAX_XSAVEC	BIT(1)
 #define ALLOW_D1_EAX	BITS(2, 0)	/* XSAVEOPT, XSAVEC, XGETBV(1); no XSAVES */
 #define ALLOW_EXT1_ECX	(BIT(0) | BITS(8, 4) | BIT(11) | BIT(16) | BIT(21))
 #define ALLOW_EXT1_EDX	(BITS(9, 0) | BIT(11) | BITS(17, 12) | BIT(20) | BITS(24, 22) | \
@@ -71,7 +70,7 @@ bool xcr0_valid(u64 xcr0, u64 features)
 	       ((xcr0 & XCR0_AVX512) == XCR0_AVX512 && (xcr0 & XCR0_AVX));
 }
 
-static u64 cr4_bits(struct cpuid f1, struct cpuid f7)
+u64 cpuid_cr4_bits(struct cpuid f1, struct cpuid f7)
 {
 	u64 m = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE |
 		CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
@@ -154,19 +153,24 @@ static u32 ext_max(void)
 	return cpuid(0x80000000, 0).eax;
 }
 
+static bool is_amd(u32 ebx)
+{
+	return ebx == 0x68747541 || ebx == 0x6f677948;	/* "Auth", "Hygo" */
+}
+
 void guest_features_init(void)
 {
 	struct guest_features *g = &guest_features;
 	struct cpuid f1 = cpuid(1, 0), f7 = {}, d = {}, e1 = cpuid(0x80000001, 0);
 
 	g->max_leaf = cpuid(0, 0).eax;
+	g->amd = is_amd(cpuid(0, 0).ebx);
 	if (g->max_leaf >= 7)
 		f7 = cpuid(7, 0);
 	if (f1.ecx & LEAF1_ECX_XSAVE)
 		d = cpuid(0xd, 0);
-	g->host_xcr0 = d.eax | (u64)d.edx << 32;
-	g->xcr0 = g->host_xcr0 & (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512 | XCR0_PKRU);
-	g->cr4 = cr4_bits(f1, f7);
+	g->xcr0 = (d.eax | (u64)d.edx << 32) & (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512 | XCR0_PKRU);
+	g->cr4 = cpuid_cr4_bits(f1, f7);
 	g->efer = EFER_SCE | EFER_LME | EFER_LMA | (e1.edx & BIT(20) ? EFER_NXE : 0);
 	speculation_init(g, f7.edx, ext_max() >= 0x80000008 ? cpuid(0x80000008, 0).ebx : 0);
 	if (ext_max() >= 0x80000021 && (cpuid(0x80000021, 0).eax & EXT21_EAX_AUTO_IBRS))
@@ -180,7 +184,7 @@ void guest_features_init(void)
 }
 
 /* Bits that mirror CR4, in place of the hypervisor's own. */
-static void mirror_cr4(struct vcpu *v, u32 leaf, struct cpuid *r)
+void cpuid_mirror_cr4(struct vcpu *v, u32 leaf, struct cpuid *r)
 {
 	u64 cr4 = backend->reg_get(v, VREG_CR4);
 
@@ -192,7 +196,7 @@ static void mirror_cr4(struct vcpu *v, u32 leaf, struct cpuid *r)
 			 (cr4 & CR4_PKE ? (u32)LEAF7_ECX_OSPKE : 0);
 }
 
-static bool joist_leaf(struct vcpu *v, u32 leaf, struct cpuid *r)
+bool cpuid_joist(struct vcpu *v, u32 leaf, struct cpuid *r)
 {
 	if (leaf == JOIST_CPUID_BASE)
 		*r = (struct cpuid){ JOIST_CPUID_BASE + 1, JOIST_CPUID_EBX, JOIST_CPUID_ECX,
@@ -215,7 +219,7 @@ static void leaf_1(struct vcpu *v, struct cpuid *r)
 		r->edx |= LEAF1_EDX_APIC;
 	if (v->vm->vcpu_count > 1)
 		r->edx |= LEAF1_EDX_HTT;
-	mirror_cr4(v, 1, r);
+	cpuid_mirror_cr4(v, 1, r);
 }
 
 static void leaf_7(struct vcpu *v, u32 sub, struct cpuid *r)
@@ -227,7 +231,7 @@ static void leaf_7(struct vcpu *v, u32 sub, struct cpuid *r)
 		r->edx = speculation_bits(true, r->edx & (ALLOW_7_EDX | LEAF7_EDX_MD_CLEAR)) |
 			 (mitigations.flush_cmd ? (u32)LEAF7_EDX_FLUSH_L1D : 0) |
 			 (mitigations.arch_cap ? (u32)LEAF7_EDX_ARCH_CAP : 0);
-		mirror_cr4(v, 7, r);
+		cpuid_mirror_cr4(v, 7, r);
 	} else if (sub == 1) {
 		*r = (struct cpuid){ r->eax & ALLOW_7_1_EAX, 0, 0, 0 };
 	} else {
@@ -252,18 +256,22 @@ static void leaf_b(struct vcpu *v, u32 sub, struct cpuid *r)
 		*r = (struct cpuid){ 0, 0, sub, v->id };
 }
 
+/*
+ * Sizes are of what the guest has and has enabled; the CPU's own count what the
+ * control VM has, too.  No supervisor state: XSS is 0.
+ */
 static void leaf_d(u32 sub, struct cpuid *r)
 {
-	u64 mask = guest_features.xcr0;
+	u64 mask = guest_features.xcr0, now = mask ? xgetbv(0) & mask : 0;
 
-	if (sub == 0) {
-		r->eax &= (u32)mask;
-		r->edx &= (u32)(mask >> 32);
-	} else if (sub == 1) {
-		*r = (struct cpuid){ r->eax & ALLOW_D1_EAX, 0, 0, 0 };
-	} else if (sub > 63 || !(mask & BIT(sub))) {
+	if (!mask || sub > 63 || (sub > 1 && !(mask & BIT(sub))))
 		*r = (struct cpuid){};
-	}
+	else if (sub == 0)
+		*r = (struct cpuid){ (u32)mask, xstate_area_size(now, false),
+				     xstate_area_size(mask, false), (u32)(mask >> 32) };
+	else if (sub == 1)
+		*r = (struct cpuid){ r->eax & ALLOW_D1_EAX,
+				     r->eax & D1_EAX_XSAVEC ? xstate_area_size(now, true) : 0 };
 }
 
 static void basic_leaf(struct vcpu *v, u32 leaf, u32 sub, struct cpuid *r)
@@ -335,7 +343,7 @@ static void extended_leaf(struct vcpu *v, u32 leaf, struct cpuid *r)
 	}
 }
 
-static void put(struct vcpu *v, const struct cpuid *r)
+void cpuid_put(struct vcpu *v, const struct cpuid *r)
 {
 	v->gpr[JOIST_RAX] = r->eax;
 	v->gpr[JOIST_RBX] = r->ebx;
@@ -360,35 +368,8 @@ enum verdict exit_cpuid(struct vcpu *v)
 	} else if (leaf == KVM_BASE + 1) {
 		r = (struct cpuid){ KVM_FEATURES, 0, 0, 0 };
 	} else {
-		joist_leaf(v, leaf, &r);
+		cpuid_joist(v, leaf, &r);
 	}
-	put(v, &r);
-	return DONE;
-}
-
-/* The control VM has the real CPU, without its virtualization. */
-enum verdict control_cpuid(struct vcpu *v)
-{
-	u32 leaf = (u32)v->gpr[JOIST_RAX], sub = (u32)v->gpr[JOIST_RCX];
-	struct cpuid r;
-
-	if (!joist_leaf(v, leaf, &r)) {
-		r = cpuid(leaf, sub);
-		if (leaf == 1) {
-			r.ecx &= ~(u32)LEAF1_ECX_VMX_SMX;
-			r.ecx |= (u32)LEAF1_ECX_HYPERVISOR;
-			mirror_cr4(v, 1, &r);
-		} else if (leaf == 7 && sub == 0) {
-			mirror_cr4(v, 7, &r);
-		} else if (leaf == 0x80000001) {
-			r.ecx &= ~(u32)EXT1_ECX_SVM_SKINIT;
-		} else if (leaf == 0x80000008 && (r.eax & 0xff) > STAGE2_GPA_BITS) {
-			/* An OS must not put devices where no table reaches. */
-			r.eax = (r.eax & ~0xffu) | STAGE2_GPA_BITS;
-		} else if (leaf == CPUID_SVM) {
-			r = (struct cpuid){};
-		}
-	}
-	put(v, &r);
+	cpuid_put(v, &r);
 	return DONE;
 }

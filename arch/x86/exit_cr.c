@@ -231,7 +231,7 @@ enum verdict exit_xsetbv(struct vcpu *v)
 	if (!(backend->reg_get(v, VREG_CR4) & CR4_OSXSAVE))
 		return exit_ud(v);
 	if ((u32)v->gpr[JOIST_RCX] || backend->reg_get(v, VREG_CPL) ||
-	    !xcr0_valid(val, v->control ? guest_features.host_xcr0 : guest_features.xcr0) ||
+	    !xcr0_valid(val, v->control ? control_features.xcr0 : guest_features.xcr0) ||
 	    !xsetbv_safe(val))
 		return exit_gp(v);
 	v->gs.xcr0 = val;

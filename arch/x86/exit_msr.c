@@ -1,38 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * exit_msr.c -- RDMSR and WRMSR of guests and of the control VM.
+ * exit_msr.c -- RDMSR and WRMSR of guests.
  *
  * A guest's MSRs are virtual, or switched with it and then direct
- * (guest_direct_msrs); what is not listed does not exist and gives #GP.  The
- * control VM has the machine's MSRs but for those that would break isolation.
+ * (guest_direct_msrs); what is not listed does not exist and gives #GP.
  */
 #include "arch/x86/exit.h"
 #include "arch/x86/mitigations.h"
 #include "arch/x86/msr.h"
 #include "arch/x86/msr_policy.h"
 #include "arch/x86/regs.h"
-#include "core/log.h"
+#include "core/errno.h"
 
 const struct msr_range guest_direct_msrs[] = {
 	{ MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_RW },
 	{ MSR_STAR, MSR_SFMASK, MSR_RW },
 	{ MSR_FS_BASE, MSR_KERNEL_GS_BASE, MSR_RW },
-	{ }
-};
-
-const struct msr_range control_trapped_msrs[] = {
-	{ MSR_APIC_BASE, MSR_APIC_BASE, MSR_W },
-	{ MSR_FEATURE_CONTROL, MSR_FEATURE_CONTROL, MSR_RW },
-	{ MSR_UCODE_WRITE, MSR_UCODE_WRITE, MSR_W },
-	{ MSR_SMM_MONITOR, MSR_SMM_MONITOR, MSR_RW },
-	{ MSR_VMX_FIRST, MSR_VMX_LAST, MSR_RW },
-	{ MSR_EFER, MSR_EFER, MSR_RW },
-	{ MSR_SYSCFG, MSR_SYSCFG, MSR_W },
-	{ MSR_IORR_FIRST, MSR_TOP_MEM2, MSR_W },
-	{ MSR_PATCH_LOADER, MSR_PATCH_LOADER, MSR_W },
-	{ MSR_MMIO_CFG_BASE, MSR_MMIO_CFG_BASE, MSR_W },
-	{ MSR_SMM_BASE, MSR_SMM_MASK, MSR_W },
-	{ MSR_VM_CR, MSR_SVM_KEY, MSR_RW },
 	{ }
 };
 
@@ -43,7 +26,6 @@ static const u16 fixed_mtrr[] = {
 
 #define MTRR_CAP	0x508		/* 8 variable, fixed ones, write-combining */
 #define MTRR_DEF_BITS	(BITS(11, 10) | BITS(7, 0))
-#define MISC_ENABLE_RO	(BIT(11) | BIT(12))	/* no BTS, no PEBS */
 
 /* Types a PAT or an MTRR may hold: SDM, "Memory Cache Control". */
 static bool memory_type_valid(u8 t, bool pat)
@@ -148,8 +130,64 @@ static int mtrr_write(struct vcpu *v, u32 msr, u64 val)
 	return 0;
 }
 
+/*
+ * MSRs that exist on every CPU of a vendor that CPUID can show, with nothing
+ * behind them: no microcode, machine-check banks, SMM, performance counters
+ * before those that CPUID announces.  Kernels touch them unasked.  SDM volume
+ * 4, "Architectural MSRs" and those common to family 6; APM volume 2, appendix
+ * "MSR Cross-Reference", and what all families since 0Fh have.
+ */
+#define INTEL	BIT(0)
+#define AMD	BIT(1)
+#define DROPS	BIT(2)		/* takes any value, keeps none; else #GP */
+static const struct idle_msr {
+	u32 first, last;
+	u32 how;
+	u64 val;
+} idle_msrs[] = {
+	{ 0x0, 0x1, INTEL | AMD | DROPS, 0 },			/* P5_MC_ADDR, P5_MC_TYPE */
+	{ MSR_PLATFORM_ID, MSR_PLATFORM_ID, INTEL, 0 },
+	{ 0x2a, 0x2a, INTEL | AMD | DROPS, 0 },			/* EBL_CR_POWERON */
+	{ MSR_UCODE_WRITE, MSR_UCODE_WRITE, INTEL | DROPS, 0 },
+	{ MSR_UCODE_REV, MSR_UCODE_REV, INTEL | AMD | DROPS, 0 },
+	{ 0xc1, 0xc2, INTEL | DROPS, 0 },			/* PERFCTR0, 1: P6's */
+	{ 0xcd, 0xce, INTEL, 0 },				/* FSB_FREQ, PLATFORM_INFO */
+	{ 0x11e, 0x11e, INTEL | DROPS, 0xbe702111 },		/* BBL_CR_CTL3: an L2 cache, on */
+	{ 0x140, 0x140, INTEL | DROPS, 0 },			/* MISC_FEATURES_ENABLES */
+	{ MSR_MCG_CAP, MSR_MCG_CAP, INTEL | AMD, 0 },
+	{ MSR_MCG_STATUS, MSR_MCG_STATUS, INTEL | AMD | DROPS, 0 },
+	{ 0x186, 0x187, INTEL | DROPS, 0 },			/* PERFEVTSEL0, 1: P6's */
+	{ 0x198, 0x198, INTEL, 0 },				/* PERF_STATUS */
+	{ 0x199, 0x199, INTEL | DROPS, 0 },			/* PERF_CTL */
+	{ 0x1db, 0x1de, INTEL | AMD, 0 },			/* last branch, last exception */
+	{ MSR_PERF_CTL0, MSR_PERF_CTR3, AMD | DROPS, 0 },
+	{ MSR_SYSCFG, MSR_SYSCFG, AMD | DROPS, 0 },
+	{ MSR_HWCR, MSR_HWCR, AMD | DROPS, 0 },
+	{ MSR_IORR_FIRST, MSR_IORR_LAST, AMD | DROPS, 0 },
+	{ MSR_TOP_MEM, MSR_TOP_MEM, AMD | DROPS, 0 },
+	{ MSR_TOP_MEM2, MSR_TOP_MEM2, AMD | DROPS, 0 },
+	{ 0xc001001f, 0xc001001f, AMD | DROPS, 0 },		/* NB_CFG */
+	{ MSR_PATCH_LOADER, MSR_PATCH_LOADER, AMD | DROPS, 0 },
+	{ MSR_INT_PENDING, MSR_INT_PENDING, AMD | DROPS, 0 },
+	{ MSR_MMIO_CFG_BASE, MSR_MMIO_CFG_BASE, AMD | DROPS, 0 },
+	{ 0xc0011020, 0xc0011023, AMD | DROPS, 0 },		/* LS, IC, DC, TW_CFG */
+	{ 0xc0011028, 0xc001102e, AMD | DROPS, 0 },		/* FP, DE, BU, EX, LS2, BP_CFG */
+};
+
+static const struct idle_msr *find_idle(u32 msr)
+{
+	const struct idle_msr *m;
+
+	for (m = idle_msrs; m < idle_msrs + ARRAY_SIZE(idle_msrs); m++)
+		if (msr >= m->first && msr <= m->last)
+			return m->how & (guest_features.amd ? AMD : INTEL) ? m : NULL;
+	return NULL;
+}
+
 static int guest_msr_read(struct vcpu *v, u32 msr, u64 *val)
 {
+	const struct idle_msr *idle;
+
 	*val = 0;
 	switch (msr) {
 	case MSR_TSC:
@@ -194,23 +232,17 @@ static int guest_msr_read(struct vcpu *v, u32 msr, u64 *val)
 	case MSR_KVM_WALL_CLOCK_NEW:
 		*val = v->vm->wall_clock_gpa;
 		return 0;
-	/* There, and always zero: no microcode, no machine checks, no SMM. */
-	case MSR_PLATFORM_ID:
-	case MSR_UCODE_REV:
-	case MSR_MCG_CAP:
-	case MSR_MCG_STATUS:
-	case MSR_SYSCFG:
-	case MSR_HWCR:
-	case MSR_INT_PENDING:
-	case MSR_DE_CFG:
-		return 0;
 	}
 	if (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST) {
 		if (!(v->lapic.base & APIC_BASE_X2))
 			return -EINVAL;
 		return vlapic_read(&v->lapic, msr - MSR_X2APIC_FIRST, true, vcpu_tsc(v), val);
 	}
-	return mtrr_read(v, msr, val);
+	idle = find_idle(msr);
+	if (!idle)
+		return mtrr_read(v, msr, val);
+	*val = idle->val;
+	return 0;
 }
 
 enum verdict exit_rdmsr(struct vcpu *v)
@@ -251,6 +283,8 @@ static int syscall_msr_write(struct vcpu *v, u32 msr, u64 val)
 
 static int guest_msr_write(struct vcpu *v, u32 msr, u64 val)
 {
+	const struct idle_msr *idle;
+
 	switch (msr) {
 	case MSR_STAR ... MSR_SFMASK:
 		return syscall_msr_write(v, msr, val);
@@ -315,12 +349,10 @@ static int guest_msr_write(struct vcpu *v, u32 msr, u64 val)
 		v->vm->wall_clock_gpa = val;
 		pvclock_wall_clock(v->vm);
 		return 0;
-	case MSR_UCODE_REV:
-	case MSR_MCG_STATUS:
-	case MSR_HWCR:
-	case MSR_DE_CFG:
-		return 0;
 	}
+	idle = find_idle(msr);
+	if (idle)
+		return idle->how & DROPS ? 0 : -EINVAL;
 	return mtrr_write(v, msr, val);
 }
 
@@ -338,73 +370,4 @@ enum verdict exit_wrmsr(struct vcpu *v)
 		return likely(!a.what) ? DONE : apic_act(v, &a, DONE);
 	}
 	return guest_msr_write(v, msr, val) ? exit_gp(v) : DONE;
-}
-
-static enum verdict control_refuse(struct vcpu *v, const char *what)
-{
-	static struct ratelimit limit;
-
-	if (ratelimit_ok(&limit, 5))
-		log_warn("the control VM may not %s MSR %x", what, (u32)v->gpr[JOIST_RCX]);
-	return exit_gp(v);
-}
-
-enum verdict control_rdmsr(struct vcpu *v)
-{
-	u32 msr = (u32)v->gpr[JOIST_RCX];
-	u64 val;
-
-	if (msr == MSR_EFER)
-		val = backend->reg_get(v, VREG_EFER);
-	else if ((msr >= MSR_VMX_FIRST && msr <= MSR_VMX_LAST) || msr == MSR_FEATURE_CONTROL ||
-		 msr == MSR_SMM_MONITOR || (msr >= MSR_VM_CR && msr <= MSR_SVM_KEY) ||
-		 !rdmsr_safe(msr, &val))
-		/* Outside the bitmaps as well: what the CPU lacks. */
-		return exit_gp(v);
-	v->gpr[JOIST_RAX] = (u32)val;
-	v->gpr[JOIST_RDX] = val >> 32;
-	return DONE;
-}
-
-/* The APIC may change its mode, not its place. */
-static bool apic_base_ok(u64 val)
-{
-	return !((val ^ rdmsr(MSR_APIC_BASE)) & APIC_BASE_ADDR) && wrmsr_safe(MSR_APIC_BASE, val);
-}
-
-static int control_efer(struct vcpu *v, u64 val)
-{
-	u64 old = backend->reg_get(v, VREG_EFER);
-	u64 allowed = guest_features.efer | EFER_FFXSR | BIT(15) | BIT(18) | BIT(20) | BIT(21);
-
-	if ((val & ~allowed) || ((backend->reg_get(v, VREG_CR0) & CR0_PG) &&
-				 ((val ^ old) & EFER_LME)))
-		return -EINVAL;
-	backend->reg_set(v, VREG_EFER, (val & ~EFER_LMA) | (old & EFER_LMA));
-	return 0;
-}
-
-enum verdict control_wrmsr(struct vcpu *v)
-{
-	u32 msr = (u32)v->gpr[JOIST_RCX];
-	u64 val = (u32)v->gpr[JOIST_RAX] | v->gpr[JOIST_RDX] << 32, now;
-	const struct msr_range *r;
-
-	if (msr == MSR_EFER)
-		return control_efer(v, val) ? exit_gp(v) : DONE;
-	if (msr == MSR_APIC_BASE)
-		return apic_base_ok(val) ? DONE : control_refuse(v, "write");
-	for (r = control_trapped_msrs; r->access; r++)
-		if (msr >= r->first && msr <= r->last) {
-			/* Writing back what is there changes nothing. */
-			if ((r->access & MSR_R) || !rdmsr_safe(msr, &now) || now != val)
-				return control_refuse(v, "write");
-			return DONE;
-		}
-	if (!wrmsr_safe(msr, val))
-		return exit_gp(v);
-	/* The backend may want to know what is in them. */
-	if (msr >= MSR_STAR && msr <= MSR_SFMASK)
-		backend->reg_set(v, syscall_vreg(msr), val);
-	return DONE;
 }

@@ -2,7 +2,8 @@
 /*
  * msr_policy.h -- which MSRs exit; the backends build their bitmaps from it.
  *
- * A guest's MSRs all exit but for a few; the control VM's none but for a few.
+ * A guest's MSRs all exit but for a few; so do the control VM's writes, and few
+ * of its reads.
  */
 #ifndef ARCH_X86_MSR_POLICY_H
 #define ARCH_X86_MSR_POLICY_H
@@ -20,7 +21,7 @@ struct msr_range {
 
 /* A guest uses these directly: they are switched with it. */
 extern const struct msr_range guest_direct_msrs[];
-/* The control VM exits on these. */
-extern const struct msr_range control_trapped_msrs[];
+/* The control VM writes these directly; it exits when it reads these. */
+extern const struct msr_range control_direct_msrs[], control_trapped_reads[];
 
 #endif

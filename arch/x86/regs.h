@@ -43,6 +43,7 @@
 #define CR4_SMEP	BIT(20)
 #define CR4_SMAP	BIT(21)
 #define CR4_PKE		BIT(22)
+#define CR4_CET		BIT(23)
 
 #define EFER_SCE	BIT(0)
 #define EFER_LME	BIT(8)
@@ -50,6 +51,8 @@
 #define EFER_NXE	BIT(11)
 #define EFER_SVME	BIT(12)
 #define EFER_FFXSR	BIT(14)
+#define EFER_TCE	BIT(15)
+#define EFER_INTWB	BIT(18)
 #define EFER_AIBRSE	BIT(21)		/* Automatic IBRS */
 
 #define RFLAGS_ONE	BIT(1)		/* always set */
@@ -89,6 +92,12 @@ enum exception {
 #define PF_FETCH	BIT(4)
 #define PF_KEY		BIT(5)
 
+#define CPUID_1_ECX_XSAVE	BIT(26)
+#define CPUID_D1_EAX_XSAVES	BIT(3)
+#define CPUID_1_EDX_DS		BIT(21)
+#define CPUID_6_EAX_HFI		BIT(19)
+#define CPUID_7_EBX_PT		BIT(25)
+
 #define MSR_TSC			0x10
 #define MSR_PLATFORM_ID		0x17
 #define MSR_APIC_BASE		0x1b
@@ -109,6 +118,7 @@ enum exception {
 #define MSR_MCG_CAP		0x179
 #define MSR_MCG_STATUS		0x17a
 #define MSR_MISC_ENABLE		0x1a0
+#define MISC_ENABLE_RO		(BIT(11) | BIT(12))	/* no BTS, no PEBS */
 #define MSR_DEBUGCTL		0x1d9
 #define DEBUGCTL_BTF		BIT(1)
 #define MSR_MTRR_PHYS0		0x200
@@ -118,8 +128,15 @@ enum exception {
 #define MSR_MTRR_FIX16K_B	0x259
 #define MSR_PAT			0x277
 #define MSR_MTRR_DEF_TYPE	0x2ff
+#define MSR_PERF_CAPABILITIES	0x345
+#define MSR_PEBS_ENABLE		0x3f1
+#define MSR_PEBS_INDEX		0x3f5
 #define MSR_VMX_FIRST		0x480
 #define MSR_VMX_LAST		0x491
+#define MSR_RTIT_FIRST		0x560	/* Intel PT */
+#define MSR_RTIT_CTL		0x570
+#define MSR_RTIT_LAST		0x58f
+#define MSR_DS_AREA		0x600
 #define MSR_TSC_DEADLINE	0x6e0
 #define MSR_X2APIC_FIRST	0x800
 #define MSR_X2APIC_TPR		0x808
@@ -127,6 +144,10 @@ enum exception {
 #define MSR_X2APIC_SELF_IPI	0x83f
 #define MSR_X2APIC_LAST		0x8ff
 #define MSR_XSS			0xda0
+#define MSR_HW_FEEDBACK_PTR	0x17d0
+#define MSR_HW_FEEDBACK_CONFIG	0x17d1
+#define MSR_HYPERVISOR_FIRST	0x40000000	/* of whoever Joist is a guest of */
+#define MSR_HYPERVISOR_LAST	0x4fffffff
 #define MSR_EFER		0xc0000080
 #define MSR_STAR		0xc0000081
 #define MSR_PERF_GLOBAL_STATUS	0xc0000300
@@ -137,6 +158,8 @@ enum exception {
 #define MSR_GS_BASE		0xc0000101
 #define MSR_KERNEL_GS_BASE	0xc0000102
 #define MSR_TSC_AUX		0xc0000103
+#define MSR_PERF_CTL0		0xc0010000	/* AMD's first four counters */
+#define MSR_PERF_CTR3		0xc0010007
 #define MSR_SYSCFG		0xc0010010
 #define MSR_HWCR		0xc0010015
 #define MSR_IORR_FIRST		0xc0010016

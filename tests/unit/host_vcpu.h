@@ -9,6 +9,8 @@
 #include "tests/unit/host_pool.h"
 
 #include "arch/x86/exit_cpuid.c"
+#include "arch/x86/control_cpuid.c"
+#include "arch/x86/control_msr.c"
 #include "arch/x86/exit_msr.c"
 #include "arch/x86/mitigations.c"
 #include "arch/x86/stage2.c"

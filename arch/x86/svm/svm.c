@@ -37,6 +37,7 @@
 
 #define IOPM_SIZE		(3 * PAGE_SIZE)
 #define MSRPM_SIZE		(2 * PAGE_SIZE)
+#define MSRPM_WRITES		0xaa	/* the second bit of each MSR */
 
 /* Segment attributes: VMCB packs VMX's access rights into 12 bits. */
 #define ATTR_LOW		BITS(7, 0)
@@ -132,22 +133,27 @@ static void msrpm_set(u8 *map, const struct msr_range *r, bool exit)
 	}
 }
 
-static void build_maps(void)
+static void msrpm_fill(u8 *guest, u8 *control)
 {
 	const struct msr_range *r;
-	u8 *guest, *control;
 
+	memset(guest, 0xff, MSRPM_SIZE);
+	for (r = guest_direct_msrs; r->access; r++)
+		msrpm_set(guest, r, false);
+	memset(control, MSRPM_WRITES, MSRPM_SIZE);
+	for (r = control_direct_msrs; r->access; r++)
+		msrpm_set(control, r, false);
+	for (r = control_trapped_reads; r->access; r++)
+		msrpm_set(control, r, true);
+}
+
+static void build_maps(void)
+{
 	iopm_guest = early_alloc(IOPM_SIZE).v;
 	memset(hpa_ptr(HPA(iopm_guest)), 0xff, IOPM_SIZE);
 	msrpm_guest = early_alloc(MSRPM_SIZE).v;
 	msrpm_control = early_alloc(MSRPM_SIZE).v;
-	guest = hpa_ptr(HPA(msrpm_guest));
-	control = hpa_ptr(HPA(msrpm_control));
-	memset(guest, 0xff, MSRPM_SIZE);
-	for (r = guest_direct_msrs; r->access; r++)
-		msrpm_set(guest, r, false);
-	for (r = control_trapped_msrs; r->access; r++)
-		msrpm_set(control, r, true);
+	msrpm_fill(hpa_ptr(HPA(msrpm_guest)), hpa_ptr(HPA(msrpm_control)));
 }
 
 static bool svm_cpu_enable(struct cpu *c, const char **why)

@@ -237,7 +237,11 @@ enum vmx_exit {
 	VMX_EXIT_TPR = 43, VMX_EXIT_EPT_VIOLATION = 48, VMX_EXIT_EPT_MISCONFIG = 49,
 	VMX_EXIT_INVEPT = 50, VMX_EXIT_TIMER = 52, VMX_EXIT_INVVPID = 53,
 	VMX_EXIT_WBINVD = 54, VMX_EXIT_XSETBV = 55, VMX_EXIT_APIC_WRITE = 56,
-	VMX_EXIT_VMFUNC = 59, VMX_EXIT_NOTIFY = 75,
+	VMX_EXIT_VMFUNC = 59, VMX_EXIT_ENCLS = 60, VMX_EXIT_PCONFIG = 65,
+	VMX_EXIT_LOADIWKEY = 69, VMX_EXIT_ENCLV = 70, VMX_EXIT_NOTIFY = 75,
+	VMX_EXIT_SEAMCALL = 76,
+	VMX_EXIT_TDCALL = 77, VMX_EXIT_RDMSRLIST = 78, VMX_EXIT_WRMSRLIST = 79,
+	VMX_EXIT_URDMSR = 80, VMX_EXIT_UWRMSR = 81,
 };
 #define VMX_EXIT_BASIC		BITS(15, 0)
 #define VMX_EXIT_ENTRY_FAILED	BIT(31)
@@ -351,6 +355,11 @@ void vid_switch(struct vcpu *v, bool on);
 void vid_apic_write(struct vcpu *v, u32 offset);
 /* ept.c */
 extern const struct stage2_format ept_format, ept_guest_format;
+/* vmx_bitmap.c: exit or not at these MSRs; all of guests' and the control VM's. */
+struct msr_range;
+void vmx_bitmap_set(u8 *map, const struct msr_range *r, bool exit);
+void vmx_bitmaps_fill(u8 *guest, u8 *control);
+
 void ept_read_mtrrs(void);
 u64 ept_pointer(const struct stage2 *s);
 void ept_flush(u64 eptp);

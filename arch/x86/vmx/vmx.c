@@ -50,9 +50,6 @@
 #define VPID_FIRST_GUEST	2
 #define VPID_COUNT		0x10000
 
-#define MSR_BITMAP_WRITE	0x800		/* byte offsets */
-#define MSR_BITMAP_HIGH		0x400
-
 #define VAPIC_TPR		0x80
 #define SLICE_MS		1
 #define NOTIFY_CYCLES		0x20000
@@ -60,7 +57,6 @@
 /* Bits that the guest does not own; it sees what it wrote. */
 #define CR0_MASK_CONTROL	CR0_NE
 #define CR0_MASK_GUEST		(CR0_NE | CR0_CD | CR0_NW)
-#define CR4_MASK_CONTROL	(CR4_VMXE | CR4_SMXE)
 /* Without MCE a machine check would shut the core down in place of an exit. */
 #define CR4_MASK_GUEST		(~guest_features.cr4 | CR4_MCE)
 
@@ -257,29 +253,6 @@ static u32 vmx_features(void)
 	       (use_vid ? BACKEND_VID : 0);
 }
 
-/* SDM, "MSR-Bitmap Address": a bit an MSR and direction, two ranges of 8K. */
-static void bitmap_set(u8 *map, const struct msr_range *r, bool exit)
-{
-	u64 msr;
-
-	for (msr = r->first; msr <= r->last; msr++) {
-		u64 at;
-		u8 bit = (u8)(1u << (msr & 7));
-
-		if (msr <= 0x1fff)
-			at = msr / 8;
-		else if (msr >= 0xc0000000 && msr <= 0xc0001fff)
-			at = MSR_BITMAP_HIGH + (msr - 0xc0000000) / 8;
-		else
-			continue;
-		if (r->access & MSR_R)
-			map[at] = (u8)(exit ? map[at] | bit : map[at] & ~bit);
-		at += MSR_BITMAP_WRITE;
-		if (r->access & MSR_W)
-			map[at] = (u8)(exit ? map[at] | bit : map[at] & ~bit);
-	}
-}
-
 /*
  * SDM, "Virtualizing MSR-Based APIC Accesses": what the CPU does itself.  With
  * APIC-register virtualization it reads any register from the page, those that
@@ -309,26 +282,21 @@ static u64 build_vid_bitmap(const u8 *guest, u8 eoi)
 
 	memcpy(hpa_ptr(pa), guest, PAGE_SIZE);
 	for (i = 0; i < ARRAY_SIZE(own); i++)
-		bitmap_set(hpa_ptr(pa), &own[i], false);
+		vmx_bitmap_set(hpa_ptr(pa), &own[i], false);
 	return pa.v;
 }
 
 static void build_bitmaps(void)
 {
-	const struct msr_range *r;
 	u8 *guest, *control;
 
 	bitmap_guest = early_alloc(PAGE_SIZE).v;
 	bitmap_control = early_alloc(PAGE_SIZE).v;
 	guest = hpa_ptr(HPA(bitmap_guest));
 	control = hpa_ptr(HPA(bitmap_control));
-	memset(guest, 0xff, PAGE_SIZE);
-	for (r = guest_direct_msrs; r->access; r++)
-		bitmap_set(guest, r, false);
-	for (r = control_trapped_msrs; r->access; r++)
-		bitmap_set(control, r, true);
-	bitmap_set(guest, &syscall_msrs, true);
-	bitmap_set(control, &syscall_msrs, true);
+	vmx_bitmaps_fill(guest, control);
+	vmx_bitmap_set(guest, &syscall_msrs, true);
+	vmx_bitmap_set(control, &syscall_msrs, true);
 	if (use_vid) {
 		vid_bitmap = build_vid_bitmap(guest, MSR_W);
 		vid_bitmap_level = build_vid_bitmap(guest, 0);
@@ -434,7 +402,7 @@ static void init_control(struct vcpu *v)
 	vmcs_write(VMCS_PROC_CONTROLS2, proc2 | vmx_caps.proc2_must);
 	vmcs_write(VMCS_MSR_BITMAP, bitmap_control);
 	vmcs_write(VMCS_CR0_MASK, CR0_MASK_CONTROL);
-	vmcs_write(VMCS_CR4_MASK, CR4_MASK_CONTROL);
+	vmcs_write(VMCS_CR4_MASK, ~control_features.cr4);
 	if (proc2 & PROC2_XSAVES)
 		vmcs_write(VMCS_XSS_EXITING, 0);
 }
@@ -857,7 +825,7 @@ static u64 cr0_mask(const struct vcpu *v)
 
 static u64 cr4_mask(const struct vcpu *v)
 {
-	return v->control ? CR4_MASK_CONTROL : CR4_MASK_GUEST;
+	return v->control ? ~control_features.cr4 : CR4_MASK_GUEST;
 }
 
 /* Whether the real DR6 is this vCPU's. */

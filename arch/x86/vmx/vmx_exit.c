@@ -13,7 +13,7 @@
 /* Exits whose only content is their kind; whether an instruction's length
  * comes with them: SDM, "Information for VM Exits Due to Instruction Execution". */
 #define HAS_LEN	0x80
-static const u8 plain[64] = {
+static const u8 plain[96] = {
 #define P(code, kind) [VMX_EXIT_##code] = JOIST_STAT_##kind + 1
 #define I(code, kind) [VMX_EXIT_##code] = (JOIST_STAT_##kind + 1) | HAS_LEN
 	P(INTR, INTR), P(TRIPLE_FAULT, SHUTDOWN), P(INIT, INIT), P(SIPI, SIPI),
@@ -28,6 +28,11 @@ static const u8 plain[64] = {
 	I(MWAIT, MWAIT), I(MONITOR, MWAIT), I(PAUSE, PAUSE), I(INVEPT, VIRT_INSN),
 	I(INVVPID, VIRT_INSN), I(WBINVD, WBINVD), I(XSETBV, XSETBV),
 	I(VMFUNC, VIRT_INSN),
+	/* What no guest is shown; nothing turns these exits on but the CPU itself. */
+	I(ENCLS, VIRT_INSN), I(PCONFIG, VIRT_INSN), I(LOADIWKEY, VIRT_INSN),
+	I(ENCLV, VIRT_INSN), I(SEAMCALL, VIRT_INSN), I(TDCALL, VIRT_INSN),
+	I(RDMSRLIST, VIRT_INSN), I(WRMSRLIST, VIRT_INSN), I(URDMSR, VIRT_INSN),
+	I(UWRMSR, VIRT_INSN),
 #undef P
 #undef I
 };
@@ -241,7 +246,8 @@ void vmx_exit_decode(struct vcpu *v, enum vmx_came_back how)
 		no_exit(v, how);
 		return;
 	}
-	reason = (u32)vmcs_read(VMCS_EXIT_REASON);
+	/* Its upper half: enclaves, pending events, a failed entry. */
+	reason = (u32)vmcs_read(VMCS_EXIT_REASON) & (VMX_EXIT_BASIC | VMX_EXIT_ENTRY_FAILED);
 	/* One that failed leaves the VMCS's launch state as it was. */
 	v->vmx.launched |= !(reason & VMX_EXIT_ENTRY_FAILED);
 	if (unlikely(v->vmx.nmi_blocked))

@@ -29,9 +29,78 @@ static void isolate_cpuid(void)
 		CHECK(!(r[0] | r[1] | r[2] | r[3]), "CPUID's SVM leaf is %x "
 		      "%x %x %x", r[0], r[1], r[2], r[3]);
 	}
-	/* The control VM is not a KVM guest. */
-	cpuid(0x40000000, 0, r);
-	CHECK(r[1] != 0x4b4d564b, "the control VM sees KVM's signature");
+	/* Whoever Joist is a guest of is not to be seen. */
+	for (max = 0x40000000; max < 0x40000030; max++) {
+		cpuid(max, 0, r);
+		CHECK(!(r[0] | r[1] | r[2] | r[3]), "CPUID 0x%x is %x %x %x %x", max, r[0],
+		      r[1], r[2], r[3]);
+	}
+}
+
+/* What writes memory at addresses of its own, or what Joist does not know. */
+static void isolate_cpuid_hidden(void)
+{
+	static const struct {
+		u32 leaf, sub, reg, bits;
+		const char *name;
+	} hidden[] = {
+		{ 1, 0, 2, BIT(2) | BIT(4), "DTES64, DS_CPL" },
+		{ 1, 0, 3, BIT(21), "DS" },
+		{ 6, 0, 0, BIT(19) | BIT(23), "HFI" },
+		{ 7, 0, 1, BIT(1), "TSC_ADJUST" },
+		{ 7, 0, 1, BIT(2) | BIT(25), "SGX, PT" },
+		{ 7, 0, 2, BIT(13) | BIT(16) | BIT(29) | BIT(31), "TME, LA57, ENQCMD, PKS" },
+		{ 7, 0, 3, BIT(5) | BIT(18) | BIT(19), "UINTR, PCONFIG, LBR" },
+		{ 7, 1, 0, BIT(17) | BIT(26), "FRED, LAM" },
+		{ 0xd, 0, 0, BIT(3) | BIT(4) | BIT(8), "MPX, PT" },
+		{ 0xd, 1, 2, BIT(8), "PT" },
+		{ 0x80000001, 0, 2, BIT(15), "LWP" },
+		{ 0x80000008, 0, 1, BIT(3), "INVLPGB" },
+	};
+	static const u32 none[] = { 0x12, 0x14, 0x19, 0x1c, 0x23, 0x8000001c, 0x8000001f };
+	u32 r[4], i;
+
+	for (i = 0; i < ARRAY_SIZE(hidden); i++) {
+		cpuid(hidden[i].leaf, hidden[i].sub, r);
+		CHECK(!(r[hidden[i].reg] & hidden[i].bits), "CPUID 0x%x shows %s", hidden[i].leaf,
+		      hidden[i].name);
+	}
+	for (i = 0; i < ARRAY_SIZE(none); i++) {
+		cpuid(none[i], 0, r);
+		CHECK(!(r[0] | r[1] | r[2] | r[3]), "CPUID leaf 0x%x is shown", none[i]);
+	}
+}
+
+/* The compacted form ends where CPUID says, with the last component in use. */
+static void isolate_xsave_size(void)
+{
+	static u8 area[4096] __aligned(64);
+	u32 r[4], i, size;
+	u64 old, xcr0;
+
+	cpuid(1, 0, r);
+	if (!(r[2] & BIT(26)))
+		skip("no XSAVE");
+	cpuid(0xd, 0, r);
+	CHECK(r[1] <= r[2], "CPUID 0Dh: %u enabled, %u in all", r[1], r[2]);
+	xcr0 = r[0] & 7;
+	cpuid(0xd, 1, r);
+	if (!(r[0] & BIT(1)))
+		skip("no XSAVEC");
+	old = xgetbv(0);
+	CHECK_EQ(try_xsetbv(0, xcr0), NOFAULT, "XCR0");
+	cpuid(0xd, 1, r);
+	size = r[1];
+	memset(area, 0xa5, sizeof(area));
+	if (xcr0 & 4)
+		asm volatile("vpcmpeqd %xmm0, %xmm0, %xmm0; vinsertf128 $1, %xmm0, %ymm0, %ymm0");
+	asm volatile("xsavec64 (%0)" : : "r"(area), "a"(~0), "d"(~0) : "memory");
+	if (xcr0 & 4)
+		asm volatile("vzeroall");
+	CHECK_EQ(try_xsetbv(0, old), NOFAULT, "XCR0 restored");
+	CHECK_EQ(size, xcr0 & 4 ? 832 : 576, "compacted size");
+	for (i = size; i < sizeof(area); i++)
+		CHECK(area[i] == 0xa5, "XSAVEC wrote at %u, CPUID says %u", i, size);
 }
 
 #define INSNS(I)							\
@@ -98,6 +167,101 @@ static void isolate_msrs(void)
 	      "gives 0x%x", f);
 	for (m = 0; m < sizeof(page); m++)
 		CHECK(!page[m], "kvmclock wrote into the control VM");
+}
+
+/* Not to be read, not to be written: as if the CPU had none. */
+static void isolate_msrs_hidden(void)
+{
+	static const u32 hidden[] = {
+		0x11, 0x12, 0x3f1, 0x560, 0x561, 0x570, 0x571, 0x580, 0x600, 0x17d0, 0x17d1,
+		0x40000000, 0x40000001, 0x40000073, 0x4b564d00, 0x4b564d01, 0x4b564d02,
+		0x4b564d03, 0x4b564d04,
+	};
+	static volatile u8 page[4096] __aligned(4096);
+	u64 val;
+	u32 i, f;
+
+	for (i = 0; i < ARRAY_SIZE(hidden); i++) {
+		f = try_rdmsr(hidden[i], &val);
+		CHECK(f == FAULT(X_GP), "RDMSR 0x%x gives 0x%x, 0x%lx", hidden[i], f, val);
+		f = try_wrmsr(hidden[i], (u64)page | 1);
+		CHECK(f == FAULT(X_GP), "WRMSR 0x%x gives 0x%x", hidden[i], f);
+	}
+	for (i = 0; i < sizeof(page); i++)
+		CHECK(!page[i], "something wrote into the control VM");
+}
+
+/* Read as they are, and can be written as they are, if at all; no further. */
+static void isolate_msrs_kept(void)
+{
+	static const struct {
+		u32 first, last;
+		u64 change;
+	} kept[] = {
+		{ 0x3b, 0x3b, 1000 },			/* TSC_ADJUST */
+		{ 0x33, 0x33, BIT(29) },		/* TEST_CTRL */
+		{ 0x150, 0x150, 1 },
+		{ 0x200, 0x20f, BIT(20) },		/* MTRRs */
+		{ 0x250, 0x250, 1 }, { 0x258, 0x259, 1 }, { 0x268, 0x26f, 1 }, { 0x2ff, 0x2ff, 1 },
+		{ 0xc0010010, 0xc0010010, BIT(18) },
+		{ 0xc0010016, 0xc001001a, BIT(24) }, { 0xc001001d, 0xc001001d, BIT(24) },
+		{ 0xc0010058, 0xc0010058, 1 }, { 0xc0010111, 0xc0010113, BIT(20) },
+	};
+	u64 now, val;
+	u32 i, m, f, there = 0;
+
+	for (i = 0; i < ARRAY_SIZE(kept); i++)
+		for (m = kept[i].first; m <= kept[i].last; m++) {
+			if (try_rdmsr(m, &now))
+				continue;
+			there++;
+			f = try_wrmsr(m, now ^ kept[i].change);
+			CHECK(f == FAULT(X_GP), "WRMSR 0x%x gives 0x%x", m, f);
+			CHECK(!try_rdmsr(m, &val) && val == now, "MSR 0x%x was 0x%lx, is 0x%lx",
+			      m, now, val);
+			f = try_wrmsr(m, now);
+			CHECK(!f, "MSR 0x%x, the same value again: 0x%x", m, f);
+		}
+	CHECK(there, "none of these MSRs is there");
+	/* MTRRs are switched off while they are written back. */
+	if (!try_rdmsr(0x2ff, &now)) {
+		CHECK(!try_wrmsr(0x2ff, now & ~0xcffull), "MTRRs off");
+		CHECK_EQ(rdmsr(0x2ff), now, "MTRR_DEF_TYPE");
+	}
+	/* No time goes back. */
+	now = rdtsc();
+	f = try_wrmsr(0x10, now + BIT(60));
+	CHECK(f == FAULT(X_GP), "WRMSR TSC gives 0x%x", f);
+	CHECK(rdtsc() - now < BIT(60), "the TSC was written");
+	if (!try_rdmsr(0x1a0, &now))
+		CHECK((now & (BIT(11) | BIT(12))) == (BIT(11) | BIT(12)) ||
+		      !try_rdmsr(0xc0010010, &val), "MISC_ENABLE 0x%lx offers BTS or PEBS", now);
+	if (!try_rdmsr(0x1d9, &now)) {
+		f = try_wrmsr(0x1d9, now | BIT(6) | BIT(7));
+		CHECK(f == FAULT(X_GP), "branch traces give 0x%x", f);
+	}
+	f = try_wrmsr(0xda0, BIT(8));
+	CHECK(f == FAULT(X_GP), "XSS with PT's state gives 0x%x", f);
+}
+
+/* What an OS does all day still works. */
+static void isolate_msrs_own(void)
+{
+	static const u32 own[] = { 0x174, 0x175, 0x176, 0xc0000081, 0xc0000082, 0xc0000083,
+				   0xc0000084, 0xc0000102 };
+	u64 now;
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(own); i++) {
+		now = rdmsr(own[i]);
+		CHECK(!try_wrmsr(own[i], now ^ 0x10), "MSR 0x%x is refused", own[i]);
+		CHECK_EQ(rdmsr(own[i]), now ^ 0x10, "an MSR of its own");
+		CHECK(!try_wrmsr(own[i], now), "MSR 0x%x", own[i]);
+	}
+	now = rdmsr(0x277);
+	CHECK(!try_wrmsr(0x277, now ^ 0x0100000000000000), "PAT");
+	CHECK_EQ(rdmsr(0x277), now ^ 0x0100000000000000, "PAT");
+	CHECK(!try_wrmsr(0x277, now), "PAT");
 }
 
 /* EFER's other bits stay the control VM's own. */
@@ -676,8 +840,13 @@ static void isolate_nmi_ours(void)
 
 const struct tcase cases_isolate[] = {
 	{ "isolate/cpuid", isolate_cpuid, 0 },
+	{ "isolate/cpuid-hidden", isolate_cpuid_hidden, 0 },
+	{ "isolate/xsave-size", isolate_xsave_size, 0 },
 	{ "isolate/instructions", isolate_insns, 0 },
 	{ "isolate/msrs", isolate_msrs, 0 },
+	{ "isolate/msrs-hidden", isolate_msrs_hidden, 0 },
+	{ "isolate/msrs-kept", isolate_msrs_kept, 0 },
+	{ "isolate/msrs-own", isolate_msrs_own, 0 },
 	{ "isolate/efer", isolate_efer, 0 },
 	{ "isolate/control-registers", isolate_cr, 0 },
 	{ "isolate/xcr0", isolate_xcr0, 0 },

@@ -122,6 +122,27 @@ PAYLOAD(msr)
 		if (try_wrmsr(absent[i], 0) != FAULT(X_GP))
 			failed("this MSR can be written", absent[i], 0);
 	}
+	/* What every CPU of the vendor has, and kernels touch unasked. */
+	static const u32 amd_idle[] = {
+		0xc0010000, 0xc0010001, 0xc0010002, 0xc0010003, 0xc0010004, 0xc0010005,
+		0xc0010006, 0xc0010007, 0xc0010010, 0xc0010015, 0xc001001f, 0xc0011029,
+	};
+	static const u32 intel_idle[] = { 0x8b, 0xc1, 0xc2, 0x140, 0x186, 0x187, 0x199 };
+	u32 r[4];
+	bool amd;
+
+	cpuid(0, 0, r);
+	amd = r[1] == 0x68747541;
+	for (i = 0; i < (amd ? ARRAY_SIZE(amd_idle) : ARRAY_SIZE(intel_idle)); i++) {
+		u32 m = amd ? amd_idle[i] : intel_idle[i];
+
+		if (try_rdmsr(m, &val) || val)
+			failed("this MSR does not read 0", m, val);
+		if (try_wrmsr(m, 0) || try_wrmsr(m, 0x30000))
+			failed("this MSR takes no value", m, 0);
+		if (try_rdmsr(m, &val) || val)
+			failed("this MSR kept a value", m, val);
+	}
 	for (i = MSR_VMX_BASIC; i <= MSR_VMX_LAST; i++)
 		if (try_rdmsr(i, &val) != FAULT(X_GP))
 			failed("this VMX MSR can be read", i, val);
