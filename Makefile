@@ -30,7 +30,8 @@ LDFLAGS	:= -nostdlib -static -z max-page-size=4096 -z noexecstack --build-id=non
 
 C_SRCS	:= $(wildcard boot/*.c core/*.c drivers/*.c arch/x86/*.c arch/x86/svm/*.c \
 	     arch/x86/vmx/*.c arch/x86/iommu/*.c)
-C_SRCS	:= $(filter-out $(if $(DEBUG),,core/lock.c core/verify.c arch/x86/svm/svm_audit.c),$(C_SRCS))
+C_SRCS	:= $(filter-out $(if $(DEBUG),,core/lock.c core/verify.c arch/x86/audit.c \
+	     arch/x86/svm/svm_audit.c arch/x86/vmx/vmx_audit.c),$(C_SRCS))
 ASMS	:= $(wildcard boot/*.asm arch/x86/*.asm arch/x86/svm/*.asm arch/x86/vmx/*.asm)
 OBJS	:= $(C_SRCS:%.c=$(OUT)/%.o) $(ASMS:%.asm=$(OUT)/%.asm.o)
 

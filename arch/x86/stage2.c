@@ -263,6 +263,7 @@ static int unmap_in(struct stage2 *s, u64 *t, unsigned level, u64 gpa, u64 end)
 
 int stage2_unmap(struct stage2 *s, u64 gpa, u64 len)
 {
+	s->changes++;
 	return unmap_in(s, s->root, STAGE2_LEVELS, gpa, gpa + len);
 }
 
@@ -292,6 +293,7 @@ static int protect_in(struct stage2 *s, u64 *t, unsigned level, u64 gpa, u64 end
 
 int stage2_protect(struct stage2 *s, u64 gpa, u64 len, u32 prot)
 {
+	s->changes++;
 	return protect_in(s, s->root, STAGE2_LEVELS, gpa, gpa + len, prot);
 }
 

@@ -33,6 +33,7 @@ struct stage2 {
 	const struct stage2_format *fmt;
 	u64 *root;
 	u64 tables;		/* pages in use, root included */
+	u64 changes;		/* times that translations got to be old ones */
 	u64 garbage;		/* empty tables, linked: free after a TLB flush */
 	unsigned max_level;	/* of a leaf */
 	bool urgent;		/* tables may come out of what the pool keeps back */

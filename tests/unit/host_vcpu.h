@@ -8,6 +8,7 @@
 
 #include "tests/unit/host_pool.h"
 
+#include "arch/x86/audit.c"
 #include "arch/x86/exit_cpuid.c"
 #include "arch/x86/control_cpuid.c"
 #include "arch/x86/control_msr.c"

@@ -29,6 +29,10 @@ struct variant {
 
 struct vmx_caps vmx_caps;
 
+void audit_stage2_flushed(const struct cpu *c, u64 root)
+{
+}
+
 static struct stage2_format format;
 static const struct variant *variant;
 static struct stage2 s2;

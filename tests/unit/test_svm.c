@@ -148,6 +148,66 @@ static void test_mce_stays_on(void **state)
 	assert_false(the_control.vcpu[0]->svm.vmcb->cr4 & CR4_MCE);
 }
 
+/* What Joist counts on in a guest's VMCB. */
+static void test_audit_own(void **state)
+{
+	struct vmcb *b = vcpu->svm.vmcb, good;
+
+	b->asid = 5;
+	assert_null(own_broken(vcpu));
+	good = *b;
+#define BAD(change) do { change; assert_non_null(own_broken(vcpu)); *b = good; } while (0)
+	BAD(b->asid = 1);
+	BAD(b->intercept3 &= ~(u32)INTERCEPT_IO);
+	BAD(b->intercept4 &= ~(u32)INTERCEPT_VMLOAD);
+	BAD(b->intercept_exc = BIT(EXC_DB));
+	BAD(b->int_ctl = 0);
+#undef BAD
+	vcpu->svm.nmi_blocked = true;
+	assert_non_null(own_broken(vcpu));
+	assert_null(own_broken(the_control.vcpu[0]));
+}
+
+/* What a core may still have under a tag. */
+static void test_audit_tags(void **state)
+{
+	struct audit_mode m = { CR0_PG | CR0_PE, 0x1000, CR4_PAE, EFER_NXE | EFER_LMA }, n;
+	struct vcpu other = { .vm = &the_vm };
+
+	audit_flushed(&the_cpu);
+	audit_stage2_flushed(&the_cpu, AUDIT_ALL);
+	assert_null(audit_rule(&the_cpu, vcpu, 7, &m));
+	audit_exit(&the_cpu, vcpu, 7, &m);
+	assert_null(audit_rule(&the_cpu, vcpu, 7, &m));
+	assert_null(audit_stage2_rule(&the_cpu, vcpu));
+	assert_non_null(audit_rule(&the_cpu, &other, 7, &m));
+	assert_null(audit_rule(&the_cpu, &other, 8, &m));
+	n = m;
+	n.cr3 = 0x2000;
+	assert_non_null(audit_rule(&the_cpu, vcpu, 7, &n));
+	n = m;
+	n.efer &= ~EFER_NXE;
+	assert_non_null(audit_rule(&the_cpu, vcpu, 7, &n));
+	assert_null(audit_rule(&the_cpu, vcpu, 8, &n));
+	n = m;
+	n.cr0 |= CR0_TS;
+	n.efer |= EFER_SCE;
+	assert_null(audit_rule(&the_cpu, vcpu, 7, &n));
+	/* Memory is taken away: a new tag, or a flush. */
+	assert_int_equal(stage2_unmap(&the_vm.s2, 0, PAGE_SIZE), 0);
+	assert_non_null(audit_rule(&the_cpu, vcpu, 7, &m));
+	assert_null(audit_rule(&the_cpu, vcpu, 9, &m));
+	assert_non_null(audit_stage2_rule(&the_cpu, vcpu));
+	audit_stage2_flushed(&the_cpu, ptr_hpa(the_vm.s2.root).v);
+	assert_null(audit_stage2_rule(&the_cpu, vcpu));
+	assert_null(audit_rule(&the_cpu, vcpu, 7, &m));
+	audit_exit(&the_cpu, vcpu, 7, &m);
+	assert_int_equal(stage2_protect(&the_vm.s2, 0, PAGE_SIZE, STAGE2_READ), 0);
+	assert_non_null(audit_rule(&the_cpu, vcpu, 7, &m));
+	audit_flushed(&the_cpu);
+	assert_null(audit_rule(&the_cpu, vcpu, 7, &m));
+}
+
 static u64 injected(u64 cr0, u32 info, u32 error)
 {
 	backend->reg_set(vcpu, VREG_CR0, cr0);
@@ -256,6 +316,8 @@ int main(void)
 		cmocka_unit_test_setup(test_iret_step_cut_short, start),
 		cmocka_unit_test_setup(test_window_behind_an_event, start),
 		cmocka_unit_test_setup(test_mce_stays_on, start),
+		cmocka_unit_test_setup(test_audit_own, start),
+		cmocka_unit_test_setup(test_audit_tags, start),
 		cmocka_unit_test_setup(test_no_error_code_in_real_mode, start),
 		cmocka_unit_test_setup(test_control_mode_change_flushes, start),
 		cmocka_unit_test_setup(test_intercepts, start),

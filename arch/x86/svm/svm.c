@@ -375,8 +375,10 @@ static void svm_enter(struct vcpu *v)
 	if (unlikely(read_cr2() != b->cr2))
 		write_cr2(b->cr2);
 
+	svm_audit_tag(v, c);
 	svm_vmrun(v->svm.vmcb_pa, v->gpr, c->svm.host_vmcb.v, b->shadow & 1);
 
+	svm_audit_exit(v, c);
 	v->gpr[JOIST_RAX] = b->rax;
 	v->gpr[JOIST_RSP] = b->rsp;
 	v->rip = b->rip;

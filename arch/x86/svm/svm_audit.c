@@ -8,6 +8,7 @@
  * guest's registers come from outside, too, and then the guest fares here as it
  * would on a CPU.
  */
+#include "arch/x86/audit.h"
 #include "arch/x86/exit.h"
 #include "arch/x86/msr.h"
 #include "arch/x86/regs.h"
@@ -116,4 +117,51 @@ bool svm_audit(const struct vcpu *v)
 	b->exit_code = SVM_EXIT_INVALID;
 	b->exit_info1 = b->exit_info2 = b->exit_int_info = b->event_inj = 0;
 	return false;
+}
+
+/* Intercepts and the like that Joist counts on: NULL, or what is missing. */
+static const char *own_broken(const struct vcpu *v)
+{
+	const struct vmcb *b = v->svm.vmcb;
+	const u32 must3 = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_INIT | INTERCEPT_IO |
+			  INTERCEPT_MSR | INTERCEPT_SHUTDOWN;
+	const u32 must4 = INTERCEPT_VMLOAD | INTERCEPT_VMSAVE | INTERCEPT_STGI | INTERCEPT_CLGI |
+			  INTERCEPT_SKINIT | INTERCEPT_XSETBV;
+
+	if (v->control)
+		return b->asid == 1 ? NULL : "the control VM's ASID is not 1";
+	if (b->asid == 1)
+		return "a guest has the control VM's ASID";
+	if ((must3 & ~b->intercept3) || (must4 & ~b->intercept4) ||
+	    (GUEST_EXCEPTIONS & ~b->intercept_exc))
+		return "an intercept is missing that keeps a guest in";
+	if (!(b->int_ctl & VINTR_MASKING))
+		return "V_INTR_MASKING is clear";
+	if (v->svm.nmi_blocked && !v->svm.iret_rip && !(b->intercept3 & INTERCEPT_IRET))
+		return "NMIs are blocked, and IRET is not intercepted";
+	return NULL;
+}
+
+static struct audit_mode mode_of(const struct vmcb *b)
+{
+	return (struct audit_mode){ b->cr0, b->cr3, b->cr4, b->efer };
+}
+
+void svm_audit_tag(const struct vcpu *v, const struct cpu *c)
+{
+	struct audit_mode m = mode_of(v->svm.vmcb);
+	const char *why = own_broken(v);
+
+	if (why)
+		panic("VMRUN of vCPU %u of VM %u: %s", v->id, v->vm->id, why);
+	if (v->svm.vmcb->tlb_control == TLB_FLUSH_ALL)
+		audit_flushed(c);
+	audit_enter(c, v, v->svm.vmcb->asid, &m);
+}
+
+void svm_audit_exit(const struct vcpu *v, const struct cpu *c)
+{
+	struct audit_mode m = mode_of(v->svm.vmcb);
+
+	audit_exit(c, v, v->svm.vmcb->asid, &m);
 }

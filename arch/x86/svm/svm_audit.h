@@ -16,7 +16,13 @@ const char *vmcb_broken(const struct vmcb *b, unsigned phys_bits);
 const char *vmcb_registers_broken(const struct vmcb *b);
 /* False: a CPU would refuse the guest's registers, and its VMCB says so. */
 bool svm_audit(const struct vcpu *v);
+/* Told of each VMRUN: no entry can use a translation that is gone (audit.h). */
+struct cpu;
+void svm_audit_tag(const struct vcpu *v, const struct cpu *c);
+void svm_audit_exit(const struct vcpu *v, const struct cpu *c);
 #else
+#define svm_audit_tag(v, c)	do { } while (0)
+#define svm_audit_exit(v, c)	do { } while (0)
 static inline bool svm_audit(const struct vcpu *v)
 {
 	return true;

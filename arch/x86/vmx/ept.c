@@ -7,6 +7,7 @@
  * guest's PAT.  So every entry carries what the firmware's MTRRs say of the
  * frame, and a large page ends where the type changes.
  */
+#include "arch/x86/audit.h"
 #include "arch/x86/insn.h"
 #include "arch/x86/regs.h"
 #include "arch/x86/stage2.h"
@@ -219,6 +220,7 @@ static void invept(u64 type, u64 eptp)
 void ept_flush(u64 eptp)
 {
 	invept(vmx_caps.invept_single ? INVEPT_SINGLE : INVEPT_ALL, eptp);
+	audit_stage2_flushed(current_cpu(), ALIGN_DOWN(eptp, PAGE_SIZE));
 }
 
 void ept_flush_all(void)

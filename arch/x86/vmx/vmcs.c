@@ -68,8 +68,11 @@ void vmcs_explain_refusal(const struct vcpu *v)
 		  vmcs_read(VMCS_ENTRY_CONTROLS), vmcs_read(VMCS_ENTRY_EVENT));
 }
 
+static u32 found_bad;
+
 static void bad(enum vmcs_field field, const char *why)
 {
+	found_bad++;
 	log_warn("guest state: %s is %lx: %s", vmcs_field_name(field), vmcs_read(field), why);
 }
 
@@ -186,19 +189,12 @@ static void check_rest(bool lm)
 	check(vmcs_read(VMCS_LINK_POINTER) == ~0ull, VMCS_LINK_POINTER, "not unused");
 }
 
-/* Exit qualification of a failed entry: SDM, "VM-Entry Failures During or
- * After Loading Guest State". */
-void vmcs_explain_state(const struct vcpu *v)
+bool vmcs_state_ok(void)
 {
-	static const char *const text[] = {
-		"", "", ", PDPTEs", ", NMI injection blocked", ", VMCS link pointer",
-	};
-	u64 n = vmcs_read(VMCS_QUALIFICATION);
 	bool lm = vmcs_read(VMCS_ENTRY_CONTROLS) & ENTRY_LONG_MODE;
+	u32 before = found_bad;
 	enum joist_seg s;
 
-	log_warn("vCPU %u of VM %u cannot be entered: reason %lx, qualification %lx%s", v->id,
-		 v->vm->id, vmcs_read(VMCS_EXIT_REASON), n, n < ARRAY_SIZE(text) ? text[n] : "");
 	check_control();
 	for (s = JOIST_ES; s < JOIST_SEGS; s++) {
 		if (s < JOIST_LDTR && (vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_VM))
@@ -207,4 +203,19 @@ void vmcs_explain_state(const struct vcpu *v)
 			check_segment(s, lm);
 	}
 	check_rest(lm);
+	return found_bad == before;
+}
+
+/* Exit qualification of a failed entry: SDM, "VM-Entry Failures During or
+ * After Loading Guest State". */
+void vmcs_explain_state(const struct vcpu *v)
+{
+	static const char *const text[] = {
+		"", "", ", PDPTEs", ", NMI injection blocked", ", VMCS link pointer",
+	};
+	u64 n = vmcs_read(VMCS_QUALIFICATION);
+
+	log_warn("vCPU %u of VM %u cannot be entered: reason %lx, qualification %lx%s", v->id,
+		 v->vm->id, vmcs_read(VMCS_EXIT_REASON), n, n < ARRAY_SIZE(text) ? text[n] : "");
+	vmcs_state_ok();
 }

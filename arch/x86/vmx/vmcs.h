@@ -328,7 +328,19 @@ enum vmx_came_back {
 	VMX_ABANDONED,		/* an NMI or an ask came first */
 };
 
-/* vmcs.c: why an entry failed, for the log. */
+/* vmx_audit.c, debug builds: panics if something is wrong with it; NULL: nothing. */
+#ifdef JOIST_DEBUG
+void vmx_audit_enter(const struct vcpu *v, const struct cpu *c);
+void vmx_audit_exit(const struct vcpu *v, const struct cpu *c);
+const char *vmx_broken_rule(const struct vcpu *v, u32 phys_bits);
+#else
+#define vmx_audit_enter(v, c)	do { } while (0)
+#define vmx_audit_exit(v, c)	do { } while (0)
+#endif
+
+/* vmcs.c: whether the guest state can be entered; what cannot is logged. */
+bool vmcs_state_ok(void);
+/* Why an entry failed, for the log. */
 void vmcs_explain_refusal(const struct vcpu *v);
 void vmcs_explain_state(const struct vcpu *v);
 /* vmx.c: v's VMCS becomes this core's current one. */

@@ -8,6 +8,7 @@
  * it next.  The owner's core clears it when it gives the vCPU back, which costs
  * less than asking that core to do it later.  The control VM's VMCSs stay.
  */
+#include "arch/x86/audit.h"
 #include "arch/x86/backend.h"
 #include "arch/x86/exit.h"
 #include "arch/x86/guest_mem.h"
@@ -608,12 +609,14 @@ static void assign_vpid(struct vcpu *v, struct cpu *c)
 	if (v->control) {
 		vmcs_write(VMCS_VPID, VPID_CONTROL);
 		invvpid(INVVPID_ALL, 0);
+		audit_flushed(c);
 		return;
 	}
 	if (c->vmx.vpid_next == VPID_COUNT) {
 		c->vmx.vpid_next = VPID_FIRST_GUEST;
 		c->vmx.epoch += VPID_EPOCH;
 		invvpid(INVVPID_ALL, 0);
+		audit_flushed(c);
 	}
 	vmcs_write(VMCS_VPID, c->vmx.vpid_next++);
 }
@@ -773,7 +776,9 @@ static void vmx_enter(struct vcpu *v)
 	if (unlikely(v->rflags != x->rflags || (v->rflags & RFLAGS_TF)))
 		settle_flags(v);
 
+	vmx_audit_enter(v, c);
 	how = vmx_run(v->gpr, x->launched);
+	vmx_audit_exit(v, c);
 
 	if (likely(how == VMX_EXITED)) {
 		v->gpr[JOIST_RSP] = vmcs_read(VMCS_GUEST_RSP);
