@@ -46,6 +46,7 @@ static const struct hypercall calls[HC_COUNT] = {
 	HC(HC_VERIFY,        hc_verify,        joist_vm,           0),
 	HC(HC_POOL,          hc_pool,          joist_pool,         0),
 	HC(HC_MITIGATION,    hc_mitigation,    joist_mitigation,   0),
+	HC(HC_ACCESS,        hc_access,        joist_access,       LOCK_ONE_VCPU),
 };
 
 static_assert(sizeof(struct joist_xstate) <= PAGE_SIZE, "a block fits a page");

@@ -53,6 +53,7 @@ int hc_readvmparams(struct hc_context *c, void *args);
 int hc_writevmparams(struct hc_context *c, void *args);
 int hc_readlapic(struct hc_context *c, void *args);
 int hc_writelapic(struct hc_context *c, void *args);
+int hc_access(struct hc_context *c, void *args);	/* hc_access.c */
 int hc_resetcpu(struct hc_context *c, void *args);	/* hc_regs.c */
 int hc_readregs(struct hc_context *c, void *args);
 int hc_writeregs(struct hc_context *c, void *args);

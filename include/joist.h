@@ -79,6 +79,7 @@ enum joist_hc {
 	HC_MEMSEG_FILL		= 27,
 	HC_POOL			= 28,
 	HC_MITIGATION		= 29,
+	HC_ACCESS		= 30,
 	HC_COUNT
 };
 
@@ -189,6 +190,7 @@ enum joist_exit {
 	JOIST_EXIT_SHUTDOWN	= 9,	/* triple fault */
 	JOIST_EXIT_TERM		= 10,	/* the VM was terminated */
 	JOIST_EXIT_ERROR	= 11,	/* cannot go on, run->error */
+	JOIST_EXIT_EMULATE	= 12,	/* to be carried out by user space, run->emulate */
 	JOIST_EXIT_COUNT
 };
 
@@ -259,6 +261,12 @@ struct joist_run {
 			uint64_t detail[4];	/* raw exit code and information, GPA */
 			uint8_t insn[16];
 		} error;
+		struct {
+			uint64_t gpa;		/* where there is no memory for it */
+			uint32_t mode;		/* 16, 32, 64: of the code */
+			uint32_t len;		/* bytes valid in insn, 1 to 15 */
+			uint8_t insn[16];
+		} emulate;
 		uint64_t pad[30];
 	};
 	uint8_t buf[JOIST_IO_BUF];	/* string I/O: elements, lowest address first */
@@ -498,6 +506,37 @@ struct joist_mitigation {
 	uint32_t reserved;
 	char name[32];			/* (out) NUL-terminated */
 	char text[160];			/* (out) NUL-terminated */
+};
+
+/*
+ * HC_ACCESS: bytes at a linear address, within a page, as the vCPU would access
+ * them now: by its page tables, with the rights of its CPL.  result says what
+ * came of it.  MEMORY: it is done, unless TEST; FAULT: the page fault to be
+ * raised has `error`, nothing is done; DEVICE: there is no memory for it at `gpa`;
+ * LAPIC: likewise, and not a device of user space.  -EINVAL: length, flags, over
+ * a page's end; -EIO: the page tables lie outside memory.
+ */
+#define JOIST_ACCESS_WRITE	(1u << 0)
+#define JOIST_ACCESS_TEST	(1u << 1)	/* translate only */
+#define JOIST_ACCESS_SYSTEM	(1u << 2)	/* of the CPU itself: descriptor tables */
+#define JOIST_ACCESS_MAX	64
+
+enum joist_access_result {
+	JOIST_ACCESS_MEMORY	= 0,
+	JOIST_ACCESS_FAULT	= 1,
+	JOIST_ACCESS_DEVICE	= 2,
+	JOIST_ACCESS_LAPIC	= 3,
+};
+
+struct joist_access {
+	struct joist_head head;
+	uint64_t gva;			/* (in) */
+	uint32_t len;			/* (in) 1..JOIST_ACCESS_MAX */
+	uint32_t flags;			/* (in) JOIST_ACCESS_* bits */
+	uint32_t result;		/* (out) enum joist_access_result */
+	uint32_t error;			/* (out) FAULT: the error code */
+	uint64_t gpa;			/* (out) not with FAULT */
+	uint8_t data[JOIST_ACCESS_MAX];	/* WRITE: (in), else (out) */
 };
 
 /*

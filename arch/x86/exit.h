@@ -49,6 +49,7 @@ enum verdict control_shutdown(struct vcpu *v);		/* exit.c; does not return */
 enum verdict exit_stage2(struct vcpu *v);		/* exit_stage2.c */
 enum verdict control_stage2(struct vcpu *v);
 enum verdict mmio_complete(struct vcpu *v);
+enum verdict exit_emulate(struct vcpu *v, u64 gpa);
 enum verdict mmio_string(struct vcpu *v, u64 data);
 enum verdict exit_hypercall(struct vcpu *v);		/* exit_hypercall.c */
 /* LAPIC access by MSR or MMIO: what vlapic_write() asked for (exit_apic.c). */

@@ -139,20 +139,18 @@ static enum verdict mov_from_cr(struct vcpu *v, u32 cr, u8 gpr)
 	}
 }
 
-/* The operand of LMSW in memory. */
-static int lmsw_operand(struct vcpu *v, const struct insn *in, u16 *val)
+/* The operand of LMSW in memory; -ENOENT: a device's, at *gpa. */
+static int lmsw_operand(struct vcpu *v, const struct insn *in, u16 *val, u64 *gpa)
 {
 	struct places p;
-	u64 gpa, left;
+	u64 left;
 	u32 i;
 	int err = operand_find(v, in, false, false, &p);
 
 	for (i = 0; i < sizeof(*val) && !err; i++) {
-		places_gpa(&p, p.linear + i, &gpa, &left);
-		err = guest_read(v, GPA(gpa), (u8 *)val + i, 1);
-		/* A device's: its reading has no side effect that counts. */
-		if (err)
-			err = -EIO;
+		places_gpa(&p, p.linear + i, gpa, &left);
+		if (guest_read(v, GPA(*gpa), (u8 *)val + i, 1))
+			return -ENOENT;
 	}
 	return err;
 }
@@ -161,11 +159,14 @@ static int lmsw_operand(struct vcpu *v, const struct insn *in, u16 *val)
 static enum verdict lmsw(struct vcpu *v, const struct insn *in)
 {
 	u64 old = backend->reg_get(v, VREG_CR0);
+	u64 gpa = 0;
 	u16 val = (u16)v->gpr[in->reg];
 	int err;
 
 	if (in->flags & INSN_F_MEM) {
-		err = lmsw_operand(v, in, &val);
+		err = lmsw_operand(v, in, &val, &gpa);
+		if (err == -ENOENT)
+			return v->control ? exit_gp(v) : exit_emulate(v, gpa);
 		if (err)
 			return operand_failed(v, err);
 	}

@@ -248,6 +248,20 @@ static int find_operands(struct vcpu *v, u64 gpa)
 	return err;
 }
 
+/* An instruction that user space has to carry out: registers are as before it. */
+enum verdict exit_emulate(struct vcpu *v, u64 gpa)
+{
+	/* One that also reaches the LAPIC is nothing that user space could do. */
+	if (in_lapic(v, gpa))
+		return exit_error(v, JOIST_ERR_EMULATE);
+	v->run->rip = v->rip;
+	v->run->emulate.gpa = gpa;
+	v->run->emulate.mode = guest_mode(v);
+	v->run->emulate.len = guest_insn_bytes(v, v->run->emulate.insn);
+	v->forward = JOIST_EXIT_EMULATE;
+	return FORWARD;
+}
+
 enum verdict exit_stage2(struct vcpu *v)
 {
 	struct insn *in = &v->pending.insn;
@@ -265,9 +279,11 @@ enum verdict exit_stage2(struct vcpu *v)
 	err = guest_insn(v, in);
 	if (err == -EFAULT)
 		return RETRY;
-	if (err || !mmio_known(in))
+	if (err)
 		return exit_error(v, JOIST_ERR_EMULATE);
 	v->run->rip = v->rip;
+	if (!mmio_known(in))
+		return exit_emulate(v, v->x.s2.gpa);
 	err = find_operands(v, v->x.s2.gpa);
 	if (err)
 		return operand_failed(v, err);

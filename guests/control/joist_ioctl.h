@@ -76,6 +76,7 @@ struct joist_destroy {
 #define JOIST_WRITEXSTATE	JOIST_IOC(HC_WRITEXSTATE, joist_xstate)
 #define JOIST_READLAPIC		JOIST_IOC(HC_READLAPIC, joist_lapic)
 #define JOIST_WRITELAPIC	JOIST_IOC(HC_WRITELAPIC, joist_lapic)
+#define JOIST_ACCESS		JOIST_IOC(HC_ACCESS, joist_access)
 /* Make a thread that is in RUN of head.vcpu return with EINTR. */
 #define JOIST_KICK		JOIST_IOC(64, joist_vm)
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# tools.mk -- build/tools/joist-vm and build/tools/joistctl, both static: they
-# go into an initramfs as they are; and joist-net, which is not, as Debian has
-# no static libslirp.  Needs libconfuse-dev, libjansson-dev, liburing-dev,
-# libseccomp-dev, libslirp-dev.
+# tools.mk -- build/tools/joistctl, static; joist-vm and joist-net, which are not,
+# as Debian has no static libzydis and libslirp.  Needs libconfuse-dev,
+# libjansson-dev, liburing-dev, libseccomp-dev, libslirp-dev, libzydis-dev.
 
 TOOLS_DIR := guests/control
 TOOLS_OUT := build/tools
@@ -26,7 +25,8 @@ $(TOOLS_OUT)/obj/%.o: $(TOOLS_DIR)/%.c
 	$(TOOLS_CC) $(TOOLS_CFLAGS) -c -o $@ $<
 
 $(TOOLS_OUT)/joist-vm: $(call tools_obj,$(JOIST_VM_SRC))
-	$(TOOLS_CC) -static -o $@ $^ -ljansson -lconfuse -luring -lseccomp -lpthread
+	$(TOOLS_CC) -Wl,-z,now -o $@ $^ -l:libjansson.a -l:libconfuse.a \
+		-l:liburing.a -l:libseccomp.a -lZydis -lpthread
 
 $(TOOLS_OUT)/joistctl: $(call tools_obj,$(JOISTCTL_SRC))
 	$(TOOLS_CC) -static -o $@ $^ -ljansson -lconfuse

@@ -12,7 +12,7 @@ extern const u8 payload64[], payload64_end[];
 
 static const char *const exit_names[JOIST_EXIT_COUNT] = {
 	"NONE", "INTR", "HALTED", "TIMER", "WAKE", "IO", "MMIO", "EOI",
-	"EXTINT", "SHUTDOWN", "TERM", "ERROR",
+	"EXTINT", "SHUTDOWN", "TERM", "ERROR", "EMULATE",
 };
 
 const char *exit_name(u32 exit)

@@ -42,6 +42,7 @@ static const struct {
 	[HC_MEMSEG_FILL]	= { "MEMSEG_FILL", sizeof(struct joist_pages) },
 	[HC_POOL]		= { "POOL", sizeof(struct joist_pool) },
 	[HC_MITIGATION]		= { "MITIGATION", sizeof(struct joist_mitigation) },
+	[HC_ACCESS]		= { "ACCESS", sizeof(struct joist_access) },
 	[HC_VERIFY]		= { "VERIFY", sizeof(struct joist_vm) },
 };
 

@@ -28,6 +28,16 @@ def test_exit_codes(control):
     assert control.run(run + "triple")[0] == 4
 
 
+def test_emulate(control):
+    """Instructions on a device that joist-vm carries out, and one it does not."""
+    run = "joistctl run x -m 16M --debug-exit 0xf4 -k /guests/"
+    assert control.run(run + "emulate") == (43, "hello\n")
+    code, text = control.run(run + "cannot 2>&1")
+    assert code not in (0, 43) and re.search(
+        r"cannot emulate an instruction on device memory at 0xfec00000 \(.*\): "
+        r"rip 0x10\w+, 32-bit code 0f 01 15 00 00 c0 fe", text), text
+
+
 def test_log_and_kill(control):
     control.output("joistctl start spin -m 16M -k /guests/spin")
     said(control, "spin", "hello")

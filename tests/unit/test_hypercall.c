@@ -94,6 +94,7 @@ static int stand_in(unsigned row, struct hc_context *c, void *args)
 	S(HC_MEMSEG_PROTECT, hc_memseg_protect)				\
 	S(HC_MEMSEG_DROP, hc_memseg_drop) S(HC_MEMSEG_FILL, hc_memseg_fill)	\
 	S(HC_POOL, hc_pool) S(HC_MITIGATION, hc_mitigation)			\
+	S(HC_ACCESS, hc_access)							\
 	S(HC_MEMSEG_QUERY, hc_memseg_query) S(HC_STATS, hc_stats)	\
 	S(HC_LOG, hc_log) S(HC_READXSTATE, hc_readxstate)		\
 	S(HC_WRITEXSTATE, hc_writexstate) S(HC_READLAPIC, hc_readlapic)	\

@@ -29,6 +29,7 @@
 #include "acpi.h"
 #include "guests/control/lib/hv.h"
 #include "machine.h"
+#include "native.h"
 #include "sandbox.h"
 
 #define NS		1000000000ull
@@ -618,6 +619,7 @@ void machine_main(const struct vm_config *cfg, const struct machine_fds *fds)
 
 	m->cfg = cfg;
 	m->fds = *fds;
+	sandboxed(native_init());
 	sandboxed(sandbox_close(cfg, fds));
 	open_events(m);
 	map_memory(m);

@@ -9,8 +9,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "emulate.h"
 #include "guests/control/lib/hv.h"
 #include "machine.h"
+#include "native.h"
 
 #define KICK_AGAIN_NS	1000000		/* of a vCPU that has not parked yet */
 
@@ -131,6 +133,16 @@ static void exit_extint(struct machine *m, unsigned vcpu)
 	hv_call(m->fds.vm, JOIST_INTR, &a);
 }
 
+static const char *hex(const u8 *bytes, u32 len, char *out)
+{
+	u32 i;
+
+	*out = 0;
+	for (i = 0; i < len; i++)
+		snprintf(out + 3 * i, 4, " %02x", bytes[i]);
+	return len ? out : " -";
+}
+
 static void exit_error(struct machine *m, unsigned vcpu)
 {
 	static const char *const names[] = {
@@ -143,17 +155,150 @@ static void exit_error(struct machine *m, unsigned vcpu)
 				    "memory",
 	};
 	const struct joist_run *run = m->run[vcpu];
-	u32 code = run->error.code, len = MIN(run->error.len, 16u), i;
-	char hex[3 * 16 + 1] = "";
+	u32 code = run->error.code, len = MIN(run->error.len, 16u);
+	char text[3 * 16 + 1];
 
-	for (i = 0; i < len; i++)
-		snprintf(hex + 3 * i, 4, " %02x", run->error.insn[i]);
 	machine_end(END_ERROR, code, "vCPU %u: %s (error %u) at rip %#llx, "
 		    "code%s, detail %#llx %#llx %#llx %#llx", vcpu,
 		    code < ARRAY_SIZE(names) && names[code] ? names[code] :
-		    "unknown error", code, (ull)run->rip, len ? hex : " -",
+		    "unknown error", code, (ull)run->rip,
+		    hex(run->error.insn, len, text),
 		    (ull)run->error.detail[0], (ull)run->error.detail[1],
 		    (ull)run->error.detail[2], (ull)run->error.detail[3]);
+}
+
+/* ---- instructions that the hypervisor hands out ---- */
+
+#define RFLAGS_TF	(1ull << 8)
+#define DR6_BS		(1ull << 14)
+#define X_DB		1
+#define SHADOW		(JOIST_SHADOW_STI | JOIST_SHADOW_MOVSS)
+
+static int world_access(struct emu *e, struct joist_access *a)
+{
+	a->head.vcpu = (unsigned)(uintptr_t)e->ctx;
+	return hv_call(machine.fds.vm, JOIST_ACCESS, a);
+}
+
+static u64 world_read(struct emu *e, u64 gpa, unsigned size)
+{
+	(void)e;
+	return bus_read(&machine.mmio, gpa, size);
+}
+
+static void world_write(struct emu *e, u64 gpa, unsigned size, u64 val)
+{
+	(void)e;
+	bus_write(&machine.mmio, gpa, size, val);
+}
+
+/* XSAVE areas are as large as all components that guests have make them. */
+static int world_xstate(struct emu *e, bool store)
+{
+	static struct joist_xstate x;
+	int err;
+
+	x = (struct joist_xstate){
+		.head.vcpu = (unsigned)(uintptr_t)e->ctx,
+		.size = native_xstate_size(),
+	};
+	if (store)
+		memcpy(x.data, e->xstate, sizeof(x.data));
+	err = hv_call(machine.fds.vm, store ? JOIST_WRITEXSTATE :
+		      JOIST_READXSTATE, &x);
+	if (!err && !store)
+		memcpy(e->xstate, x.data, sizeof(x.data));
+	return err;
+}
+
+static void call_or_end(struct machine *m, unsigned vcpu, unsigned long call,
+			void *block)
+{
+	int err = hv_call(m->fds.vm, call, block);
+
+	if (err < 0)
+		machine_end(err == -ENXIO ? END_GONE : END_ERROR, 0,
+			    "vCPU %u: emulation: %s", vcpu, strerror(-err));
+}
+
+static void raise_fault(struct machine *m, unsigned vcpu, u32 vector, bool has_error,
+		  u32 error)
+{
+	struct joist_intr a = {
+		.head.vcpu = vcpu, .type = JOIST_INTR_EXCEPTION,
+		.vector = vector, .error = has_error ? error : 0,
+		.flags = has_error ? JOIST_INTR_ERROR : 0,
+	};
+
+	call_or_end(m, vcpu, JOIST_INTR, &a);
+}
+
+/* The registers behind it, and what its end brings with it. */
+static void emulated(struct machine *m, unsigned vcpu, const struct emu *e)
+{
+	struct joist_regs_args a = {
+		.head.vcpu = vcpu, .mask = JOIST_REGS_GPR, .regs = e->regs,
+	};
+	bool step = e->regs.rflags & RFLAGS_TF;
+
+	if (e->cr0_changed)
+		a.mask |= JOIST_REGS_CR;
+	if (a.regs.interruptibility & SHADOW)
+		a.mask |= JOIST_REGS_EVENT;
+	a.regs.interruptibility &= ~SHADOW;
+	if (step)
+		a.mask |= JOIST_REGS_DR;
+	a.regs.dr6 |= DR6_BS;
+	call_or_end(m, vcpu, JOIST_WRITEREGS, &a);
+	if (step)
+		raise_fault(m, vcpu, X_DB, false, 0);
+}
+
+static void emulated_fault(struct machine *m, unsigned vcpu,
+			   const struct emu *e, u64 cr2)
+{
+	struct joist_regs_args a = {
+		.head.vcpu = vcpu, .mask = JOIST_REGS_CR, .regs = e->regs,
+	};
+
+	a.regs.cr2 = e->cr2;
+	if (e->cr2 != cr2)
+		call_or_end(m, vcpu, JOIST_WRITEREGS, &a);
+	raise_fault(m, vcpu, e->vector, e->has_error, e->error);
+}
+
+static void exit_emulate(struct machine *m, unsigned vcpu)
+{
+	static const struct emu_world world = {
+		world_access, world_read, world_write, world_xstate,
+	};
+	static struct emu e;
+	const struct joist_run *run = m->run[vcpu];
+	struct joist_regs_args a = { .head.vcpu = vcpu, .mask = JOIST_REGS_ALL };
+	u32 len = MIN(run->emulate.len, 15u), mode = run->emulate.mode;
+	char text[3 * 16 + 1];
+	u8 bytes[16];
+
+	memcpy(bytes, run->emulate.insn, sizeof(bytes));
+	call_or_end(m, vcpu, JOIST_READREGS, &a);
+	e.world = &world;
+	e.ctx = (void *)(uintptr_t)vcpu;
+	e.regs = a.regs;
+	e.cr2 = a.regs.cr2;
+	switch (emulate(&e, bytes, len, mode)) {
+	case EMU_DONE:
+		emulated(m, vcpu, &e);
+		break;
+	case EMU_FAULT:
+		emulated_fault(m, vcpu, &e, a.regs.cr2);
+		break;
+	case EMU_CANNOT:
+		machine_end(END_ERROR, JOIST_ERR_EMULATE, "vCPU %u: cannot "
+			    "emulate an instruction on device memory at %#llx "
+			    "(%s): rip %#llx, %u-bit code%s", vcpu,
+			    (ull)run->emulate.gpa, e.why, (ull)a.regs.rip,
+			    mode, hex(bytes, len, text));
+	}
 }
 
 static void serve(struct machine *m, unsigned vcpu, u32 exit)
@@ -186,6 +331,9 @@ static void serve(struct machine *m, unsigned vcpu, u32 exit)
 		machine_end(END_GONE, 0, "the VM was terminated");
 	case JOIST_EXIT_ERROR:
 		exit_error(m, vcpu);
+		break;
+	case JOIST_EXIT_EMULATE:
+		exit_emulate(m, vcpu);
 		break;
 	default:
 		machine_end(END_ERROR, exit, "vCPU %u: unknown exit %u", vcpu,
@@ -242,8 +390,12 @@ void vcpu_start_all(struct machine *m)
 	unsigned v;
 	int err;
 
-	/* Signals are for the main thread. */
+	/* Signals are for the main thread, but for those of native.c. */
 	sigfillset(&all);
+	sigdelset(&all, SIGSEGV);
+	sigdelset(&all, SIGBUS);
+	sigdelset(&all, SIGFPE);
+	sigdelset(&all, SIGILL);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	for (v = 0; v < m->cfg->vcpus; v++) {
 		err = pthread_create(&t, NULL, vcpu_thread,

@@ -316,6 +316,33 @@ PAYLOAD(mmio_io)
 		CHECK_EQ(CROSS(MMIO_RAM)[5 - 4 * (i / 4) + i % 4], 16 + i, "REP INSD down data");
 }
 
+/* The self-test steps over each, by val[0] bytes. */
+#define HAND_OUT(insn)							\
+	asm volatile("leaq 772f(%%rip), %%rax\n\t"			\
+		     "leaq 771f(%%rip), %%rcx\n\t"			\
+		     "subl %%ecx, %%eax\n\t"				\
+		     "movl %%eax, (%1)\n"				\
+		     "771: " insn "\n"					\
+		     "772:\n"						\
+		     : : "b"(MMIO + 0x40), "r"(&SHARE->val[0])		\
+		     : "rax", "rcx", "memory", "cc")
+
+PAYLOAD(mmio_emulate)
+{
+	cross_tables();
+	SHARE->val[1] = (u64)CROSS(RAM_RAM) - PAGE_SIZE + 8;
+	SHARE->val[2] = (u64)CROSS(MMIO_RAM) - PAGE_SIZE;
+	SHARE->val[3] = (u64)CROSS(RAM_NONE);
+	*(u64 *)(CROSS(RAM_RAM) - PAGE_SIZE + 8) = 0x77;
+	HAND_OUT("movaps (%%rbx), %%xmm0");
+	*(u64 *)(CROSS(RAM_RAM) - PAGE_SIZE + 8) = 0x77;
+	HAND_OUT("cmpxchgq %%rcx, (%%rbx)");
+	*(u64 *)(CROSS(RAM_RAM) - PAGE_SIZE + 8) = 0x77;
+	HAND_OUT("pushq (%%rbx)");
+	*(u64 *)(CROSS(RAM_RAM) - PAGE_SIZE + 8) = 0x77;
+	HAND_OUT("shll $3, (%%rbx)");
+}
+
 static void invlpg(const void *p)
 {
 	asm volatile("invlpg (%0)" : : "r"(p) : "memory");

@@ -37,7 +37,7 @@ struct gshare {
 #define PAYLOADS(P)							\
 	P(hello) P(echo) P(hlt) P(cpuid) P(io) P(io_string)		\
 	P(mmio) P(mmio_more) P(mmio_rmw) P(mmio_movs) P(mmio_bad)	\
-	P(mmio_cross) P(mmio_cross_fault) P(mmio_io) P(io_fault) P(apic_string)	\
+	P(mmio_emulate) P(mmio_cross) P(mmio_cross_fault) P(mmio_io) P(io_fault) P(apic_string)	\
 	P(rom_switch) P(rom_other) P(rom_tables)			\
 	P(gpa_sweep) P(gpa_high) P(memory)				\
 	P(msr) P(msr_sweep) P(cr) P(cr3_bad) P(xcr0) P(dr) P(step)	\
