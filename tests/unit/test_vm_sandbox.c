@@ -18,6 +18,8 @@
 #undef ZEROS
 #include "guests/control/joist-vm/sandbox.c"
 
+#include "guests/control/joist-vm/native.c"
+
 #define GOOD	7		/* the child's status if all is well */
 
 /* Not _exit(): before it, the address sanitizer makes calls of its own. */
@@ -268,6 +270,50 @@ static void calls_allowed(void **state)
 }
 
 /* A thread that was there before. */
+/* What the emulator needs: code that faults, its signal, the calls. */
+static void do_native(void)
+{
+	static const u32 calls[] = {
+		JOIST_ACCESS, JOIST_READREGS, JOIST_WRITEREGS, JOIST_READXSTATE,
+		JOIST_WRITEXSTATE,
+	};
+	static const u8 div[] = { 0xf7, 0xf1 }, add[] = { 0x01, 0xc8 };
+	unsigned i;
+
+	if (native_init())
+		end(1);
+	filter();
+	native.gpr[0] = 40;
+	native.gpr[1] = 2;
+	native_run(add, sizeof(add));
+	if (native.fault || native.gpr[0] != 42)
+		end(1);
+	native.gpr[1] = 0;
+	native_run(div, sizeof(div));
+	if (native.fault != SIGFPE || native.gpr[0] != 42)
+		end(1);
+	for (i = 0; i < ARRAY_SIZE(calls); i++)
+		if (ioctl(-1, calls[i], 0) != -1 || errno != EBADF)
+			end(1);
+}
+
+/* No byte of its code can be written where it is executed. */
+static void do_native_write(void)
+{
+	if (native_init())
+		end(1);
+	filter();
+	*(volatile u8 *)native_code() = 0xc3;
+}
+
+static void instructions(void **state)
+{
+	(void)state;
+	allowed(do_native);
+	/* Which signal, sanitizers and cmocka have a say in. */
+	assert_true(WIFSIGNALED(child_ends(do_native_write)));
+}
+
 static int pipe_fd[2];
 
 static void *open_later(void *arg)
@@ -442,6 +488,7 @@ int main(void)
 		cmocka_unit_test(calls_allowed),
 		cmocka_unit_test(balloons),
 		cmocka_unit_test(variables),
+		cmocka_unit_test(instructions),
 		cmocka_unit_test(threads_too),
 		cmocka_unit_test(the_ring),
 		cmocka_unit_test(descriptors),

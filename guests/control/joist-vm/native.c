@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <ucontext.h>
@@ -94,17 +95,15 @@ asm(".text\n"
     "1:	pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
     "	ret\n");
 
-/* A fault of the code's goes on behind it; any other is what it always was. */
+/* A fault of the code's goes on behind it; any other ends the process. */
 static void on_signal(int sig, siginfo_t *info, void *context)
 {
 	ucontext_t *c = context;
 	u64 rip = (u64)c->uc_mcontext.gregs[REG_RIP];
 
 	(void)info;
-	if (rip - (u64)executable >= PAGE) {
-		signal(sig, SIG_DFL);
-		return;
-	}
+	if (rip - (u64)executable >= PAGE)
+		abort();
 	native.fault = (u64)sig;
 	c->uc_mcontext.gregs[REG_RIP] = (greg_t)(u64)native_fault;
 	c->uc_mcontext.gregs[REG_RSP] = (greg_t)native.host_rsp;
