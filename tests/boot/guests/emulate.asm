@@ -69,7 +69,7 @@ INDEX	equ 0xfec00000
 	cmovz eax, [INDEX]
 	want eax, 0x21
 	setz [INDEX]
-	want dword [INDEX], 0
+	want dword [INDEX], 1
 	step 10
 	mov [INDEX], ds
 	mov ax, ds
