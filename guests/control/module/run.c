@@ -19,6 +19,8 @@
 #include <linux/smp.h>
 #include <linux/uaccess.h>
 #include <linux/vtime.h>
+/* Since Linux 6.4 smp_send_reschedule() is traced where it is called. */
+#include <trace/events/ipi.h>
 #include <asm/tsc.h>
 
 #include "ko.h"
