@@ -16,21 +16,33 @@ RUNS = {
     "q35-4": dict(elf=m.DEBUG, machine="q35", cpus=4, mem=1024),
     "pc-2-release": dict(elf=m.RELEASE, machine="pc", cpus=2, mem=3072,
                          tunables="mitigations=all"),
-    # A thread per core.
     "deb13-4": dict(elf=m.DEBUG, machine="q35", cpus=4, mem=1024,
                     qemu=tcg.QEMU_DEB13),
 }
 PLATFORMS = {"deb13-4": "QEMU 10, SVM, a thread per core"}
+# A core whose thread does not run keeps others waiting: slow on a busy host.
+MULTI_ARGS = "limit=200000 random=20000 events=500 cycles=200"
+# doc/vendors.md, "Emulators are not the manual".
+TWICE = "QEMU ended guest mode twice: the guest's RIP is the hypervisor's"
+LEFT_TWICE = r"ERROR code 2 detail 0x400 .* at 0xffffffff8[0-9a-f]{7}$"
 
 
 class Run(selftest.Report):
     def __init__(self, start, name):
+        self.multi = tcg.multi(RUNS[name].get("qemu", tcg.QEMU))
         self.machine = start(
-            "selftest-" + name, control=m.SELFTEST, args="exit=0xf4",
+            "selftest-" + name, control=m.SELFTEST,
+            args="exit=0xf4 " + (MULTI_ARGS if self.multi else ""),
             extra=["-no-reboot", "-device",
                    "isa-debug-exit,iobase=0xf4,iosize=4"], **RUNS[name])
         self.status = self.wait()
         super().__init__(self.machine.console.text)
+
+    def check_case(self, case):
+        how, why = self.results.get(case, ("", ""))
+        if self.multi and how == "FAIL" and re.search(LEFT_TWICE, why):
+            pytest.skip(TWICE)
+        super().check_case(case)
 
     def wait(self):
         """QEMU's exit status; a case that hangs ends the run."""
