@@ -17,8 +17,8 @@ import results
 # long for the other.  The rest follows.
 LONGEST = ("test_linux", "vms", "devices", "debian", "test_make_demo",
            "firmware", "bochs-vmx-4", "bochs-vmx-1", "bochs-svm-1",
-           "bochs-deb13-vmx-1", "selftest-deb13-4", "selftest-pc-2-release", "test_machine", "test_make_run",
-           "selftest-q35-4")
+           "bochs-deb13-vmx-1", "selftest-deb13-4", "selftest-pc-2-release",
+           "test_machine", "test_make_run", "selftest-q35-4")
 
 
 def pytest_addoption(parser):
