@@ -117,7 +117,7 @@ static void test_bzimage(void **state)
 	assert_int_equal(l.regs.rip, 16 * MiB + 0x200);
 	bp = l.mem.low + l.regs.gpr[JOIST_RSI];
 	assert_memory_equal(bp + HDR_MAGIC, "HdrS", 4);
-	assert_string_equal(l.mem.low + get32(bp + HDR_CMDLINE),
+	assert_string_equal((char *)l.mem.low + get32(bp + HDR_CMDLINE),
 			    "console=ttyS0");
 	rd = get32(bp + HDR_RAMDISK);
 	assert_int_equal(get32(bp + HDR_RAMDISK_SIZE), sizeof(initrd));
@@ -281,7 +281,7 @@ static void test_multiboot(void **state)
 	info = l.mem.low + l.regs.gpr[JOIST_RBX];
 	assert_int_equal(get32(info + 4), 639);
 	assert_int_equal(get32(info + 8), (LOW - MiB) / KiB);
-	assert_string_equal(l.mem.low + get32(info + 16), "console=ttyS0");
+	assert_string_equal((char *)l.mem.low + get32(info + 16), "console=ttyS0");
 	assert_int_equal(get32(info + 20), 1);
 	mod = l.mem.low + get32(info + 24);
 	assert_int_equal(get32(mod) % PAGE_SIZE, 0);
@@ -317,7 +317,7 @@ static void test_pvh(void **state)
 	info = l.mem.low + l.regs.gpr[JOIST_RBX];
 	assert_int_equal(get32(info), PVH_MAGIC);
 	assert_int_equal(get32(info + 12), 0);
-	assert_string_equal(l.mem.low + get64(info + 24), "console=ttyS0");
+	assert_string_equal((char *)l.mem.low + get64(info + 24), "console=ttyS0");
 	assert_int_equal(get64(info + 32), ACPI_BASE);
 	map = l.mem.low + get64(info + 40);
 	assert_int_equal(get32(info + 48), 5);
