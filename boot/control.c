@@ -8,6 +8,7 @@
  * ACPI's multiprocessor wakeup mailbox: no INIT or SIPI has to be emulated, and
  * the local APIC is the control VM's without an exit.
  */
+#include "arch/x86/exit.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/regs.h"
 #include "boot/control.h"
@@ -435,7 +436,12 @@ static void set_long_mode(struct vcpu *v, u64 rip)
 	set_segments(v, true);
 	backend->reg_set(v, VREG_CR3, area_pa + offsetof(struct control_area, pml4));
 	backend->reg_set(v, VREG_CR4, CR4_PAE);
-	backend->reg_set(v, VREG_EFER, EFER_LME | EFER_LMA);
+	/*
+	 * With NX where there is one: in Linux 6.12 a core that the mailbox woke
+	 * loads page tables that have it at once.
+	 */
+	backend->reg_set(v, VREG_EFER, EFER_LME | EFER_LMA |
+			 (guest_features.efer & EFER_NXE));
 	backend->reg_set(v, VREG_CR0, CR0_PE | CR0_ET | CR0_NE | CR0_PG);
 	v->rip = rip;
 }

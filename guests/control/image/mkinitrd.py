@@ -7,6 +7,7 @@ no root, and with fixed times and owners, so that the same input gives the
 same file.
 """
 import argparse
+import lzma
 import os
 import re
 import stat
@@ -144,10 +145,15 @@ class Modules:
         base = f"lib/modules/{self.version}"
         with tempfile.TemporaryDirectory() as tmp:
             def put(source, rel):
-                dest = os.path.join(tmp, base, rel)
+                dest = os.path.join(tmp, base, rel.removesuffix(".xz"))
                 os.makedirs(os.path.dirname(dest), exist_ok=True)
-                os.symlink(os.path.abspath(source), dest)
-                image.copy(source, f"{base}/{rel}", 0o644)
+                if rel.endswith(".xz"):
+                    # As Debian 13 has them: the image is compressed as a whole.
+                    with open(dest, "wb") as f, lzma.open(source) as g:
+                        f.write(g.read())
+                else:
+                    os.symlink(os.path.abspath(source), dest)
+                image.copy(dest, os.path.relpath(dest, tmp), 0o644)
 
             for path in self.closure(names):
                 put(os.path.join(self.tree, path), path)
