@@ -13,6 +13,7 @@
 #include "boot/mb2.h"
 #include "boot/memory.h"
 #include "boot/param.h"
+#include "boot/sleep.h"
 #include "core/cores.h"
 #include "core/forbidden.h"
 #include "core/log.h"
@@ -283,6 +284,7 @@ static void read_firmware(void)
 	if (acpi_parse(boot_info.rsdp, boot_info.rsdp_len, &firmware, &acpi, &why))
 		refuse("this machine cannot serve: its ACPI tables are unusable: %s", why);
 	stray_traps |= in_bochs();
+	sleep_init(&acpi, &firmware);
 	vid_allowed = params.vid == PARAM_VID_AUTO ? !in_bochs() : params.vid == PARAM_VID_ON;
 	if (acpi.has_reset && acpi.reset.space == ACPI_SPACE_IO)
 		reset_register_set((u16)acpi.reset.address, acpi.reset_value);

@@ -11,6 +11,8 @@
 #define ACPI_TABLES	128
 #define ACPI_CPUS	1024
 #define ACPI_HEADER	36		/* bytes that open every table */
+#define ACPI_HEADER_CHECKSUM	9	/* there */
+#define ACPI_HIDDEN_NAME	'X'	/* in place of a name's first letter */
 #define ACPI_HEADER_OEM	10		/* there: six bytes; then table id, creator */
 
 struct acpi_reader {

@@ -186,6 +186,7 @@ static enum verdict control_unknown(struct vcpu *v)
 
 static const struct exit_row control_rows[JOIST_STAT_COUNT] = {
 	[JOIST_STAT_CPUID] = { control_cpuid, true, 2, CODE_CPUID },
+	[JOIST_STAT_IO] = { control_io },
 	[JOIST_STAT_MSR_READ] = { control_rdmsr, true, 2, CODE_RDMSR },
 	[JOIST_STAT_MSR_WRITE] = { control_wrmsr, true, 2, CODE_WRMSR },
 	[JOIST_STAT_CR] = { exit_cr },

@@ -41,6 +41,7 @@ enum verdict exit_wrmsr(struct vcpu *v);
 enum verdict exit_cr(struct vcpu *v);			/* exit_cr.c */
 enum verdict exit_dr(struct vcpu *v);
 enum verdict exit_xsetbv(struct vcpu *v);
+enum verdict control_io(struct vcpu *v);		/* control_io.c */
 enum verdict exit_io(struct vcpu *v);			/* exit_io.c */
 enum verdict io_complete(struct vcpu *v);
 /* OUTS has read its element from a device. */

@@ -22,6 +22,7 @@ struct memmap_entry {
 	u32 type, reserved;
 };
 
+u64 rsdp;
 static char cmdline[COMMAND_LINE];
 const char *command_line = cmdline;
 struct range memmap[128];
@@ -238,7 +239,8 @@ void selftest_main(const struct start_info *si)
 	if (!hc_init())
 		finish(1);
 	random_seed(option_number("seed", 1));
-	cpus_start(si->rsdp);
+	rsdp = si->rsdp;
+	cpus_start(rsdp);
 	print("selftest: %s%s, %u of %u cores, pool 0x%lx bytes, seed %lu\n",
 	      caps.vendor == JOIST_VENDOR_VMX ? "VMX" : "SVM",
 	      hc_debug ? ", debug build" : "", cpu_count, caps.pcpus,

@@ -109,7 +109,10 @@ extern char case_why[200];
 
 /* Cores. */
 void cpu_init(struct cpu *c);
-void cpus_start(u64 rsdp);
+void cpus_start(u64 root);
+/* An ACPI table whose checksum is right, or NULL. */
+const u8 *acpi_find(u64 root, const char *signature);
+extern u64 rsdp;
 void job_start(u32 cpu, job_fn fn, void *arg);
 /* Collect it; a failure over there is a failure here. */
 void job_wait(u32 cpu);

@@ -296,14 +296,14 @@ static bool acpi_sum_ok(const void *p, u32 len)
 	return !sum;
 }
 
-static const u8 *madt_find(u64 rsdp)
+const u8 *acpi_find(u64 root, const char *signature)
 {
-	const u8 *r = (const u8 *)rsdp;
+	const u8 *r = (const u8 *)root;
 	const struct acpi_header *sdt, *h;
 	u32 i, size, n;
 	u64 addr = 0;
 
-	if (!rsdp || memcmp(r, "RSD PTR ", 8) || !acpi_sum_ok(r, 20))
+	if (!root || memcmp(r, "RSD PTR ", 8) || !acpi_sum_ok(r, 20))
 		return NULL;
 	size = r[15] >= 2 ? 8 : 4;
 	memcpy(&addr, r + (size == 8 ? 24 : 16), size);
@@ -315,7 +315,7 @@ static const u8 *madt_find(u64 rsdp)
 		addr = 0;
 		memcpy(&addr, (const u8 *)sdt + 36 + i * size, size);
 		h = (const struct acpi_header *)addr;
-		if (!memcmp(h->signature, "APIC", 4) &&
+		if (!memcmp(h->signature, signature, 4) &&
 		    acpi_sum_ok(h, h->length))
 			return (const u8 *)h;
 	}
@@ -374,9 +374,9 @@ static bool ap_start(struct mailbox *box, u32 apic_id)
 	return true;
 }
 
-void cpus_start(u64 rsdp)
+void cpus_start(u64 root)
 {
-	const u8 *madt = madt_find(rsdp), *e, *end;
+	const u8 *madt = acpi_find(root, "APIC"), *e, *end;
 	struct mailbox *box = NULL;
 	u32 ids[MAX_CPUS], n = 0, i, id, flags;
 

@@ -13,7 +13,10 @@
 
 #define inb		real_inb
 #define inl		real_inl
+#define inw		real_inw
 #define outb		real_outb
+#define outw		real_outw
+#define outl		real_outl
 #define rdmsr		real_rdmsr
 #define wrmsr		real_wrmsr
 #define rdmsr_safe	real_rdmsr_safe
@@ -27,7 +30,10 @@
 #include "arch/x86/insn.h"
 #undef inb
 #undef inl
+#undef inw
 #undef outb
+#undef outw
+#undef outl
 #undef rdmsr
 #undef wrmsr
 #undef rdmsr_safe
@@ -118,6 +124,29 @@ static inline void wrmsr(u32 nr, u64 val)
 #undef cpuid
 static struct cpuid (*fake_cpuid)(u32 leaf, u32 sub);
 #define cpuid(leaf, sub)	fake_cpuid(leaf, sub)
+
+/* Ports read as they were written, whatever the size. */
+static u8 fake_port[0x10000];
+static inline u32 fake_in(u16 port, u8 size)
+{
+	u32 val = 0;
+
+	while (size--)
+		val = val << 8 | fake_port[port + size];
+	return val;
+}
+
+static inline void fake_out(u16 port, u8 size, u32 val)
+{
+	for (; size--; val >>= 8)
+		fake_port[port++] = (u8)val;
+}
+#define inb(port)	((u8)fake_in(port, 1))
+#define inw(port)	((u16)fake_in(port, 2))
+#define inl(port)	fake_in(port, 4)
+#define outb(port, val)	fake_out(port, 1, val)
+#define outw(port, val)	fake_out(port, 2, val)
+#define outl(port, val)	fake_out(port, 4, val)
 
 static inline u64 xgetbv(u32 reg)
 {

@@ -11,6 +11,7 @@
 #include "arch/x86/audit.c"
 #include "arch/x86/exit_cpuid.c"
 #include "arch/x86/control_cpuid.c"
+#include "arch/x86/control_io.c"
 #include "arch/x86/control_msr.c"
 #include "arch/x86/exit_msr.c"
 #include "arch/x86/mitigations.c"
@@ -126,6 +127,11 @@ enum verdict exit_ud(struct vcpu *v)
 {
 	event_exception(v, EXC_UD);
 	return RETRY;
+}
+
+void exit_step(struct vcpu *v, unsigned len)
+{
+	v->rip += len;
 }
 
 enum verdict exit_error(struct vcpu *v, u32 code)

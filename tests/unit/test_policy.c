@@ -601,6 +601,65 @@ static void test_idle_msrs(void **state)
 	assert_int_equal(fake_count, 3);
 }
 
+static u64 control_port(u16 port, u8 size, bool in, u64 val)
+{
+	struct vcpu *v = the_cpu.control;
+
+	memset(&v->x.io, 0, sizeof(v->x.io));
+	v->x.io.port = port;
+	v->x.io.size = size;
+	v->x.io.in = in;
+	v->x.insn_len = 1;
+	v->gpr[JOIST_RAX] = val;
+	assert_int_equal(control_io(v), RETRY);
+	return v->gpr[JOIST_RAX];
+}
+
+static void test_sleep(void **state)
+{
+	static const struct acpi_sleep s = {
+		.control = { 0x605, 0, 0x700 }, .status = { 0x601, 0, 0x701 },
+		.off = { BIT(7), 0, BIT(7) },
+	};
+	const u64 high = 0x1122334455667788;
+	const u16 *list;
+
+	port_count = woken = 0;
+	control_sleep_init(&s);
+	assert_int_equal(control_ports(&list), 4);
+	memset(fake_port, 0, sizeof(fake_port));
+	/* S3 in all sizes that reach the byte: it is not enabled, and has woken. */
+	assert_int_equal(control_port(0x600, 2, true, high), 0x1122334455660000);
+	control_port(0x604, 2, false, 0x3401);
+	assert_int_equal(fake_in(0x604, 2), 0x1401);
+	assert_int_equal(control_port(0x600, 2, true, high), 0x1122334455668000);
+	assert_int_equal(control_port(0x600, 4, true, high), 0x8000);
+	assert_int_equal(control_port(0x601, 1, true, high), 0x1122334455667780);
+	assert_int_equal(control_port(0x600, 1, true, high), 0x1122334455667700);
+	control_port(0x600, 2, false, 0x8000);
+	assert_int_equal(control_port(0x601, 1, true, 0) & 0x7f, 0);
+	fake_out(0x600, 2, 0);
+	assert_int_equal(control_port(0x600, 2, true, 0), 0);
+	control_port(0x605, 1, false, 0x34);
+	assert_int_equal(fake_in(0x605, 1), 0x14);
+	control_port(0x604, 4, false, 0xffffb400);
+	assert_int_equal(fake_in(0x604, 4), 0xffff9400);
+	control_port(0x602, 4, false, 0x34000000);
+	assert_int_equal(fake_in(0x602, 4), 0x14000000);
+	control_port(0x700, 1, false, 0x21);
+	assert_int_equal(fake_in(0x700, 1), 0x01);
+	/* Power-off, and the type without the enable bit. */
+	control_port(0x604, 2, false, 0x3c01);
+	assert_int_equal(fake_in(0x604, 2), 0x3c01);
+	control_port(0x604, 2, false, 0x1401);
+	assert_int_equal(fake_in(0x604, 2), 0x1401);
+	control_port(0x700, 1, false, 0x3c);
+	assert_int_equal(fake_in(0x700, 1), 0x3c);
+	/* Other ports are as they are: only these exit. */
+	control_port(0x606, 1, false, 0x34);
+	assert_int_equal(fake_in(0x606, 1), 0x34);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -616,6 +675,7 @@ int main(void)
 		cmocka_unit_test_setup(test_control_cpuid, start),
 		cmocka_unit_test_setup(test_xsave_sizes, start),
 		cmocka_unit_test_setup(test_idle_msrs, start),
+		cmocka_unit_test_setup(test_sleep, start),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

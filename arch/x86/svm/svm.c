@@ -6,6 +6,7 @@
  * hypervisor runs, so that nothing but a VMRUN ever meets an interrupt or NMI.
  */
 #include "arch/x86/backend.h"
+#include "arch/x86/control_io.h"
 #include "arch/x86/insn.h"
 #include "arch/x86/msr_policy.h"
 #include "arch/x86/paging.h"
@@ -58,7 +59,7 @@ static bool nrips __ro_after_init;
 static bool init_dropped __ro_after_init;	/* VM_CR.R_INIT works */
 static bool has_debugctl __ro_after_init;
 static bool injects_twice __ro_after_init;
-static u64 iopm_guest __ro_after_init;
+static u64 iopm_guest __ro_after_init, iopm_control __ro_after_init;
 static u64 msrpm_guest __ro_after_init, msrpm_control __ro_after_init;
 
 /*
@@ -147,8 +148,26 @@ static void msrpm_fill(u8 *guest, u8 *control)
 		msrpm_set(control, r, true);
 }
 
+/* APM, "I/O Permissions Map": a bit a port. */
+static u64 build_control_iopm(void)
+{
+	const u16 *port;
+	u32 n = control_ports(&port);
+	u64 pa;
+	u8 *map;
+
+	if (!n)
+		return 0;
+	pa = early_alloc(IOPM_SIZE).v;
+	map = hpa_ptr(HPA(pa));
+	while (n--)
+		map[port[n] / 8] |= (u8)(1u << (port[n] & 7));
+	return pa;
+}
+
 static void build_maps(void)
 {
+	iopm_control = build_control_iopm();
 	iopm_guest = early_alloc(IOPM_SIZE).v;
 	memset(hpa_ptr(HPA(iopm_guest)), 0xff, IOPM_SIZE);
 	msrpm_guest = early_alloc(MSRPM_SIZE).v;
@@ -234,6 +253,8 @@ static int svm_vcpu_init(struct vcpu *v)
 	if (v->control) {
 		b->msrpm = msrpm_control;
 		b->asid = ASID_CONTROL;
+		b->iopm = iopm_control;
+		b->intercept3 |= iopm_control ? (u32)INTERCEPT_IO : 0;
 		return 0;
 	}
 	b->intercept3 |= INTERCEPT_INTR | INTERCEPT_RDPMC | INTERCEPT_RSM | INTERCEPT_HLT |

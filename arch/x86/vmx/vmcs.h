@@ -31,6 +31,8 @@
 	F(HOST_FS_SEL,		0x0c08)		\
 	F(HOST_GS_SEL,		0x0c0a)		\
 	F(HOST_TR_SEL,		0x0c0c)		\
+	F(IO_BITMAP_A,		0x2000)		\
+	F(IO_BITMAP_B,		0x2002)		\
 	F(MSR_BITMAP,		0x2004)		\
 	F(TSC_OFFSET,		0x2010)		\
 	F(VIRTUAL_APIC,		0x2012)		\
@@ -172,6 +174,7 @@ static_assert(VMCS_BASE(JOIST_TR) == VMCS_GUEST_TR_BASE, "segment order");
 #define PROC_NMI_WINDOW		BIT(22)
 #define PROC_MOV_DR		BIT(23)
 #define PROC_IO			BIT(24)
+#define PROC_IO_BITMAPS		BIT(25)
 #define PROC_MSR_BITMAP		BIT(28)
 #define PROC_MONITOR		BIT(29)
 #define PROC_SECONDARY		BIT(31)

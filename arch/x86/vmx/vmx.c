@@ -10,6 +10,7 @@
  */
 #include "arch/x86/audit.h"
 #include "arch/x86/backend.h"
+#include "arch/x86/control_io.h"
 #include "arch/x86/exit.h"
 #include "arch/x86/guest_mem.h"
 #include "arch/x86/msr_policy.h"
@@ -66,7 +67,7 @@ extern const char vmx_exited[];
 
 struct vmx_caps vmx_caps __ro_after_init;
 u64 bitmap_guest __ro_after_init, vid_bitmap __ro_after_init, vid_bitmap_level __ro_after_init;
-static u64 bitmap_control __ro_after_init;
+static u64 bitmap_control __ro_after_init, io_bitmaps_control __ro_after_init;
 static u64 slice_ticks __ro_after_init;
 static bool use_vpid __ro_after_init, use_vid __ro_after_init;
 
@@ -287,10 +288,32 @@ static u64 build_vid_bitmap(const u8 *guest, u8 eoi)
 	return pa.v;
 }
 
+/* SDM, "I/O-Bitmap Addresses": ports below 8000h, and the others. */
+static u64 build_io_bitmaps(void)
+{
+	const u16 *port;
+	u32 n = control_ports(&port);
+	u64 pa;
+	u8 *map;
+
+	if (!n)
+		return 0;
+	if (!(vmx_caps.proc & PROC_IO_BITMAPS)) {
+		log_warn("this CPU's VMX has no I/O bitmaps: nobody looks after sleep registers");
+		return 0;
+	}
+	pa = early_alloc(2 * PAGE_SIZE).v;
+	map = hpa_ptr(HPA(pa));
+	while (n--)
+		map[port[n] / 8] |= (u8)(1u << (port[n] & 7));
+	return pa;
+}
+
 static void build_bitmaps(void)
 {
 	u8 *guest, *control;
 
+	io_bitmaps_control = build_io_bitmaps();
 	bitmap_guest = early_alloc(PAGE_SIZE).v;
 	bitmap_control = early_alloc(PAGE_SIZE).v;
 	guest = hpa_ptr(HPA(bitmap_guest));
@@ -402,6 +425,11 @@ static void init_control(struct vcpu *v)
 	v->vmx.proc = (u32)(PROC_MSR_BITMAP | PROC_SECONDARY);
 	vmcs_write(VMCS_PROC_CONTROLS2, proc2 | vmx_caps.proc2_must);
 	vmcs_write(VMCS_MSR_BITMAP, bitmap_control);
+	if (io_bitmaps_control) {
+		v->vmx.proc |= (u32)PROC_IO_BITMAPS;
+		vmcs_write(VMCS_IO_BITMAP_A, io_bitmaps_control);
+		vmcs_write(VMCS_IO_BITMAP_B, io_bitmaps_control + PAGE_SIZE);
+	}
 	vmcs_write(VMCS_CR0_MASK, CR0_MASK_CONTROL);
 	vmcs_write(VMCS_CR4_MASK, ~control_features.cr4);
 	if (proc2 & PROC2_XSAVES)

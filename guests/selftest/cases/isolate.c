@@ -343,6 +343,77 @@ static void isolate_xcr0(void)
 	CHECK_EQ(try_xsetbv(0, old), NOFAULT, "XCR0 restored");
 }
 
+static u16 in16(u16 port)
+{
+	u16 v;
+
+	asm volatile("inw %1, %0" : "=a"(v) : "Nd"(port));
+	return v;
+}
+
+static void out16(u16 port, u16 v)
+{
+	asm volatile("outw %0, %1" : : "a"(v), "Nd"(port));
+}
+
+/* Whether AML has this name. */
+static bool aml_has(const u8 *table, const char *name)
+{
+	u32 len, i;
+
+	memcpy(&len, table + 4, 4);
+	for (i = 36; i + 4 <= len; i++)
+		if (!memcmp(table + i, name, 4))
+			return true;
+	return false;
+}
+
+/*
+ * No sleep but power-off: in S3 memory stays, and the firmware would wake what
+ * FACS names without a hypervisor.  Each type but the one of S5 is tried; where
+ * that is not looked at, the machine sleeps here and the case does not end.
+ */
+static void isolate_sleep(void)
+{
+	const u8 *fadt = acpi_find(rsdp, "FACP"), *dsdt, *p;
+	u32 event, control, type, off = 8, len, i, at;
+	u16 before;
+
+	if (!fadt)
+		skip("no FADT");
+	memcpy(&at, fadt + 40, 4);
+	memcpy(&event, fadt + 56, 4);
+	memcpy(&control, fadt + 64, 4);
+	if (!control || !event)
+		skip("no PM1 registers");
+	dsdt = (const u8 *)(u64)at;
+	CHECK(!aml_has(dsdt, "_S3_"), "the DSDT offers S3");
+	CHECK(!aml_has(dsdt, "_S4_"), "the DSDT offers S4");
+	for (i = 0, len = 0; i < *(const u32 *)(dsdt + 4); i++)
+		len += dsdt[i];
+	CHECK(!(len & 0xff), "the DSDT's checksum is wrong");
+	/* The first element of \_S5: 0, 1, or a byte constant. */
+	len = *(const u32 *)(dsdt + 4);
+	for (p = dsdt + 36; p + 12 < dsdt + len && off == 8; p++)
+		if (!memcmp(p, "_S5_", 4) && p[4] == 0x12)
+			off = p[7] == 0x0a ? p[8] : p[7];
+	before = in16((u16)control);
+	for (type = 0; type < 8; type++) {
+		if (type == off)
+			continue;
+		out16((u16)event, 0x8000);
+		out16((u16)control, (u16)((before & ~0x3c00) | type << 10 | 0x2000));
+		CHECK(in16((u16)event) & 0x8000, "sleep type %u has not woken", type);
+		CHECK(!(in16((u16)control) & 0x2000), "SLP_EN is set");
+		asm volatile("outb %0, %1" : : "a"((u8)(type << 2 | 0x20)),
+			     "Nd"((u16)(control + 1)));
+	}
+	out16((u16)event, 0x8000);
+	CHECK(!(in16((u16)event) & 0x8000), "WAK_STS stays");
+	out16((u16)control, before);
+	CHECK_EQ(in16((u16)control), before, "PM1_CNT");
+}
+
 static void isolate_apic_base(void)
 {
 	u64 base = rdmsr(MSR_APIC_BASE);
@@ -850,6 +921,7 @@ const struct tcase cases_isolate[] = {
 	{ "isolate/efer", isolate_efer, 0 },
 	{ "isolate/control-registers", isolate_cr, 0 },
 	{ "isolate/xcr0", isolate_xcr0, 0 },
+	{ "isolate/sleep", isolate_sleep, 0 },
 	{ "isolate/apic-base", isolate_apic_base, 0 },
 	{ "isolate/pool", isolate_pool, 0 },
 	{ "isolate/pool-read-modify-write", isolate_pool_rmw, 0 },
