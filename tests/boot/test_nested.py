@@ -19,15 +19,13 @@ VMX = "KVM on VMX, in Bochs 2.7"
 ENDED = r"^nested: QEMU ended with status (\d+)$"
 PORTS = "65,536 ports are as many exits through two hypervisors"
 LATER = "in the long run"
-LEAF = "the control VM still sees KVM's CPUID leaf and MSRs"
 # The first is quick.
 RUNS = {
     "svm-2": dict(kind=nested.Svm, cpus=2, args="random=1000 events=100",
                   left_out={"cpu/ports": LATER, "cpu/msr-sweep": LATER,
                             "mmio/instructions": LATER,
                             "create/cycles": LATER, "memseg/fill": LATER,
-                            "random/edges": LATER,
-                            "isolate/cpuid": LEAF, "isolate/msrs": LEAF}),
+                            "random/edges": LATER}),
     "svm-4": dict(kind=nested.Svm, cpus=4, args="random=5000 cycles=100"),
     "vmx-1": dict(kind=nested.Vmx, cpus=1,
                   args="random=2000 events=100 cycles=20",
