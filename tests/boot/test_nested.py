@@ -19,18 +19,27 @@ VMX = "KVM on VMX, in Bochs 2.7"
 ENDED = r"^nested: QEMU ended with status (\d+)$"
 PORTS = "65,536 ports are as many exits through two hypervisors"
 LATER = "in the long run"
+# See doc/vendors.md, "Under KVM".
+OPEN = {
+    "mmio/cross": "QEMU 10 with a thread per core does XCHG across a page "
+    "otherwise, without KVM, too",
+    "run/tiny-period": "not done in time there",
+    "cpu/resume-flag": "RF is set in an interrupt's frame there",
+}
 # The first is quick.
 RUNS = {
     "svm-2": dict(kind=nested.Svm, cpus=2, args="random=1000 events=100",
                   left_out={"cpu/ports": LATER, "cpu/msr-sweep": LATER,
                             "mmio/instructions": LATER,
                             "create/cycles": LATER, "memseg/fill": LATER,
-                            "random/edges": LATER}),
-    "svm-4": dict(kind=nested.Svm, cpus=4, args="random=5000 cycles=100"),
+                            "random/edges": LATER, **OPEN}),
+    "svm-4": dict(kind=nested.Svm, cpus=4, args="random=5000 cycles=100",
+                  left_out=OPEN),
     "vmx-1": dict(kind=nested.Vmx, cpus=1,
                   args="random=2000 events=100 cycles=20",
                   left_out={"cpu/ports": PORTS,
-                            "random/edges": "takes hours there"}),
+                            "random/edges": "takes hours there",
+                            "run/tiny-period": OPEN["run/tiny-period"]}),
 }
 
 
