@@ -327,7 +327,9 @@ def test_iommu(start, tmp_path, device, left):
     assert not left or int(said.group(1), 16) == base
 
 
-@pytest.mark.parametrize("cpus,used", [(66, 66), (3, 1)])
+@pytest.mark.parametrize("cpus,used", [
+    (66, 66), (3, 1), pytest.param(130, 130, marks=pytest.mark.long),
+    pytest.param(255, 200, marks=pytest.mark.long)])
 def test_many_cores(start, cpus, used):
     """All cores come, and those that are not used are parked."""
     machine = selftest(start, f"cores-{cpus}", f"maxcpu={used}" if used < cpus else "",
