@@ -74,8 +74,23 @@ static bool parse_line(char *s, struct line *l)
 	return l->len;
 }
 
+/* A line with nothing but prefixes, as newer ones show before a REX2. */
+static bool only_prefixes(const char *text)
+{
+	const char *end = text + strcspn(text, "\n"), *word;
+
+	while (end > text && end[-1] == ' ')
+		end--;
+	for (word = end; word > text && word[-1] > ' ';)
+		word--;
+	return !strncmp(word, "rex", 3);
+}
+
 static bool objdump_knows(const struct line *l)
 {
+	/* APX, which no CPU here has; binutils of Debian 13 know it. */
+	if (strstr(l->text, "{rex2") || only_prefixes(l->text))
+		return false;
 	/* FWAIT and what follows it are two instructions to the CPU. */
 	return !strstr(l->text, "(bad)") && !strstr(l->text, ".byte") &&
 	       !(l->bytes[0] == 0x9b && l->len > 1);
