@@ -41,9 +41,9 @@ int hc_memseg_protect(struct hc_context *c, void *args)
 {
 	struct joist_memseg *a = args;
 
-	if (a->gpa || a->size || a->offset || a->hpa || a->len)
+	if (a->gpa || a->size || a->hpa || a->len)
 		return fail(-EINVAL);
-	return memseg_protect(c->vm, a->seg, a->flags);
+	return memseg_protect(c->vm, a);
 }
 
 int hc_memseg_drop(struct hc_context *c, void *args)

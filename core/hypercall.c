@@ -11,6 +11,7 @@
 #include "core/forbidden.h"
 #include "core/hypercall.h"
 #include "core/log.h"
+#include "core/work.h"
 
 #define HC(nr, fn, args, need)	[nr] = { #nr, fn, sizeof(struct args), need }
 #define WORD		8		/* what a block is aligned to, and made of */
@@ -156,6 +157,7 @@ static s64 dispatch(u64 nr, u64 gpa)
 	if (!is_block(gpa, hc->size))
 		return fail(-EFAULT);
 	p = hpa_ptr(HPA(gpa));
+	work_begin();
 	copy_block(args, p, hc->size);
 	err = hc->need ? take(&c, args, hc->need) : 0;
 	if (err)

@@ -71,10 +71,8 @@ void page_set_mapped(hpa_t pa, u64 n, bool mapped)
 	assert(pfn <= frame_count && n <= frame_count - pfn);
 	for (i = pfn; i < pfn + n; i++) {
 		assert(frames[i].owner >= OWNER_GUEST);
-		if (mapped)
-			frames[i].flags |= FRAME_MAPPED;
-		else
-			frames[i].flags &= (u8)~FRAME_MAPPED;
+		/* A guest's frame has no other flag. */
+		frames[i].flags = mapped ? FRAME_MAPPED : 0;
 	}
 	spin_unlock(&pool_lock);
 }
@@ -127,14 +125,11 @@ static void free_locked(u64 pfn, unsigned order)
 	list_add(pfn, order);
 }
 
-void page_pool_add(hpa_t pa, u64 n)
+/* In the largest blocks that fit. */
+static void free_range_locked(u64 pfn, u64 n)
 {
-	u64 pfn = pa.v >> PAGE_SHIFT, end = pfn + n;
+	u64 end = pfn + n;
 
-	spin_lock(&pool_lock);
-	set_owner_locked(pfn, n, OWNER_NONE, OWNER_POOL);
-	stats.total += n << PAGE_SHIFT;
-	stats.free += n << PAGE_SHIFT;
 	while (pfn < end) {
 		unsigned order = pfn ? (unsigned)__builtin_ctzll(pfn) : ORDER_MAX;
 
@@ -144,6 +139,17 @@ void page_pool_add(hpa_t pa, u64 n)
 		free_locked(pfn, order);
 		pfn += BIT(order);
 	}
+}
+
+void page_pool_add(hpa_t pa, u64 n)
+{
+	u64 pfn = pa.v >> PAGE_SHIFT;
+
+	spin_lock(&pool_lock);
+	set_owner_locked(pfn, n, OWNER_NONE, OWNER_POOL);
+	stats.total += n << PAGE_SHIFT;
+	stats.free += n << PAGE_SHIFT;
+	free_range_locked(pfn, n);
 	spin_unlock(&pool_lock);
 }
 
@@ -176,6 +182,56 @@ static bool take_block(unsigned order, u16 owner, hpa_t *pa, u64 keep)
 	spin_unlock(&pool_lock);
 	*pa = HPA(pfn << PAGE_SHIFT);
 	return true;
+}
+
+bool page_hold_1g(hpa_t *pa)
+{
+	struct free_block *head = &lists[ORDER_1G];
+	bool there;
+	u64 pfn;
+
+	spin_lock(&pool_lock);
+	there = head->next != head && stats.free >= kept_back + PAGE_SIZE_1G;
+	if (there) {
+		*pa = ptr_hpa(head->next);
+		pfn = pa->v >> PAGE_SHIFT;
+		list_del(pfn);
+		frames[pfn].flags = FRAME_HELD;
+		stats.free -= PAGE_SIZE_1G;
+	}
+	spin_unlock(&pool_lock);
+	return there;
+}
+
+/* Frames from pfn to the end of its GiB, which is what is held at most. */
+static u64 held_frames(u64 pfn)
+{
+	return BIT(ORDER_1G) - (pfn & (BIT(ORDER_1G) - 1));
+}
+
+void page_claim_2m(hpa_t pa, u16 owner)
+{
+	u64 pfn = pa.v >> PAGE_SHIFT, n = BIT(ORDER_2M);
+
+	spin_lock(&pool_lock);
+	assert(IS_ALIGNED(pfn, n) && frames[pfn].flags == FRAME_HELD);
+	frames[pfn].flags = 0;
+	if (held_frames(pfn) > n)
+		frames[pfn + n].flags = FRAME_HELD;
+	set_owner_locked(pfn, n, OWNER_POOL, owner);
+	spin_unlock(&pool_lock);
+}
+
+void page_unhold(hpa_t pa)
+{
+	u64 pfn = pa.v >> PAGE_SHIFT, n = held_frames(pfn);
+
+	spin_lock(&pool_lock);
+	assert(frames[pfn].flags == FRAME_HELD);
+	frames[pfn].flags = 0;
+	stats.free += n << PAGE_SHIFT;
+	free_range_locked(pfn, n);
+	spin_unlock(&pool_lock);
 }
 
 bool page_take(unsigned order, u16 owner, hpa_t *pa)
@@ -229,6 +285,11 @@ bool page_verify(const char **why)
 				if (f[i].owner != OWNER_POOL || (i && f[i].flags))
 					*why = "a frame of a free block is not free";
 			pool += n;
+		} else if (f->flags & FRAME_HELD) {
+			n = held_frames(pfn);
+			for (i = 0; i < n && !*why; i++)
+				if (f[i].owner != OWNER_POOL || (i && f[i].flags))
+					*why = "a frame of a held block is not the pool's";
 		} else if (f->owner == OWNER_POOL) {
 			*why = "a free frame is in no block";
 		} else if ((f->flags & FRAME_MAPPED) && f->owner < OWNER_GUEST) {

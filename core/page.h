@@ -34,6 +34,7 @@ extern u64 frame_count;
 
 #define FRAME_FREE_HEAD	BIT(0)		/* first frame of a free block */
 #define FRAME_MAPPED	BIT(1)		/* a guest's, shown to the control VM */
+#define FRAME_HELD	BIT(2)		/* first frame of what is left of a held block */
 
 struct pool_stats {
 	u64 total;		/* bytes given to the pool at boot */
@@ -65,6 +66,14 @@ void page_pool_add(hpa_t pa, u64 n);
 bool page_alloc(unsigned order, u16 owner, hpa_t *pa);
 /* The same, to be cleared by the caller before anybody sees it. */
 bool page_take(unsigned order, u16 owner, hpa_t *pa);
+/*
+ * A whole GiB for somebody who cannot take it at once: it is no longer free,
+ * but still the pool's until it is claimed, from its begin on, 2 MiB at a time,
+ * dirty.  What is left from pa on can be given back.
+ */
+bool page_hold_1g(hpa_t *pa);
+void page_claim_2m(hpa_t pa, u16 owner);
+void page_unhold(hpa_t pa);
 /* The whole block, or an aligned part of it, goes back. */
 void page_free(hpa_t pa, unsigned order, u16 owner);
 void page_pool_stats(struct pool_stats *s);

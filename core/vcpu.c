@@ -44,12 +44,23 @@ static int run_page_init(struct vcpu *v)
 	return 0;
 }
 
+/* The control VM does not see it any more. */
 static void run_page_fini(struct vcpu *v)
 {
-	hpa_t pa = ptr_hpa(v->run);
+	if (v->run)
+		page_free(ptr_hpa(v->run), ORDER_4K, v->vm->owner);
+}
 
-	control_hide(pa.v, PAGE_SIZE);
-	page_free(pa, ORDER_4K, v->vm->owner);
+void vcpus_hide(struct vcpu *const *v, u32 n)
+{
+	u64 run[JOIST_MAX_VCPUS];
+	u32 i, pages = 0;
+
+	for (i = 0; i < n; i++)
+		if (v[i] && v[i]->run)
+			run[pages++] = ptr_hpa(v[i]->run).v;
+	if (pages)
+		control_hide(run, pages);
 }
 
 int vcpu_create(struct vm *vm, u32 id, struct vcpu **out)
@@ -77,8 +88,8 @@ int vcpu_create(struct vm *vm, u32 id, struct vcpu **out)
 	return 0;
 
 free_run:
-	if (v->run)
-		run_page_fini(v);
+	vcpus_hide(&v, 1);
+	run_page_fini(v);
 free_xstate:
 	page_free_hyp(v->xstate);
 free_vcpu:
@@ -89,8 +100,7 @@ free_vcpu:
 void vcpu_destroy(struct vcpu *v)
 {
 	backend->vcpu_fini(v);
-	if (v->run)
-		run_page_fini(v);
+	run_page_fini(v);
 	page_free_hyp(v->xstate);
 	page_free_hyp(v);
 }

@@ -11,24 +11,25 @@
 #include "core/log.h"
 #include "core/string.h"
 #include "core/vm.h"
+#include "core/work.h"
 
-#define SLOT_BITS	8
+#define SLOT_BITS	11
 #define SLOT_MASK	((1u << SLOT_BITS) - 1)
 #define CLOSED		(1u << 31)	/* in hold: being freed */
 
 static_assert(JOIST_MAX_VMS <= SLOT_MASK, "slot numbers, from 1");
+static_assert(JOIST_MAX_VMS <= 0xffff - OWNER_GUEST, "page owners");
 static_assert(sizeof(struct vm) <= PAGE_SIZE, "a VM is one page");
 
-/* Each slot has a cache line of its own: RUN of two VMs shares none. */
 struct slot {
 	u32 hold;		/* [a] */
-	u32 id;			/* [a] 0: free */
-	u32 generation;		/* [LOCK_VMS] */
+	u32 id;			/* [a] 0: free, or not whole */
+	u32 generation;		/* whose vm is, or with vm NULL nobody */
 	struct vm *vm;		/* [LOCK_VMS], valid while id is set */
-} __aligned(64);
+} __aligned(32);
 
 struct vm *control_vm __ro_after_init;
-static struct slot slots[JOIST_MAX_VMS];
+static struct slot slots[JOIST_MAX_VMS] __aligned(64);
 static struct spinlock vms_lock = SPINLOCK(LOCK_VMS);
 
 static bool hold(struct slot *s)
@@ -45,11 +46,20 @@ static void unhold(struct slot *s)
 	__atomic_fetch_sub(&s->hold, 1, __ATOMIC_SEQ_CST);
 }
 
+/*
+ * Two slots are in a cache line: those of numbers so far apart that RUN of two
+ * VMs shares none until half of all VMs there may be are there.
+ */
+static struct slot *slot_at(u32 i)
+{
+	return &slots[i % (JOIST_MAX_VMS / 2) * 2 + i / (JOIST_MAX_VMS / 2)];
+}
+
 static struct slot *slot_of(u32 id)
 {
 	u32 i = (id & SLOT_MASK) - 1;
 
-	return i < JOIST_MAX_VMS ? &slots[i] : NULL;
+	return i < JOIST_MAX_VMS ? slot_at(i) : NULL;
 }
 
 struct vm *vm_get(u32 id)
@@ -67,7 +77,7 @@ struct vm *vm_get(u32 id)
 struct vm *vm_next(u32 *index)
 {
 	while (*index < JOIST_MAX_VMS) {
-		struct slot *s = &slots[(*index)++];
+		struct slot *s = slot_at((*index)++);
 
 		if (!__atomic_load_n(&s->id, __ATOMIC_SEQ_CST) || !hold(s))
 			continue;
@@ -104,87 +114,107 @@ static void free_vcpus(struct vm *vm)
 {
 	u32 i;
 
+	vcpus_hide(vm->vcpu, vm->vcpu_count);
 	for (i = 0; i < vm->vcpu_count; i++)
 		if (vm->vcpu[i])
 			vcpu_destroy(vm->vcpu[i]);
 }
 
-/* A VM with its vCPUs and no memory, in no slot yet. */
-static struct vm *build(const struct joist_create *args, u32 slot)
+/* Its vCPUs and no memory: all that takes long. */
+static int build(struct vm *vm, u32 vcpus, u32 slot)
 {
-	struct vm *vm = page_alloc_hyp();
 	u32 i;
 
-	if (!vm)
-		return NULL;
 	vm->owner = (u16)(OWNER_GUEST + slot);
-	vm->vcpu_count = args->vcpus;
+	vm->vcpu_count = vcpus;
 	vm->memsegs_lock.rank = LOCK_MEMSEGS;
 	vm->tsc_base = rdtsc();
-	memcpy(vm->name, args->name, JOIST_NAME_LEN);
 	if (stage2_init(&vm->s2, backend->guest_stage2))
-		goto free_vm;
+		return -ENOMEM;
 	vm->s2.nx_large = mitigations.nx_large;
-	for (i = 0; i < args->vcpus; i++)
-		if (vcpu_create(vm, i, &vm->vcpu[i]))
-			goto free_all;
-	return vm;
-
-free_all:
-	free_vcpus(vm);
-	stage2_fini(&vm->s2);
-free_vm:
-	page_free_hyp(vm);
-	return NULL;
+	for (i = 0; i < vcpus; i++)
+		if (vcpu_create(vm, i, &vm->vcpu[i])) {
+			free_vcpus(vm);
+			stage2_fini(&vm->s2);
+			return -ENOMEM;
+		}
+	return 0;
 }
 
-static struct slot *find_slot_locked(const char *name, int *err)
+/* A free slot's number, if no VM has this name. */
+static int find_slot_locked(const char *name, u32 *slot)
 {
-	struct slot *free = NULL;
+	int err = -ENOSPC;
 	u32 i;
 
 	assert_held(&vms_lock);
-	*err = -ENOSPC;
 	for (i = 0; i < JOIST_MAX_VMS; i++) {
-		if (slots[i].vm) {
-			if (!strcmp(slots[i].vm->name, name)) {
-				*err = -EEXIST;
-				return NULL;
-			}
-		} else if (!free) {
-			free = &slots[i];
+		const struct vm *vm = slot_at(i)->vm;
+
+		if (vm && !strcmp(vm->name, name))
+			return -EEXIST;
+		if (!vm && err) {
+			*slot = i;
+			err = 0;
 		}
 	}
-	return free;
+	return err;
+}
+
+/* The name is taken, but nobody finds the VM yet. */
+static int slot_take(struct vm *vm, u32 *slot)
+{
+	int err;
+
+	spin_lock(&vms_lock);
+	err = find_slot_locked(vm->name, slot);
+	if (!err)
+		slot_at(*slot)->vm = vm;
+	spin_unlock(&vms_lock);
+	return err;
+}
+
+static void slot_release(struct slot *s)
+{
+	spin_lock(&vms_lock);
+	__atomic_store_n(&s->id, 0, __ATOMIC_SEQ_CST);
+	s->vm = NULL;
+	spin_unlock(&vms_lock);
 }
 
 int vm_create(const struct joist_create *args, u32 *id)
 {
 	struct slot *s;
 	struct vm *vm;
+	u32 slot = 0;
 	int err;
 
 	if (!name_ok(args->name) || !args->vcpus || args->vcpus > JOIST_MAX_VCPUS || args->flags)
 		return fail(-EINVAL);
-	spin_lock(&vms_lock);
-	s = find_slot_locked(args->name, &err);
-	if (!s)
-		goto unlock;
-	vm = build(args, (u32)(s - slots));
-	err = -ENOMEM;
+	vm = page_alloc_hyp();
 	if (!vm)
-		goto unlock;
+		return fail(-ENOMEM);
+	memcpy(vm->name, args->name, JOIST_NAME_LEN);
+	err = slot_take(vm, &slot);
+	if (err)
+		goto free_vm;
+	s = slot_at(slot);
+	err = build(vm, args->vcpus, slot);
+	if (err)
+		goto free_slot;
 	s->generation = (s->generation + 1) & (~0u >> (SLOT_BITS + 1));
-	vm->id = s->generation << SLOT_BITS | ((u32)(s - slots) + 1);
+	vm->id = s->generation << SLOT_BITS | (slot + 1);
 	vm->hold = &s->hold;
-	s->vm = vm;
 	*id = vm->id;
 	__atomic_and_fetch(&s->hold, ~CLOSED, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&s->id, vm->id, __ATOMIC_SEQ_CST);
-	err = 0;
-unlock:
-	spin_unlock(&vms_lock);
-	return err ? fail(err) : 0;
+	return 0;
+
+free_slot:
+	slot_release(s);
+free_vm:
+	page_free_hyp(vm);
+	return fail(err);
 }
 
 void vm_terminate(struct vm *vm)
@@ -208,14 +238,13 @@ int vm_destroy(struct vm *vm)
 					 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 		return fail(-EBUSY);
 	err = memseg_free_all(vm);
+	if (!err && !work_room(vm->vcpu_count * WORK_VCPU))
+		err = -EAGAIN;
 	if (err) {
 		__atomic_and_fetch(&s->hold, ~CLOSED, __ATOMIC_SEQ_CST);
 		return err;
 	}
-	spin_lock(&vms_lock);
-	__atomic_store_n(&s->id, 0, __ATOMIC_SEQ_CST);
-	s->vm = NULL;
-	spin_unlock(&vms_lock);
+	slot_release(s);
 	free_vcpus(vm);
 	stage2_fini(&vm->s2);
 	page_free_hyp(vm);

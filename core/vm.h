@@ -129,10 +129,21 @@ struct memseg {
 	u64 size;		/* 0: free */
 	u64 done;		/* bytes allocated; size when complete */
 	u64 held;		/* of those, bytes that have pages: the rest was dropped */
+	u64 shown;		/* of them, from the first on, seen by the control VM */
+	u64 protected;		/* by a PROTECT that is under way */
 	u32 prot;		/* the guest's, STAGE2_* */
-	hpa_t block;		/* 1 GiB being cleared, not yet mapped; or 0 */
-	bool mapped;		/* shown to the control VM */
+	bool going;		/* FREE, or an ALLOC that failed, is under way */
+	bool hiding;		/* a MAP that failed is being undone */
+	hpa_t block;		/* what is left of a GiB held for it, or 0 */
+	hpa_t loose;		/* a GiB that is no longer mapped, of which ... */
+	u64 loose_len;		/* ... so much is still to go back */
 };
+
+/* The control VM sees all of it. */
+static inline bool memseg_mapped(const struct memseg *s)
+{
+	return s->size && s->shown == s->size;
+}
 
 struct vm {
 	u32 id;			/* [c] */
@@ -171,6 +182,9 @@ struct vm *vm_next(u32 *index);
 
 /* vcpu.c */
 int vcpu_create(struct vm *vm, u32 id, struct vcpu **out);
+/* The control VM does not see these vCPUs' run pages from now on: one flush for
+ * all of them.  To be done before they are destroyed. */
+void vcpus_hide(struct vcpu *const *v, u32 n);
 void vcpu_destroy(struct vcpu *v);
 /* Power-on state. */
 void vcpu_reset(struct vcpu *v);
@@ -203,23 +217,24 @@ static inline u64 vcpu_tsc(const struct vcpu *v)
 /* The vCPU of the control VM on this core, for ever. */
 void control_run(void) __noreturn;
 
-/* memseg.c: the caller holds memsegs_lock and owns all vCPUs. */
+/* memseg.c: the caller holds memsegs_lock and owns all vCPUs.  -EAGAIN: so much
+ * was done as may be at a time; call again. */
 int memseg_alloc(struct vm *vm, struct joist_memseg *a);
 int memseg_free(struct vm *vm, u32 seg);
 int memseg_map(struct vm *vm, u32 seg);
 int memseg_unmap(struct vm *vm, u32 seg);
 /* What the guest may do with a segment from now on: JOIST_SEG_*. */
-int memseg_protect(struct vm *vm, u32 seg, u32 access);
+int memseg_protect(struct vm *vm, struct joist_memseg *a);
 /* Pages of a segment go back to the pool, or come again, cleared. */
 int memseg_drop(struct vm *vm, struct joist_pages *a);
 int memseg_fill(struct vm *vm, struct joist_pages *a);
 int memseg_query(struct vm *vm, struct joist_memseg *a);
 /* Everything of a VM nobody uses any more; -EAGAIN: call again. */
 int memseg_free_all(struct vm *vm);
-/* One range of guest frames appears at its own address in the control VM, or
- * is gone from all cores' view on return. */
+/* One range of guest frames appears at its own address in the control VM; pages
+ * of it are gone from all cores' view on return. */
 int control_show(u64 hpa, u64 len);
-void control_hide(u64 hpa, u64 len);
+void control_hide(const u64 *hpa, u32 pages);
 /* Boot: the control VM's identity map. */
 void control_stage2_init(void);
 extern struct spinlock control_s2_lock;

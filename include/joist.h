@@ -41,7 +41,7 @@
 #define JOIST_CPUID_CONTROL	(1u << 8)	/* this is the control VM */
 
 /* Limits, also reported by HC_CAPABILITIES. */
-#define JOIST_MAX_VMS		128	/* guests at one time */
+#define JOIST_MAX_VMS		1024	/* guests at one time */
 #define JOIST_MAX_VCPUS		32	/* a VM's vCPUs */
 #define JOIST_MAX_MEMSEGS	8	/* a VM's memory segments */
 #define JOIST_NAME_LEN		32	/* with the closing NUL */

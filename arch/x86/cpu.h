@@ -62,6 +62,7 @@ struct cpu {
 
 	void *args __aligned(64);	/* [p] 4 KiB: hypercall arguments */
 	hpa_t vendor_page[2];		/* [c] the backend's, until the end */
+	u32 work;			/* [p] done in this hypercall, see core/work.h */
 	void *stack_top;		/* [c] */
 	u64 gdt[8];			/* [c] */
 	struct tss {

@@ -14,13 +14,16 @@
 #include "core/errno.h"
 #include "core/string.h"
 
+#define ELEMENTS	256		/* of a string that one exit moves */
+
 static u32 element_count(struct vcpu *v, const struct insn *in)
 {
 	u64 mask = ~0ull >> (64 - 8 * in->addr_size);
 
 	if (!(in->flags & (INSN_F_REP | INSN_F_REPNE)))
 		return 1;
-	return (u32)MIN(v->gpr[JOIST_RCX] & mask, JOIST_IO_BUF / in->size);
+	/* Interrupts are off until all are found and moved. */
+	return (u32)MIN(v->gpr[JOIST_RCX] & mask, MIN(JOIST_IO_BUF / in->size, (u64)ELEMENTS));
 }
 
 /* Whether all of an element is memory, for that access. */

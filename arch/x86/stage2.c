@@ -13,6 +13,7 @@
 #include "core/errno.h"
 #include "core/log.h"
 #include "core/page.h"
+#include "core/work.h"
 
 #define ENTRY_ADDR	BITS(51, 12)
 #define ENTRY_LARGE	BIT(7)
@@ -75,6 +76,7 @@ static u64 *table_new(struct stage2 *s)
 {
 	u64 *t = s->urgent ? page_alloc_urgent() : page_alloc_hyp();
 
+	work_add(WORK_CLEAR_4K);
 	/* RUN may split, too. */
 	if (t)
 		__atomic_fetch_add(&s->tables, 1, __ATOMIC_RELAXED);
@@ -134,12 +136,27 @@ u64 stage2_page_size(const struct stage2 *s, u64 hpa)
 
 static bool table_empty(const struct stage2 *s, const u64 *t)
 {
+	u64 bits = s->fmt->present | ENTRY_PARKED;
 	unsigned i;
 
 	for (i = 0; i < 512; i++)
-		if (used(s, t[i]))
-			return false;
-	return true;
+		if (t[i] & bits)
+			break;
+	work_add(i * WORK_SCAN);
+	return i == 512;
+}
+
+/*
+ * The same once [gpa, next) of what this table, below an entry of `level`, maps
+ * is gone.  Who unmaps much goes up or down: a look at both sides mostly does.
+ */
+static bool table_emptied(const struct stage2 *s, const u64 *t, unsigned level, u64 gpa, u64 next)
+{
+	unsigned first = level_index(gpa, level - 1), last = level_index(next - 1, level - 1);
+
+	if ((first && used(s, t[first - 1])) || (last < 511 && used(s, t[last + 1])))
+		return false;
+	return (first == 0 && last == 511) || table_empty(s, t);
 }
 
 /* Unlinks an empty table.  A core may be walking it: it is freed after a flush. */
@@ -189,6 +206,7 @@ static int map_leaf(struct stage2 *s, u64 gpa, u64 hpa, unsigned level, u32 prot
 	if (used(s, *e))
 		return fail(-EEXIST);
 	__atomic_store_n(e, leaf_entry(s, hpa, level, prot), __ATOMIC_RELEASE);
+	work_add(WORK_MAP);
 	return 0;
 }
 
@@ -215,14 +233,16 @@ static int split(struct stage2 *s, u64 *e, unsigned level)
 {
 	u64 old = __atomic_load_n(e, __ATOMIC_ACQUIRE);
 	u64 hpa = leaf_addr(old, level), size = level_size(level - 1);
-	u32 prot = leaf_prot(s, old);
-	u64 *t = table_new(s);
+	u64 *t = table_new(s), first;
 	unsigned i;
 
 	if (!t)
 		return fail(-ENOMEM);
+	/* One memory type throughout: only the address differs. */
+	first = leaf_entry(s, hpa, level - 1, leaf_prot(s, old));
 	for (i = 0; i < 512; i++)
-		t[i] = leaf_entry(s, hpa + i * size, level - 1, prot);
+		t[i] = first + i * size;
+	work_add(512 * WORK_SCAN);
 	if (!__atomic_compare_exchange_n(e, &old, s->fmt->table(ptr_hpa(t).v), false,
 					 __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 		table_free(s, t);
@@ -237,6 +257,7 @@ static int unmap_in(struct stage2 *s, u64 *t, unsigned level, u64 gpa, u64 end)
 		bool whole = next - gpa == level_size(level);
 		int err;
 
+		work_add(WORK_ENTRY);
 		if (!used(s, *e)) {
 			gpa = next;
 			continue;
@@ -254,7 +275,7 @@ static int unmap_in(struct stage2 *s, u64 *t, unsigned level, u64 gpa, u64 end)
 		err = unmap_in(s, table_of(*e), level - 1, gpa, next);
 		if (err)
 			return err;
-		if (table_empty(s, table_of(*e)))
+		if (table_emptied(s, table_of(*e), level, gpa, next))
 			discard(s, e);
 		gpa = next;
 	}
@@ -275,7 +296,9 @@ static int protect_in(struct stage2 *s, u64 *t, unsigned level, u64 gpa, u64 end
 		bool whole = next - gpa == level_size(level);
 		int err = 0;
 
+		work_add(WORK_ENTRY);
 		if (used(s, *e) && is_leaf(*e, level) && whole) {
+			work_add(WORK_TYPE);
 			__atomic_store_n(e, leaf_entry(s, leaf_addr(*e, level), level, prot),
 					 __ATOMIC_RELEASE);
 		} else if (used(s, *e)) {
@@ -335,6 +358,36 @@ void stage2_collect(struct stage2 *s)
 	}
 }
 
+bool stage2_join(struct stage2 *s, u64 gpa, unsigned level)
+{
+	u64 *t = s->root, *e = NULL, hpa, size = level_size(level - 1);
+	unsigned i, l;
+
+	if (level > s->max_level)
+		return false;
+	for (l = STAGE2_LEVELS; l >= level; l--) {
+		e = &t[level_index(gpa, l)];
+		if (!used(s, *e) || is_leaf(*e, l))
+			return false;
+		t = table_of(*e);
+	}
+	hpa = leaf_addr(t[0], level - 1);
+	if (!used(s, t[0]) || !is_leaf(t[0], level - 1) || !IS_ALIGNED(hpa, level_size(level)) ||
+	    s->fmt->uniform(hpa, level) != level)
+		return false;
+	/* The last one first: where it does not fit, it is seldom the only one. */
+	for (i = 512; i--; )
+		if (t[i] != t[0] + i * size)
+			break;
+	work_add((512 - i) * WORK_SCAN);
+	if (i != ~0u)
+		return false;
+	__atomic_store_n(e, leaf_entry(s, hpa, level, leaf_prot(s, t[0])), __ATOMIC_RELEASE);
+	t[0] = s->garbage;
+	s->garbage = ptr_hpa(t).v;
+	return true;
+}
+
 /* The leaf at gpa, present or parked; 0 if there is none, and *len of nothing. */
 static inline u64 lookup(const struct stage2 *s, u64 gpa, u64 *hpa, u64 *len)
 {
@@ -368,6 +421,21 @@ u32 stage2_walk(const struct stage2 *s, u64 gpa, u64 *hpa, u64 *len)
 bool stage2_find(const struct stage2 *s, u64 gpa, u64 *hpa, u64 *len)
 {
 	return lookup(s, gpa, hpa, len);
+}
+
+u64 stage2_size(const struct stage2 *s, u64 gpa)
+{
+	const u64 *t = s->root;
+	unsigned l;
+
+	for (l = STAGE2_LEVELS; l > 1; l--) {
+		u64 e = t[level_index(gpa, l)];
+
+		if (!used(s, e) || is_leaf(e, l))
+			break;
+		t = table_of(e);
+	}
+	return level_size(l);
 }
 
 static bool each_in(const struct stage2 *s, const u64 *t, unsigned level, u64 gpa,

@@ -86,6 +86,13 @@ int stage2_execute(struct stage2 *s, u64 gpa);
 u32 stage2_walk(const struct stage2 *s, u64 gpa, u64 *hpa, u64 *len);
 /* The same for memory with any protection; false: there is none. */
 bool stage2_find(const struct stage2 *s, u64 gpa, u64 *hpa, u64 *len);
+/* The size of the page at gpa, or of the hole as the table it is in sees it. */
+u64 stage2_size(const struct stage2 *s, u64 gpa);
+/*
+ * If the pages around gpa could be one of this level, makes them one.  Their
+ * table is to be collected after a flush.
+ */
+bool stage2_join(struct stage2 *s, u64 gpa, unsigned level);
 /* For checks: calls f for every leaf, with any protection, until it returns false. */
 bool stage2_each(const struct stage2 *s, bool (*f)(void *ctx, u64 gpa, u64 hpa, u64 len, u32 prot),
 		 void *ctx);

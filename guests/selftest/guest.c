@@ -51,14 +51,18 @@ s64 seg_alloc(u32 id, u32 seg, u64 gpa, u64 size)
 	struct joist_memseg m = {
 		.head = { id, 0 }, .seg = seg, .gpa = gpa, .size = size,
 	};
-	u64 last = 0;
+	u64 calls = 0, last = 0, turns = 0;
 	s64 ret;
 
+	/* Up, and when the pool has not enough, down again. */
 	while ((ret = HC(HC_MEMSEG_ALLOC, &m)) == -EAGAIN) {
-		CHECK(m.offset > last && m.offset < size,
+		turns += m.offset < last && !turns;
+		CHECK(m.offset <= size && (turns || m.offset > last) &&
+		      ++calls < 1u << 22,
 		      "ALLOC makes no progress (at 0x%lx)", m.offset);
 		last = m.offset;
 	}
+	CHECK(ret || !turns, "ALLOC went back and says 0");
 	return ret;
 }
 
@@ -77,8 +81,11 @@ s64 seg_protect(u32 id, u32 seg, u32 access)
 	struct joist_memseg m = {
 		.head = { id, 0 }, .seg = seg, .flags = access,
 	};
+	s64 ret;
 
-	return HC(HC_MEMSEG_PROTECT, &m);
+	while ((ret = HC(HC_MEMSEG_PROTECT, &m)) == -EAGAIN)
+		;
+	return ret;
 }
 
 s64 seg_pages(u32 nr, u32 id, u32 seg, u32 page, u32 count)

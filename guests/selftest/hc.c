@@ -56,7 +56,7 @@ size_t hc_size(u32 nr)
 	return nr < HC_COUNT ? calls[nr].size : 4096;
 }
 
-s64 hc_raw(u64 nr, u64 gpa)
+static s64 hc_instruction(u64 nr, u64 gpa)
 {
 	s64 ret;
 
@@ -66,6 +66,37 @@ s64 hc_raw(u64 nr, u64 gpa)
 	else
 		asm volatile("vmcall" : "=a"(ret) : "a"(nr), "D"(gpa)
 			     : "memory");
+	return ret;
+}
+
+u64 hc_longest[HC_COUNT];
+bool hc_counted;
+
+/* Each instruction is one tick, as in an emulator that is told so. */
+static void find_out_ticks(void)
+{
+	u64 start, ticks, i;
+	u32 round;
+
+	for (round = 0; round < 8; round++) {
+		i = 50000;
+		start = rdtsc();
+		asm volatile("1: decq %0\n\tjnz 1b" : "+r"(i) : : "cc");
+		ticks = rdtsc() - start;
+		if (ticks < 100000 || ticks > 100100)
+			return;
+	}
+	hc_counted = true;
+}
+
+s64 hc_raw(u64 nr, u64 gpa)
+{
+	u64 start = rdtsc();
+	s64 ret = hc_instruction(nr, gpa);
+	u64 ticks = rdtsc() - start;
+
+	if (nr < HC_COUNT && ticks > hc_longest[nr])
+		hc_longest[nr] = ticks;
 	return ret;
 }
 
@@ -134,6 +165,7 @@ bool hc_init(void)
 	}
 	hc_debug = ver.debug;
 	tsc_khz = caps.tsc_khz;
+	find_out_ticks();
 	return true;
 }
 

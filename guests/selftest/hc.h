@@ -17,6 +17,10 @@ extern struct joist_capabilities caps;	/* as at the start */
 /* false: this is not Joist's control VM (and why has been printed). */
 bool hc_init(void);
 
+/* Whether a TSC tick is an instruction; and the longest call of each number. */
+extern bool hc_counted;
+extern u64 hc_longest[HC_COUNT];
+
 /* The bare call.  Any core. */
 s64 hc_raw(u64 nr, u64 gpa);
 

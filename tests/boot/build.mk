@@ -71,7 +71,7 @@ test-images: test-parts $(GUEST_DISK) $(DEB13)/emulators.stamp
 test-svm: $(BUILD)/selftest.elf $(DEB13)/emulators.stamp
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory DEBUG=1 all
-	@$(BOOT_PYTEST) $(BOOT_ARGS) tests/boot/test_selftest.py
+	@$(BOOT_PYTEST) $(BOOT_ARGS) tests/boot/test_selftest.py tests/boot/test_work.py
 
 # Linux there needs the live image, the self-test does not.
 .PHONY: test-vmx
@@ -88,7 +88,7 @@ test-nested: test-images
 .PHONY: test-boot
 test-boot: test-images
 	@$(BOOT_PYTEST) $(BOOT_ARGS) --ignore=tests/boot/test_selftest.py \
-		$(BOCHS_TESTS:%=--ignore=%) tests/boot
+		--ignore=tests/boot/test_work.py $(BOCHS_TESTS:%=--ignore=%) tests/boot
 
 # In one run no core waits at the end of each part; conftest.py has the order.
 .PHONY: test-machines

@@ -22,7 +22,7 @@ extern u64 pool_gone;
 
 #define CASE_LISTS(L)							\
 	L(abi) L(create) L(memseg) L(run) L(io) L(mmio) L(cpu) L(event) L(apic)	\
-	L(regs) L(isolate) L(smp) L(random)
+	L(regs) L(isolate) L(smp) L(random) L(work)
 
 #define L(name)	extern const struct tcase cases_##name[];
 CASE_LISTS(L)

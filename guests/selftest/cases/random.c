@@ -58,7 +58,8 @@ static void victims(void)
 {
 	struct joist_info info = { 0 };
 	bool a = false, b = false;
-	u32 spare[JOIST_MAX_VMS], spares = 0;
+	static u32 spare[JOIST_MAX_VMS];
+	u32 spares = 0;
 
 	while (!HC(HC_INFO, &info)) {
 		if (info.head.vm == vm.id && !info.state)
