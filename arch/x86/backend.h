@@ -24,6 +24,7 @@ struct svm_vcpu {
 	struct vmcb *vmcb;
 	u64 vmcb_pa;
 	u64 efer, cr4;		/* a guest's, as it sees them */
+	u64 cr0_cache;		/* its CR0.CD and NW, the same */
 	u64 asid_generation;	/* of the core it ran on last */
 	u32 asid_cpu;		/* 1 + that core */
 	bool nmi_blocked;	/* an NMI was injected, its IRET not yet seen */

@@ -14,6 +14,7 @@
 #define ATTR_LONG	BIT(13)
 #define CR3_PCID	BITS(11, 0)
 #define CR3_NO_FLUSH	BIT(63)
+#define REX_W		0x08
 
 static u64 gpr_read(struct vcpu *v, const struct insn *in)
 {
@@ -173,6 +174,39 @@ static enum verdict lmsw(struct vcpu *v, const struct insn *in)
 	return write_cr0_guest(v, (old & ~0xeull) | (val & 0xf) | (old & CR0_PE));
 }
 
+/* Only where a guest's CR0 is not the real one, which has no bits in memory's
+ * half: there the register form differs. */
+static enum verdict smsw_memory(struct vcpu *v, const struct insn *in, u16 val)
+{
+	struct places p;
+	u64 gpa = 0, left;
+	u32 i;
+	int err = operand_find(v, in, false, true, &p);
+
+	for (i = 0; i < sizeof(val) && !err; i++) {
+		places_gpa(&p, p.linear + i, &gpa, &left);
+		if (guest_write(v, GPA(gpa), (u8 *)&val + i, 1))
+			return exit_emulate(v, gpa);
+	}
+	return err ? operand_failed(v, err) : DONE;
+}
+
+static enum verdict smsw(struct vcpu *v, const struct insn *in)
+{
+	u64 cr0 = backend->reg_get(v, VREG_CR0), *reg = &v->gpr[in->reg];
+	bool wide = guest_mode(v) != INSN_16;
+
+	if ((backend->reg_get(v, VREG_CR4) & CR4_UMIP) && backend->reg_get(v, VREG_CPL))
+		return exit_gp(v);
+	if (in->flags & INSN_F_MEM)
+		return smsw_memory(v, in, (u16)cr0);
+	if ((in->rex & REX_W) || wide != !!(in->flags & INSN_F_OPSIZE))
+		*reg = cr0;
+	else
+		*reg = (*reg & ~0xffffull) | (cr0 & 0xffff);
+	return DONE;
+}
+
 static void step(struct vcpu *v, const struct insn *in, enum verdict verdict)
 {
 	if (verdict == DONE)
@@ -198,6 +232,9 @@ enum verdict exit_cr(struct vcpu *v)
 		break;
 	case INSN_LMSW:
 		verdict = lmsw(v, &in);
+		break;
+	case INSN_SMSW:
+		verdict = smsw(v, &in);
 		break;
 	default:
 		/* The code changed under us: execute what is there now. */

@@ -225,6 +225,32 @@ static void test_no_error_code_in_real_mode(void **state)
 			 (gp | JOIST_EVENT_ERROR) | 0x18ull << 32);
 }
 
+/* Firmware leaves CD set, and would have its memory uncached. */
+static void test_caches_stay_on(void **state)
+{
+	static const u64 values[] = {
+		CR0_ET | CR0_CD | CR0_NW, CR0_ET | CR0_CD | CR0_PE, CR0_ET | CR0_PE,
+	};
+	struct vmcb *b = vcpu->svm.vmcb;
+	unsigned i;
+
+	/* After reset. */
+	assert_int_equal(backend->reg_get(vcpu, VREG_CR0), CR0_CD | CR0_NW | CR0_ET);
+	assert_int_equal(b->cr0, CR0_ET);
+	for (i = 0; i < ARRAY_SIZE(values); i++) {
+		backend->reg_set(vcpu, VREG_CR0, values[i]);
+		assert_int_equal(backend->reg_get(vcpu, VREG_CR0), values[i]);
+		assert_int_equal(b->cr0, values[i] & ~(CR0_CD | CR0_NW));
+		/* It reads what it wrote. */
+		assert_int_equal(b->intercept_cr_read & 1, !!(values[i] & CR0_CD));
+	}
+	vcpu_init_signal(vcpu);
+	assert_false(b->cr0 & (CR0_CD | CR0_NW));
+	/* The control VM has the machine. */
+	backend->reg_set(the_control.vcpu[0], VREG_CR0, values[1]);
+	assert_int_equal(the_control.vcpu[0]->svm.vmcb->cr0, values[1]);
+}
+
 /* APM, "TLB Control": the control VM keeps its ASID, so the core must flush. */
 static void test_control_mode_change_flushes(void **state)
 {
@@ -319,6 +345,7 @@ int main(void)
 		cmocka_unit_test_setup(test_audit_own, start),
 		cmocka_unit_test_setup(test_audit_tags, start),
 		cmocka_unit_test_setup(test_no_error_code_in_real_mode, start),
+		cmocka_unit_test_setup(test_caches_stay_on, start),
 		cmocka_unit_test_setup(test_control_mode_change_flushes, start),
 		cmocka_unit_test_setup(test_intercepts, start),
 		cmocka_unit_test_setup(test_audit_control, start),

@@ -35,6 +35,7 @@
 #define ASID_FIRST_GUEST	2
 
 #define CR_WRITES		(BIT(0) | BIT(4))
+#define CR0_CACHE		(CR0_CD | CR0_NW)
 
 #define IOPM_SIZE		(3 * PAGE_SIZE)
 #define MSRPM_SIZE		(2 * PAGE_SIZE)
@@ -300,6 +301,26 @@ static void set_cr4(struct vcpu *v, u64 val)
 		b->intercept_cr_read |= BIT(4);
 }
 
+/*
+ * With nested paging a guest's CR0.CD would take the caches from its memory (APM,
+ * "Nested Paging"): firmware, which leaves it set, would crawl.  The guest reads
+ * what it wrote.
+ */
+static void set_cr0(struct vcpu *v, u64 val)
+{
+	struct vmcb *b = v->svm.vmcb;
+
+	b->cr0 = val;
+	if (v->control)
+		return;
+	v->svm.cr0_cache = val & CR0_CACHE;
+	b->cr0 &= ~CR0_CACHE;
+	if (v->svm.cr0_cache)
+		b->intercept_cr_read |= BIT(0);
+	else
+		b->intercept_cr_read &= (u16)~BIT(0);
+}
+
 static void svm_vcpu_reset(struct vcpu *v)
 {
 	/* APM, "Processor Initialization State". */
@@ -310,7 +331,7 @@ static void svm_vcpu_reset(struct vcpu *v)
 		svm_seg_set(v, s, &power_on_segments[s]);
 	b->gdtr = b->idtr = (struct vmcb_seg){ .limit = 0xffff };
 	b->cpl = 0;
-	b->cr0 = CR0_CD | CR0_NW | CR0_ET;
+	set_cr0(v, CR0_CD | CR0_NW | CR0_ET);
 	b->cr2 = b->cr3 = 0;
 	set_cr4(v, 0);
 	b->efer = EFER_SVME;
@@ -411,7 +432,6 @@ static void svm_enter(struct vcpu *v)
 static u64 *field(struct vmcb *b, enum vreg r)
 {
 	switch (r) {
-	case VREG_CR0: return &b->cr0;
 	case VREG_CR2: return &b->cr2;
 	case VREG_CR3: return &b->cr3;
 	case VREG_CR4: return &b->cr4;
@@ -455,7 +475,7 @@ static u64 svm_reg_get(struct vcpu *v, enum vreg r)
 	if (r == VREG_CPL)
 		return b->cpl;
 	switch (r) {
-	case VREG_CR0: return b->cr0;
+	case VREG_CR0: return b->cr0 | v->svm.cr0_cache;
 	case VREG_CR3: return b->cr3;
 	case VREG_CR4: return v->control ? b->cr4 : v->svm.cr4;
 	case VREG_EFER: return v->control ? b->efer & ~EFER_SVME : v->svm.efer;
@@ -489,6 +509,9 @@ static void svm_reg_set(struct vcpu *v, enum vreg r, u64 val)
 	case VREG_EFER:
 		v->svm.efer = val;
 		b->efer = val | EFER_SVME;
+		break;
+	case VREG_CR0:
+		set_cr0(v, val);
 		break;
 	case VREG_CR4:
 		set_cr4(v, val);

@@ -186,6 +186,24 @@ PAYLOAD(msr_sweep)
 	CHECK_EQ(rdmsr(MSR_EFER), efer, "EFER after the sweep");
 }
 
+/* SMSW in its forms: what it says is CR0, also where that is not the real one. */
+static void smsw_all(u64 cr0)
+{
+	volatile u16 m[2] = { 0x5a5a, 0x5a5a };
+	u64 wide, narrow = 0x1122334455667788;
+	u32 half;
+
+	asm volatile("smsw %q0" : "=r"(wide));
+	CHECK_EQ(wide, cr0, "SMSW of 64 bits");
+	asm volatile("smsw %k0" : "=r"(half));
+	CHECK_EQ(half, (u32)cr0, "SMSW of 32 bits");
+	asm volatile("smsw %w0" : "+r"(narrow));
+	CHECK_EQ(narrow, 0x1122334455660000 | (u16)cr0, "SMSW of 16 bits");
+	asm volatile("smsw %0" : "=m"(m[0]));
+	CHECK_EQ(m[0], (u16)cr0, "SMSW m");
+	CHECK_EQ(m[1], 0x5a5a, "what lies behind it");
+}
+
 PAYLOAD(cr)
 {
 	u64 cr0 = read_cr0(), cr4 = read_cr4(), cr3 = read_cr3(), r;
@@ -209,6 +227,7 @@ PAYLOAD(cr)
 	CHECK_EQ(read_cr0(), cr0 & ~CR0_WP, "CR0.WP");
 	write_cr0(cr0 | CR0_CD);
 	CHECK_EQ(read_cr0(), cr0 | CR0_CD, "CR0.CD");
+	smsw_all(cr0 | CR0_CD);
 	write_cr0(cr0 | CR0_CD | CR0_NW);
 	CHECK_EQ(read_cr0(), cr0 | CR0_CD | CR0_NW, "CR0.CD and NW");
 	write_cr0(cr0 | CR0_AM);
