@@ -233,6 +233,8 @@ void exit_step(struct vcpu *v, unsigned len)
 	u64 from = v->rip;
 
 	v->rip += len;
+	/* SDM, "Instruction-Breakpoint Exception Condition": it is for one instruction. */
+	v->rflags &= ~RFLAGS_RF;
 	/* Only 64-bit code lies or goes above 4 GiB. */
 	if (unlikely((from ^ v->rip) >> 32))
 		wrap_rip(v);

@@ -51,6 +51,7 @@ static u32 stepped(u64 rflags, u64 debugctl)
 	regs[VREG_DEBUGCTL] = debugctl;
 	exit_step(&v, 2);
 	assert_int_equal(v.rip, 0x1002);
+	assert_int_equal(v.rflags, rflags & ~RFLAGS_RF);
 	assert_int_equal(!!(regs[VREG_DR6] & BIT(14)), !!raised);
 	return raised;
 }
@@ -59,6 +60,7 @@ static u32 stepped(u64 rflags, u64 debugctl)
 static void test_single_step(void **state)
 {
 	assert_int_equal(stepped(RFLAGS_ONE, 0), 0);
+	assert_int_equal(stepped(RFLAGS_ONE | RFLAGS_RF, 0), 0);
 	assert_int_equal(stepped(RFLAGS_TF, 0), BIT(EXC_DB));
 	assert_int_equal(stepped(RFLAGS_TF, DEBUGCTL_BTF), 0);
 	assert_int_equal(stepped(RFLAGS_TF, BIT(0)), BIT(EXC_DB));

@@ -17,7 +17,7 @@ int control_show(u64 hpa, u64 len)
 	return 0;
 }
 
-void control_hide(u64 hpa, u64 len)
+void control_hide(const u64 *hpa, u32 pages)
 {
 }
 
