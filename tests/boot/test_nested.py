@@ -21,10 +21,9 @@ PORTS = "65,536 ports are as many exits through two hypervisors"
 LATER = "in the long run"
 # See doc/vendors.md, "Under KVM".
 OPEN = {
-    "mmio/cross": "QEMU 10 with a thread per core does XCHG across a page "
-    "otherwise, without KVM, too",
+    "mmio/cross": "QEMU 10 with a thread per core loses flags at an XCHG "
+    "across a page, without KVM, too",
     "run/tiny-period": "not done in time there",
-    "cpu/resume-flag": "RF is set in an interrupt's frame there",
 }
 # The first is quick.
 RUNS = {
