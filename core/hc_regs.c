@@ -316,7 +316,7 @@ static bool regs_ok(struct vcpu *v, u32 mask, const struct joist_regs *r,
 			return false;
 	}
 	if ((mask & JOIST_REGS_CR) &&
-	    (r->cr8 > 15 || (guest_features.xcr0 && !xcr0_valid(r->xcr0, guest_features.xcr0))))
+	    (r->cr8 > 15 || !xcr0_valid(r->xcr0, guest_features.xcr0 | XCR0_X87)))
 		return false;
 	if ((mask & JOIST_REGS_DR) && (r->dr6 >> 32 || r->dr7 >> 32))
 		return false;
@@ -377,8 +377,7 @@ static void write_regs(struct vcpu *v, u32 mask, const struct joist_regs *r)
 		backend->reg_set(v, VREG_CR2, r->cr2);
 		backend->reg_set(v, VREG_CR3, r->cr3);
 		backend->reg_set(v, VREG_CR4, r->cr4);
-		if (guest_features.xcr0)
-			v->gs.xcr0 = r->xcr0;
+		v->gs.xcr0 = r->xcr0;
 	}
 	if (mask & JOIST_REGS_DR) {
 		memcpy(v->gs.dr, r->dr, sizeof(v->gs.dr));

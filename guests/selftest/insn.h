@@ -158,6 +158,14 @@ static inline void cpuid(u32 leaf, u32 sub, u32 r[4])
 		     : "a"(leaf), "c"(sub) : "memory");
 }
 
+static inline bool has_xsave(void)
+{
+	u32 r[4];
+
+	cpuid(1, 0, r);
+	return r[2] & BIT(26);
+}
+
 static inline u64 rdtsc(void)
 {
 	u32 lo, hi;

@@ -38,7 +38,8 @@ static void abi_capabilities(void)
 	CHECK(c.max_memsegs && c.max_memsegs <= JOIST_MAX_MEMSEGS,
 	      "max_memsegs %u", c.max_memsegs);
 	CHECK(c.tsc_khz > 1000, "tsc_khz %u", c.tsc_khz);
-	CHECK(c.xstate_size >= 576 && c.xstate_size <= JOIST_XSTATE_MAX,
+	CHECK((has_xsave() ? c.xstate_size >= 576 : c.xstate_size == 512) &&
+	      c.xstate_size <= JOIST_XSTATE_MAX,
 	      "xstate_size %u", c.xstate_size);
 	CHECK(c.pool_total && c.pool_free <= c.pool_total &&
 	      !(c.pool_total % PAGE_SIZE) && !(c.pool_free % PAGE_SIZE),
