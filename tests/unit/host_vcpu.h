@@ -169,6 +169,17 @@ hpa_t early_alloc(u64 size)
 	abort();
 }
 
+#ifndef HOST_SHOWS		/* a test has its own of these */
+int control_show(u64 hpa, u64 len)
+{
+	return 0;
+}
+
+void control_hide(const u64 *hpa, u32 pages)
+{
+}
+#endif
+
 /* A machine with all that a guest may have. */
 static inline void host_features(void)
 {

@@ -18,15 +18,6 @@ struct vm *control_vm;
 static struct vm the_vm;
 static struct vcpu *vcpu;
 
-int control_show(u64 hpa, u64 len)
-{
-	return 0;
-}
-
-void control_hide(const u64 *hpa, u32 pages)
-{
-}
-
 static int start(void **state)
 {
 	u32 i;

@@ -4,6 +4,7 @@
  * where the block may lie, what is found and locked, and that all of it is
  * given back.  The handlers are stand-ins that look around.
  */
+#define HOST_SHOWS
 #include "tests/unit/host_vcpu.h"
 
 #include "core/hypercall.c"

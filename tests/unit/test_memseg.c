@@ -4,6 +4,7 @@
  * page has one owner, is shown to the control VM only while it is mapped, and
  * the pool is in the end what it was, also when it runs dry on the way.
  */
+#define HOST_SHOWS
 #include "tests/unit/host_vcpu.h"
 
 /* vcpu.c, in the same program here, has another of this name. */

@@ -16,15 +16,6 @@ struct vm *control_vm;
 static struct vm the_vm, the_control;
 static struct vcpu *vcpu;
 
-int control_show(u64 hpa, u64 len)
-{
-	return 0;
-}
-
-void control_hide(u64 hpa, u64 len)
-{
-}
-
 static struct cpuid no_leaf(u32 leaf, u32 sub)
 {
 	return (struct cpuid){};

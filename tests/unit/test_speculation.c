@@ -13,15 +13,6 @@ struct vm *control_vm;
 static struct vm the_vm;
 static struct vcpu *vcpu;
 
-int control_show(u64 hpa, u64 len)
-{
-	return 0;
-}
-
-void control_hide(u64 hpa, u64 len)
-{
-}
-
 static struct cpuid leaf_1_7, ext_8, ext_21;
 static u32 vendor_ebx, signature, last_ext;
 
@@ -38,8 +29,8 @@ static struct cpuid a_cpu(u32 leaf, u32 sub)
 	}
 }
 
-#define INTEL	0x756e6547
-#define AMD	0x68747541
+#define SIG_INTEL	0x756e6547
+#define SIG_AMD	0x68747541
 
 static void boot(u32 vendor, u32 sig, u32 ext)
 {
@@ -108,7 +99,7 @@ static void test_intel(void **state)
 	fake_msr(MSR_FLUSH_CMD, 0, 1);
 	fake_msr(MSR_ARCH_CAPABILITIES, CAP_GDS_CTRL | CAP_FB_CLEAR | CAP_TSX_CTRL, 0);
 	fake_msr(MSR_MCU_OPT_CTRL, 0, 0);
-	boot(INTEL, 0x506e3, 0x80000008);
+	boot(SIG_INTEL, 0x506e3, 0x80000008);
 	/* All but what announces MCU_OPT_CTRL. */
 	assert_int_equal(seen(7).edx, (u32)(BIT(10) | BITS(29, 26) | BIT(31)));
 	assert_true(reads(MSR_ARCH_CAPABILITIES, &val));
@@ -131,14 +122,14 @@ static void test_without(void **state)
 {
 	u64 val;
 
-	boot(INTEL, 0x506e3, 0x80000008);
+	boot(SIG_INTEL, 0x506e3, 0x80000008);
 	assert_int_equal(seen(7).edx, (u32)BIT(29));
 	assert_true(reads(MSR_ARCH_CAPABILITIES, &val));
 	assert_false(writes(MSR_FLUSH_CMD, 1));
 	assert_false(writes(MSR_PRED_CMD, 1));
 	assert_false(reads(MSR_SPEC_CTRL, &val));
 	leaf_1_7.edx = (u32)(BIT(10) | BITS(29, 26) | BIT(31));
-	boot(INTEL, 0x506e3, 0x80000008);
+	boot(SIG_INTEL, 0x506e3, 0x80000008);
 	assert_int_equal(seen(7).edx, (u32)(BIT(10) | BIT(29)));
 	assert_false(writes(MSR_FLUSH_CMD, 1));
 	assert_false(mitigations.ibpb || mitigations.l1d_flush);
@@ -146,7 +137,7 @@ static void test_without(void **state)
 	/* Of SPEC_CTRL only a part. */
 	fake_msr(MSR_SPEC_CTRL, 0, 3);
 	fake_msr(MSR_PRED_CMD, 0, 1);
-	boot(INTEL, 0x506e3, 0x80000008);
+	boot(SIG_INTEL, 0x506e3, 0x80000008);
 	assert_int_equal(seen(7).edx, (u32)(BIT(10) | BIT(26) | BIT(27) | BIT(29)));
 }
 
@@ -160,7 +151,7 @@ static void test_amd(void **state)
 	fake_msr(MSR_SPEC_CTRL, 0, ~0ull);
 	fake_msr(MSR_PRED_CMD, 0, 1);
 	fake_msr(MSR_EFER, 0, ~0ull);
-	boot(AMD, 0x00a10f11, 0x80000028);
+	boot(SIG_AMD, 0x00a10f11, 0x80000028);
 	assert_int_equal(seen(7).edx, 0);
 	assert_int_equal(seen(0x80000000).eax, 0x80000021);
 	assert_int_equal(seen(0x80000008).ebx, ALLOW_EXT8_EBX);
@@ -178,7 +169,7 @@ static void test_amd(void **state)
 	ext_8.ebx = (u32)BIT(12);
 	ext_21 = (struct cpuid){};
 	fake_msr(MSR_DE_CFG, 0, ~0ull);
-	boot(AMD, 0x00800f12, 0x8000001f);
+	boot(SIG_AMD, 0x00800f12, 0x8000001f);
 	assert_int_equal(seen(0x80000000).eax, 0x8000001f);
 	assert_int_equal(seen(0x80000008).ebx, BIT(12));
 	mitigations_enable();
