@@ -238,7 +238,8 @@ static int find_operands(struct vcpu *v, u64 gpa)
 		err = operand_find(v, in, false, false, &p->at);
 		return err ? err : operand_find(v, in, true, true, &p->to);
 	}
-	if (in->size == 1 || (offset && offset + in->size <= PAGE_SIZE)) {
+	if (in->size == 1 || (offset ? offset + in->size <= PAGE_SIZE :
+				       operand_in_page(v, in, dest))) {
 		places_set(&p->at, gpa);
 		return 0;
 	}

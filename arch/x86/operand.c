@@ -141,11 +141,29 @@ bool insn_is_string(const struct insn *in)
 	return in->kind >= INSN_STOS && in->kind <= INSN_OUTS;
 }
 
+static u64 operand_offset(struct vcpu *v, const struct insn *in, bool dest)
+{
+	return insn_is_string(in) ? string_offset(v, in, dest, 0) :
+				    insn_offset(in, v->gpr, v->rip);
+}
+
+bool operand_in_page(struct vcpu *v, const struct insn *in, bool dest)
+{
+	u64 linear = operand_offset(v, in, dest);
+	struct operand_seg s;
+
+	/* Flat, as mostly: nothing to look up. */
+	if (guest_mode(v) != INSN_64 || in->seg == JOIST_FS || in->seg == JOIST_GS) {
+		operand_seg(v, in, dest, false, &s);
+		linear += s.seg.base;
+	}
+	return (linear & (PAGE_SIZE - 1)) + in->size <= PAGE_SIZE;
+}
+
 int operand_find(struct vcpu *v, const struct insn *in, bool dest, bool write,
 		 struct places *p)
 {
-	u64 offset = insn_is_string(in) ? string_offset(v, in, dest, 0) :
-					  insn_offset(in, v->gpr, v->rip), linear;
+	u64 offset = operand_offset(v, in, dest), linear;
 	struct operand_seg s;
 
 	operand_seg(v, in, dest, write, &s);

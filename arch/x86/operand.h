@@ -47,6 +47,8 @@ bool places_gpa(const struct places *p, u64 linear, u64 *gpa, u64 *left);
  * places_find()'s; -EFAULT also if #GP or #SS is queued. */
 int operand_find(struct vcpu *v, const struct insn *in, bool dest, bool write,
 		 struct places *p);
+/* Whether all of it lies in one page, whichever that is. */
+bool operand_in_page(struct vcpu *v, const struct insn *in, bool dest);
 /* What to do about an error of these. */
 enum verdict operand_failed(struct vcpu *v, int err);
 
