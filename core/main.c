@@ -142,6 +142,7 @@ static bool enable(struct cpu *c)
 	c->why = "it lacks what the first one has";
 	if (!backend->cpu_enable(c, &c->why))
 		return false;
+	mtrr_init(c);
 	control_msrs_init();
 	mitigations_enable();
 	return true;

@@ -37,7 +37,7 @@ OVMF = ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd")
 
 # What must not be in any log.
 BAD = re.compile(r"^.*(joist: panic|joist: E: |Kernel panic|BUG: |\bOops\b|WARNING: CPU|"
-                 r"Call Trace|general protection fault|soft lockup|"
+                 r"Call Trace|Writing MSR|general protection fault|soft lockup|"
                  r"detected stall|hung_task).*$", re.M)
 
 
