@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <ucontext.h>
@@ -102,8 +101,12 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 	u64 rip = (u64)c->uc_mcontext.gregs[REG_RIP];
 
 	(void)info;
-	if (rip - (u64)executable >= PAGE)
-		abort();
+	/* Behind it the signal ends the process, as if nobody had caught it. */
+	if (rip - (u64)executable >= PAGE) {
+		signal(sig, SIG_DFL);
+		raise(sig);
+		return;
+	}
 	native.fault = (u64)sig;
 	c->uc_mcontext.gregs[REG_RIP] = (greg_t)(u64)native_fault;
 	c->uc_mcontext.gregs[REG_RSP] = (greg_t)native.host_rsp;
