@@ -152,6 +152,8 @@ static void control_leaf_d(struct vcpu *v, u32 sub, struct cpuid *r)
 	else if (sub == 0)
 		*r = (struct cpuid){ (u32)c->xcr0, xstate_area_size(now, false),
 				     xstate_area_size(c->xcr0, false), (u32)(c->xcr0 >> 32) };
+	else if (sub == 1 && !xstate_compacts)
+		*r = (struct cpuid){ r->eax & ~(u32)(D1_EAX_XSAVEC | CPUID_D1_EAX_XSAVES) };
 	else if (sub == 1)
 		*r = (struct cpuid){ r->eax, r->eax & (D1_EAX_XSAVEC | CPUID_D1_EAX_XSAVES) ?
 				     xstate_area_size(now | v->gs.xss, true) : 0, (u32)c->xss, 0 };

@@ -269,6 +269,8 @@ static void leaf_d(u32 sub, struct cpuid *r)
 	else if (sub == 0)
 		*r = (struct cpuid){ (u32)mask, xstate_area_size(now, false),
 				     xstate_area_size(mask, false), (u32)(mask >> 32) };
+	else if (sub == 1 && !xstate_compacts)
+		*r = (struct cpuid){ r->eax & ALLOW_D1_EAX & ~(u32)D1_EAX_XSAVEC };
 	else if (sub == 1)
 		*r = (struct cpuid){ r->eax & ALLOW_D1_EAX,
 				     r->eax & D1_EAX_XSAVEC ? xstate_area_size(now, true) : 0 };

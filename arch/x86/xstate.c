@@ -26,11 +26,13 @@
 #define FIRST_EXTENDED	2		/* x87 and SSE are in the legacy region */
 #define COMPONENT_ALIGN	BIT(1)		/* of CPUID(0Dh, n).ECX */
 
+#define D1_EAX_XSAVEC	BIT(1)		/* of CPUID(0Dh, 1) */
 #define TRIES		3
 
 static u32 mask __ro_after_init;	/* components; 0: FXSAVE only */
 static u32 size __ro_after_init = LEGACY_SIZE;
 static u32 mxcsr_mask __ro_after_init;
+bool xstate_compacts __ro_after_init;
 static struct component {
 	u32 size, offset;	/* offset: in the standard form */
 	bool align;		/* to 64 bytes, in the compacted form */
@@ -71,6 +73,34 @@ static bool xcr0_set(u64 val)
 	return xsetbv_safe(val) && xgetbv(0) == val;
 }
 
+/*
+ * Bochs' XSAVEC does not save what is in the upper halves of the YMM registers, so
+ * that a kernel which switches by it mixes up its programs.  Nobody is shown it
+ * where one register does not come out as it went in.
+ */
+static bool xsavec_works(void)
+{
+	static const u64 pattern[4] = { 1, 2, 3, 0x5a5a5a5a5a5a5a5a };
+	static u8 area[LEGACY_SIZE + HEADER_SIZE + 256] __aligned(64);
+	u64 now = xgetbv(0);
+	bool same;
+
+	if (!(cpuid(0xd, 1).eax & D1_EAX_XSAVEC))
+		return false;
+	if (!(mask & XCR0_AVX))
+		return true;
+	xsetbv_safe(now | XCR0_X87 | XCR0_SSE | XCR0_AVX);
+	__asm__ volatile("vmovups %1, %%ymm0\n\t"
+			 "xsavec64 %0\n\t"
+			 "vzeroall"
+			 : "+m"(area) : "m"(pattern), "a"(XCR0_AVX), "d"(0));
+	xsetbv_safe(now);
+	same = !memcmp(area + LEGACY_SIZE + HEADER_SIZE, &pattern[2], 16);
+	if (!same)
+		log_warn("this CPU's XSAVEC loses registers: it is hidden");
+	return same;
+}
+
 void xstate_setup(void)
 {
 	u64 host;
@@ -91,6 +121,7 @@ void xstate_setup(void)
 	host = xgetbv(0);
 	if (!xcr0_set(mask) || !xcr0_set(host))
 		refuse("this CPU does not keep what is written to XCR0");
+	xstate_compacts = xsavec_works();
 }
 
 u32 xstate_size(void)

@@ -24,4 +24,7 @@ int xstate_check(const void *area);
 /* The protection-key rights of v, which may be in RUN on this core. */
 u32 xstate_pkru(struct vcpu *v);
 
+/* Whether the compacted form can be shown to anybody: XSAVEC, and XSAVES with it. */
+extern bool xstate_compacts;
+
 #endif

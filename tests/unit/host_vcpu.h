@@ -191,6 +191,7 @@ static inline void host_features(void)
 		.phys_bits = 40, .spec_ctrl = 7, .pred_cmd = 1, .tsc_aux = true,
 	};
 	mask = guest_features.xcr0;
+	xstate_compacts = true;
 	size = 2696;
 	mxcsr_mask = 0xffff;
 }
