@@ -54,9 +54,10 @@ s64 seg_alloc(u32 id, u32 seg, u64 gpa, u64 size)
 	u64 calls = 0, last = 0, turns = 0;
 	s64 ret;
 
-	/* Up, and when the pool has not enough, down again. */
+	/* Up, and when the pool has not enough, down again; the call in which it
+	 * turns may have gone as far down as up. */
 	while ((ret = HC(HC_MEMSEG_ALLOC, &m)) == -EAGAIN) {
-		turns += m.offset < last && !turns;
+		turns += m.offset <= last && !turns;
 		CHECK(m.offset <= size && (turns || m.offset > last) &&
 		      ++calls < 1u << 22,
 		      "ALLOC makes no progress (at 0x%lx)", m.offset);
