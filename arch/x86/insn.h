@@ -228,12 +228,16 @@ static inline void wbinvd(void)
 	__asm__ volatile("wbinvd" : : : "memory");
 }
 
-/* Goes on in f, which does not return, on another stack; this one is given up. */
-static inline void __noreturn stack_leave(void *top, void (*f)(void))
+/*
+ * Goes on in f, which does not return, on another stack; this one is given up.
+ * A direct jump: f is a function's name.
+ */
+static inline __attribute__((always_inline)) void __noreturn
+stack_leave(void *top, void (*f)(void))
 {
 	/* As after a call: no return address to find. */
-	__asm__ volatile("mov %0, %%rsp\n\txor %%ebp, %%ebp\n\tpush $0\n\tjmp *%1"
-			 : : "r"(top), "r"(f) : "memory");
+	__asm__ volatile("mov %0, %%rsp\n\txor %%ebp, %%ebp\n\tpush $0\n\tjmp %c1"
+			 : : "r"(top), "i"(f) : "memory");
 	__builtin_unreachable();
 }
 
