@@ -136,8 +136,11 @@ static void scan(const u8 *aml, u32 len, u64 pa, struct acpi_sleep *s, u8 sleeps
 			s->off[1] |= (u8)BIT(type[1]);
 			continue;
 		}
-		sleeps[0] |= (u8)BIT(type[0]);
-		sleeps[1] |= (u8)BIT(type[1]);
+		/* In S4 memory is lost, and some firmware gives it S5's type. */
+		if (aml[at + 2] != '4') {
+			sleeps[0] |= (u8)BIT(type[0]);
+			sleeps[1] |= (u8)BIT(type[1]);
+		}
 		if (s->names < SLEEP_NAMES)
 			s->name[s->names++] = (struct acpi_sleep_name){ pa, pa + at };
 	}

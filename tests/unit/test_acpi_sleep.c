@@ -100,6 +100,18 @@ static void test_ambiguous_is_a_sleep(void **state)
 	assert_int_equal(s.names, 3);
 }
 
+/* As Bochs' BIOS has it.  Memory does not outlive that: nothing to keep out. */
+static void test_s4_may_be_power_off(void **state)
+{
+	static const u8 same[] = "\x08_S4_\x12\x06\x04\x0a\x07\x0a\x03\x00\x00";
+
+	put_aml(SSDT_PA, same, sizeof(same));
+	parse(116);
+	assert_int_equal(s.off[0], BIT(7));
+	assert_int_equal(s.off[1], BIT(3));
+	assert_int_equal(s.names, 3);
+}
+
 static void test_registers_of_64_bits(void **state)
 {
 	u8 *x = ram + FADT_PA + FADT_X_PM1A_CNT;
@@ -149,6 +161,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_types, start),
 		cmocka_unit_test_setup(test_ambiguous_is_a_sleep, start),
+		cmocka_unit_test_setup(test_s4_may_be_power_off, start),
 		cmocka_unit_test_setup(test_registers_of_64_bits, start),
 		cmocka_unit_test_setup(test_damage, start),
 	};
