@@ -534,50 +534,70 @@ static int ranges_left(const struct joist_pages *a)
 	return 0;
 }
 
-/* To give back [gpa, gpa + len) later, which has to follow in the same call. */
-static u64 give_back_cost(u64 len)
+/* So much of a large page is dropped at once, if it is not all of it. */
+#define DROP_PART	(32 * PAGE_SIZE)
+
+/*
+ * To give back [gpa, gpa + len) later, which has to follow in the same call; what
+ * came before ended at `last`.  At the end of a run of pages it is looked whether
+ * their table is empty, and at the end of each table about those above.
+ */
+static u64 give_back_cost(u64 gpa, u64 len, u64 last)
 {
-	return WORK_LOOK + WORK_BLOCK + 4 * WORK_ENTRY + (len >> PAGE_SHIFT) * WORK_FRAME;
+	u64 pages = len >> PAGE_SHIFT, blocks = len == PAGE_SIZE_2M ? 1 : pages;
+	u64 cost = blocks * (WORK_LOOK + WORK_BLOCK + 4 * WORK_ENTRY) + pages * WORK_FRAME;
+
+	if (gpa != last)
+		cost += 512 * WORK_SCAN;
+	if (!last || gpa / PAGE_SIZE_2M != (last - 1) / PAGE_SIZE_2M)
+		cost += 2 * 512 * WORK_SCAN;
+	return cost;
 }
 
 /*
  * Takes [gpa, gpa + len) from guest and control VM, as far as there is room for
  * all that is to be done with it.  It stays the segment's, to be found again once
- * no core has a translation.  *done: bytes up to there, or to an error.
+ * no core has a translation.  *done: bytes up to there, or to an error; *last: the
+ * end of what was taken last, 0 before the first.
  */
-static int take_locked(struct vm *vm, const struct memseg *s, u64 gpa, u64 len, u64 *done)
+static int take_locked(struct vm *vm, const struct memseg *s, u64 gpa, u64 len, u64 *done,
+		       u64 *last)
 {
 	u64 hpa, n;
 
 	for (*done = 0; *done < len; *done += n) {
+		u64 at = gpa + *done;
 		bool there;
 		int err = 0;
 
 		if (!work_room(4 * PIECE_COST))
 			break;
-		there = stage2_find(&vm->s2, gpa + *done, &hpa, &n);
+		there = stage2_find(&vm->s2, at, &hpa, &n);
 		n = MIN(n, len - *done);
 		work_add(WORK_LOOK);
 		if (!there)
 			continue;
-		n = MIN(n, PAGE_SIZE_2M - ((gpa + *done) & (PAGE_SIZE_2M - 1)));
+		n = MIN(n, PAGE_SIZE_2M - (at & (PAGE_SIZE_2M - 1)));
+		if (n < PAGE_SIZE_2M)
+			n = MIN(n, DROP_PART);
 		/* Large pages are split, which needs memory, before anything changes. */
 		if (s->shown)
 			err = stage2_protect(&control_vm->s2, hpa, n, STAGE2_READ | STAGE2_WRITE);
 		if (!err)
-			err = stage2_protect(&vm->s2, gpa + *done, n, 0);
+			err = stage2_protect(&vm->s2, at, n, 0);
 		if (err)
 			return err;
 		if (s->shown)
 			hide_locked(hpa, n);
-		work_add(give_back_cost(n));
+		work_add(give_back_cost(at, n, *last));
+		*last = at + n;
 	}
 	return 0;
 }
 
 int memseg_drop(struct vm *vm, struct joist_pages *a)
 {
-	u64 total = 0, want, len = 0;
+	u64 total = 0, want, len = 0, last = 0;
 	struct memseg *s;
 	int err = ranges_check(vm, a, &s);
 	u32 i, paid;
@@ -589,7 +609,7 @@ int memseg_drop(struct vm *vm, struct joist_pages *a)
 		struct joist_page_range *r = &a->range[i];
 
 		want = (u64)r->count << PAGE_SHIFT;
-		err = take_locked(vm, s, range_gpa(s, r), want, &len);
+		err = take_locked(vm, s, range_gpa(s, r), want, &len, &last);
 		total += len;
 		if (len < want)
 			break;

@@ -249,12 +249,13 @@ static int split(struct stage2 *s, u64 *e, unsigned level)
 	return 0;
 }
 
-static int unmap_in(struct stage2 *s, u64 *t, unsigned level, u64 gpa, u64 end)
+/* *gone: an entry of t is no longer used. */
+static int unmap_in(struct stage2 *s, u64 *t, unsigned level, u64 gpa, u64 end, bool *gone)
 {
 	while (gpa < end) {
 		u64 *e = &t[level_index(gpa, level)];
 		u64 next = MIN(ALIGN_DOWN(gpa, level_size(level)) + level_size(level), end);
-		bool whole = next - gpa == level_size(level);
+		bool whole = next - gpa == level_size(level), below = false;
 		int err;
 
 		work_add(WORK_ENTRY);
@@ -264,6 +265,7 @@ static int unmap_in(struct stage2 *s, u64 *t, unsigned level, u64 gpa, u64 end)
 		}
 		if (is_leaf(*e, level) && whole) {
 			__atomic_store_n(e, 0, __ATOMIC_RELEASE);
+			*gone = true;
 			gpa = next;
 			continue;
 		}
@@ -272,11 +274,13 @@ static int unmap_in(struct stage2 *s, u64 *t, unsigned level, u64 gpa, u64 end)
 			if (err)
 				return err;
 		}
-		err = unmap_in(s, table_of(*e), level - 1, gpa, next);
+		err = unmap_in(s, table_of(*e), level - 1, gpa, next, &below);
 		if (err)
 			return err;
-		if (table_emptied(s, table_of(*e), level, gpa, next))
+		if (below && table_emptied(s, table_of(*e), level, gpa, next)) {
 			discard(s, e);
+			*gone = true;
+		}
 		gpa = next;
 	}
 	return 0;
@@ -284,8 +288,10 @@ static int unmap_in(struct stage2 *s, u64 *t, unsigned level, u64 gpa, u64 end)
 
 int stage2_unmap(struct stage2 *s, u64 gpa, u64 len)
 {
+	bool gone;
+
 	s->changes++;
-	return unmap_in(s, s->root, STAGE2_LEVELS, gpa, gpa + len);
+	return unmap_in(s, s->root, STAGE2_LEVELS, gpa, gpa + len, &gone);
 }
 
 static int protect_in(struct stage2 *s, u64 *t, unsigned level, u64 gpa, u64 end, u32 prot)

@@ -67,6 +67,25 @@ static void crumbs(u32 id, u32 other, u64 size)
 	CHECK(!seg_pages(HC_MEMSEG_FILL, id, 0, 0, pages), "FILL fails");
 }
 
+/* Every second page, and then the others: at last nothing lies beside each. */
+static void sieve(u32 id, u64 size)
+{
+	struct joist_pages p = { .head = { id, 0 } };
+	u32 pages = (u32)(size / PAGE_SIZE), i, k, first;
+	s64 ret;
+
+	for (first = 2; first--;)
+		for (i = first; i < pages; i += 2 * JOIST_PAGE_RANGES) {
+			p.ranges = JOIST_PAGE_RANGES;
+			for (k = 0; k < JOIST_PAGE_RANGES; k++)
+				p.range[k] = (struct joist_page_range){ i + 2 * k, 1 };
+			while ((ret = HC(HC_MEMSEG_DROP, &p)) == -EAGAIN)
+				;
+			CHECK(!ret, "DROP gives %ld", ret);
+		}
+	CHECK(!seg_pages(HC_MEMSEG_FILL, id, 0, 0, pages), "FILL fails");
+}
+
 static void every_call_on(u32 id, u32 seg, u64 size)
 {
 	struct joist_memseg m;
@@ -108,6 +127,9 @@ static void work_memory(void)
 	CHECK(!seg_call(HC_MEMSEG_MAP, id, 0), "MAP fails");
 	for (i = 0; i < size / PAGE_SIZE; i += 512)
 		CHECK(!seg_pages(HC_MEMSEG_DROP, id, 0, i + 5, 1), "DROP fails");
+	/* Parts of large pages. */
+	for (i = 0; i + 600 < size / 2 / PAGE_SIZE; i += 1024)
+		CHECK(!seg_pages(HC_MEMSEG_DROP, id, 0, i + 100, 500), "DROP fails");
 	CHECK(!seg_call(HC_MEMSEG_UNMAP, id, 0), "UNMAP fails");
 	every_call_on(id, 0, size);
 	vm_destroy(id);
@@ -118,7 +140,9 @@ static void work_memory(void)
 	crumbs(id, other, SMALL);
 	every_call_on(id, 0, SMALL);
 	every_call_on(other, 0, SMALL / 2);
+	sieve(id, SMALL);
 	CHECK(!seg_call(HC_MEMSEG_MAP, id, 0), "MAP fails");
+	sieve(id, SMALL);
 	CHECK(!seg_pages(HC_MEMSEG_DROP, id, 0, 0, SMALL / PAGE_SIZE),
 	      "DROP fails");
 	CHECK(!seg_pages(HC_MEMSEG_FILL, id, 0, 0, SMALL / PAGE_SIZE),
