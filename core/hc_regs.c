@@ -282,9 +282,8 @@ static bool event_ok(const struct joist_regs *r)
 	if ((r->event & JOIST_EVENT_ERROR) &&
 	    (type != 3 || !(EXC_WITH_ERROR & BIT(vector & 63)) || r->event_error >> 16))
 		return false;
-	/* An NMI is no exception: neither CPU delivers vector 2 as one. */
 	return type == 0 || (type == 2 && vector == EXC_NMI) ||
-	       (type == 3 && vector < 32 && vector != EXC_NMI);
+	       (type == 3 && vector < 32 && (EXC_OF_GUESTS & BIT(vector)));
 }
 
 static bool segs_ok(const struct joist_regs *r)

@@ -59,7 +59,7 @@ static int intr_exception(struct vcpu *v, const struct joist_intr *a)
 {
 	bool error = a->flags & JOIST_INTR_ERROR;
 
-	if (a->vector > 31 || a->vector == 2 || a->error >> 16 ||
+	if (a->vector > 31 || !(EXC_OF_GUESTS & BIT(a->vector)) || a->error >> 16 ||
 	    (error && !(EXC_WITH_ERROR & BIT(a->vector))))
 		return fail(-EINVAL);
 	return intr_direct(v, (struct event){

@@ -384,7 +384,7 @@ enum joist_intr_type {
 	JOIST_INTR_MSI		= 2,	/* address and data as a device would write them */
 	JOIST_INTR_NMI		= 3,
 	JOIST_INTR_EXTINT	= 4,	/* 8259 vector 0..255, only after JOIST_EXIT_EXTINT */
-	JOIST_INTR_EXCEPTION	= 5,	/* vector 0..31, error code if JOIST_INTR_ERROR */
+	JOIST_INTR_EXCEPTION	= 5,	/* one that guests have; error code if JOIST_INTR_ERROR */
 	JOIST_INTR_TYPES
 };
 

@@ -84,6 +84,11 @@ enum exception {
 
 /* SDM, "Protected-Mode Exceptions and Interrupts": which push an error code. */
 #define EXC_WITH_ERROR	(BIT(8) | BITS(14, 10) | BIT(17) | BIT(21))
+/*
+ * Those of a guest, which has neither CET nor SEV nor #VE.  AMD's CPUs refuse to
+ * inject a vector that is no exception (APM vol. 2, 15.20).
+ */
+#define EXC_OF_GUESTS	(BITS(1, 0) | BITS(8, 3) | BITS(14, 10) | BITS(19, 16))
 
 #define PF_PRESENT	BIT(0)
 #define PF_WRITE	BIT(1)
@@ -93,6 +98,7 @@ enum exception {
 #define PF_KEY		BIT(5)
 
 #define CPUID_1_ECX_XSAVE	BIT(26)
+#define CPUID_1_ECX_RDRAND	BIT(30)
 #define CPUID_D1_EAX_XSAVES	BIT(3)
 #define CPUID_1_EDX_DS		BIT(21)
 #define CPUID_6_EAX_HFI		BIT(19)

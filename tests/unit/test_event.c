@@ -375,8 +375,8 @@ static void test_hc_intr(void **state)
 	assert_int_equal(intr(JOIST_INTR_FIXED, 32, 0, 1, &wake), -EINVAL);
 	assert_int_equal(intr(JOIST_INTR_EXCEPTION, 13, 2, 0, &wake), -EINVAL);
 	for (v = 0; v < 300; v++) {
-		bool plain = v < 32 && v != 2;
-		bool error = v == 8 || (v >= 10 && v <= 14) || v == 17 || v == 21;
+		bool error = v == 8 || (v >= 10 && v <= 14) || v == 17;
+		bool plain = error || v < 2 || (v >= 3 && v <= 7) || v == 16 || v == 18 || v == 19;
 
 		vcpu->exception.info = 0;
 		assert_int_equal(intr(JOIST_INTR_EXCEPTION, v, 0, 0, &wake), plain ? 0 : -EINVAL);

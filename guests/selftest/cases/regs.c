@@ -227,6 +227,10 @@ static void regs_masks(void)
 	  JOIST_EVENT_TYPE(1) | 13)					\
 	I("event type 7", r.event = JOIST_EVENT_VALID |			\
 	  JOIST_EVENT_TYPE(7) | 13)					\
+	I("event exception 9", r.event = JOIST_EVENT_VALID |		\
+	  JOIST_EVENT_TYPE(3) | 9)					\
+	I("event exception 31", r.event = JOIST_EVENT_VALID |		\
+	  JOIST_EVENT_TYPE(3) | 31)					\
 	I("event exception 32", r.event = JOIST_EVENT_VALID |		\
 	  JOIST_EVENT_TYPE(3) | 32)					\
 	I("event reserved bit", r.event = JOIST_EVENT_VALID | BIT(20) |	\
