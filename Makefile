@@ -19,10 +19,11 @@ VERSION	:= 0.1
 CFLAGS	:= -std=gnu11 -O2 -g -I. -Iinclude -I$(OUT) -I$(BUILD) -Wall -Wextra -Werror \
 	   -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter -Wno-missing-field-initializers \
 	   -ffreestanding -fno-builtin -fno-common -fno-pic -mcmodel=kernel \
-	   -mno-red-zone -mgeneral-regs-only -fno-stack-protector \
+	   -mno-red-zone -mgeneral-regs-only -fstack-protector-strong \
+	   -mstack-protector-guard=global \
 	   -fno-asynchronous-unwind-tables -fno-strict-aliasing \
 	   $(if $(DEBUG),-fno-omit-frame-pointer,-fomit-frame-pointer) -fcf-protection=none -DJOIST_VERSION='"$(VERSION)"'
-# No indirect call or jump but by arch/x86/retpoline.asm; tests/unit/branches.sh looks.
+# No indirect call or jump but by arch/x86/retpoline.asm; tests/boot/test_image.py looks.
 CFLAGS	+= $(if $(findstring clang,$(CC)),-mretpoline-external-thunk, \
 	   -mindirect-branch=thunk-extern -mindirect-branch-register -fno-jump-tables)
 CFLAGS	+= $(if $(DEBUG),-DJOIST_DEBUG) -DBUILD_DEBUG=$(if $(DEBUG),1,0)

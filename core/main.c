@@ -8,6 +8,7 @@
 #include "arch/x86/insn.h"
 #include "arch/x86/mitigations.h"
 #include "arch/x86/paging.h"
+#include "arch/x86/stack_guard.h"
 #include "arch/x86/xstate.h"
 #include "boot/control.h"
 #include "boot/mb2.h"
@@ -299,6 +300,7 @@ void boot_main(u32 magic, u64 mbi, u64 image_base)
 	u64 image_end = image_base + ALIGN_UP((u64)__image_end - (u64)__image_start, PAGE_SIZE);
 	struct pool_stats pool;
 
+	stack_guard_init();
 	paging_early(image_base);
 	parse_boot_info(magic, mbi);
 	console_early_screen(&params, &boot_info);

@@ -105,6 +105,9 @@ static void list_del(u64 pfn)
 {
 	struct free_block *b = block_at(pfn);
 
+	/* What a stray write has made of them must not choose where to write. */
+	if (unlikely(b->next->prev != b || b->prev->next != b))
+		panic("page %lx: free, but its links were overwritten", pfn << PAGE_SHIFT);
 	b->prev->next = b->next;
 	b->next->prev = b->prev;
 	frames[pfn].flags = 0;

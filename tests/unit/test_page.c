@@ -363,6 +363,20 @@ static void free_shown(void *pa)
 	page_free(*(hpa_t *)pa, 1, GUEST);
 }
 
+/* Somebody has written to a page after it was freed. */
+static void take_overwritten(void *pa)
+{
+	static struct free_block elsewhere = { &elsewhere, &elsewhere };
+	struct free_block *b = block_at(((hpa_t *)pa)->v >> PAGE_SHIFT);
+
+	page_free(*(hpa_t *)pa, 1, GUEST);
+	/* Whatever it has become part of. */
+	while (!(frames[ptr_hpa(b).v >> PAGE_SHIFT].flags & FRAME_FREE_HEAD))
+		b = (void *)((u8 *)b - PAGE_SIZE);
+	b->next = &elsewhere;
+	list_del(ptr_hpa(b).v >> PAGE_SHIFT);
+}
+
 static const struct misuse misuses[] = {
 	{ "free by another owner", free_as_other },
 	{ "free of more than is owned", free_too_much },
@@ -376,6 +390,7 @@ static const struct misuse misuses[] = {
 	{ "add to the pool what is owned", add_owned },
 	{ "show a frame that is no guest's", map_unowned },
 	{ "free of what the control VM sees", free_shown },
+	{ "a free block's links overwritten", take_overwritten },
 };
 
 static void test_misuse_panics(void **state)
