@@ -164,7 +164,8 @@ $(BUILD)/helpers.img: $(CTL_IMAGE)/mkinitrd.py $(BUILD)/tools/joist-net
 		/usr/bin/qemu-storage-daemon:/usr/bin/qemu-storage-daemon
 
 # joist.ko's test, to be appended to the live image: it runs and powers off.
-$(BUILD)/ko_test: tests/boot/ko/ko_test.c $(CTL)/joist_ioctl.h include/joist.h
+$(BUILD)/ko_test $(BUILD)/ko_hostile: $(BUILD)/%: tests/boot/ko/%.c $(CTL)/joist_ioctl.h \
+		include/joist.h
 	@mkdir -p $(@D)
 	@echo "MAKE $@"
 	gcc -O2 -Wall -Wextra -Werror -static -pthread -Iinclude -I$(CTL) \

@@ -58,6 +58,7 @@ $(BUILD)/nested.img: $(NESTED)/init $(NESTED)/modules.list \
 
 TEST_IMAGES	:= $(BUILD)/joist.iso $(BUILD)/vmlinux $(BUILD)/initrd.img \
 		$(BUILD)/helpers.img $(BUILD)/bochs.img $(BUILD)/ko_test.img \
+		$(BUILD)/ko_hostile \
 		$(BUILD)/nested.img \
 		$(CTL_TEST_TOOLS) $(BUILD)/selftest.elf $(BOOT_GUESTS)
 

@@ -980,34 +980,6 @@ static void test_kill(int rounds)
 	check_err(ioctl(ctl, JOIST_INFO, &info), ENOENT);
 }
 
-static void test_random(int rounds)
-{
-	static const unsigned long cmds[] = {
-		JOIST_TERM, JOIST_RESETCPU, JOIST_INTR, JOIST_READREGS,
-		JOIST_WRITEREGS, JOIST_READVMPARAMS, JOIST_WRITEVMPARAMS,
-		JOIST_MEMSEG_FREE, JOIST_MEMSEG_MAP, JOIST_MEMSEG_UNMAP,
-		JOIST_MEMSEG_PROTECT, JOIST_MEMSEG_QUERY, JOIST_READXSTATE, JOIST_WRITEXSTATE,
-		JOIST_READLAPIC, JOIST_WRITELAPIC, JOIST_KICK,
-		JOIST_DOORBELL, JOIST_IRQFD, JOIST_MEMSEG_DROP, JOIST_MEMSEG_FILL,
-		JOIST_STATS_GET, JOIST_INFO, JOIST_LOG, JOIST_MITIGATION,
-	};
-	unsigned long long before = pool_free();
-	uint32_t block[1024 + 64];
-	unsigned i, j, n = sizeof(cmds) / sizeof(cmds[0]);
-	int vm = guest("q", 2, code_out, sizeof(code_out), NULL);
-
-	for (i = 0; i < (unsigned)rounds; i++) {
-		for (j = 0; j < 1024; j++)
-			block[j] = random() % 4 ? random() % 4 :
-				   (uint32_t)random() << 1;
-		j = random() % n;
-		ioctl(j < n - 3 ? vm : ctl, cmds[j], block);
-	}
-	close(vm);
-	check(destroy("q") == 0);
-	check(pool_free() == before);
-}
-
 int main(int argc, char **argv)
 {
 	int rounds = argc > 1 ? atoi(argv[1]) : 20;
@@ -1036,7 +1008,6 @@ int main(int argc, char **argv)
 	step(test_zap());
 	step(test_segment());
 	step(test_kill(rounds));
-	step(test_random(rounds * 50));
 	printf("ko_test: %d passed, %d failed\n", passed, failed);
 	return failed != 0;
 }
