@@ -7,6 +7,7 @@
 #include "arch/x86/exit.h"
 #include "arch/x86/insn.h"
 #include "arch/x86/mitigations.h"
+#include "arch/x86/mtrr.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/stack_guard.h"
 #include "arch/x86/xstate.h"

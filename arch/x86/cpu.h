@@ -158,8 +158,6 @@ void smp_ask_all_wait(u32 request);
 void apic_send_nmi(u32 apic_id);
 
 /* timer.c */
-/* mtrr.c: on each core, the boot core first. */
-void mtrr_init(struct cpu *c);
 
 /* timer.c: soon, good for waiting, to a thousandth. */
 void tsc_calibrate(u16 pm_timer_port, bool pm_timer_32);

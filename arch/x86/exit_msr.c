@@ -9,6 +9,7 @@
 #include "arch/x86/mitigations.h"
 #include "arch/x86/msr.h"
 #include "arch/x86/msr_policy.h"
+#include "arch/x86/mtrr.h"
 #include "arch/x86/regs.h"
 #include "core/errno.h"
 
@@ -19,13 +20,8 @@ const struct msr_range guest_direct_msrs[] = {
 	{ }
 };
 
-static const u16 fixed_mtrr[] = {
-	MSR_MTRR_FIX64K, MSR_MTRR_FIX16K_A, MSR_MTRR_FIX16K_B,
-	0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f,
-};
-
 #define MTRR_CAP	0x508		/* 8 variable, fixed ones, write-combining */
-#define MTRR_DEF_BITS	(BITS(11, 10) | BITS(7, 0))
+#define MTRR_DEF_BITS	(MTRR_DEF_ON | MTRR_DEF_FIX | MTRR_DEF_TYPE)
 
 /* Types a PAT or an MTRR may hold: SDM, "Memory Cache Control". */
 static bool memory_type_valid(u8 t, bool pat)
@@ -75,8 +71,8 @@ static int fixed_index(u32 msr)
 {
 	unsigned i;
 
-	for (i = 0; i < ARRAY_SIZE(fixed_mtrr); i++)
-		if (fixed_mtrr[i] == msr)
+	for (i = 0; i < MTRR_FIXED; i++)
+		if (mtrr_fixed_msr[i] == msr)
 			return (int)i;
 	return -1;
 }

@@ -8,35 +8,20 @@
  */
 #include "arch/x86/cpu.h"
 #include "arch/x86/insn.h"
-#include "arch/x86/regs.h"
+#include "arch/x86/mtrr.h"
 #include "core/log.h"
 
 #define CPUID_1_EDX_MTRR	BIT(12)
-#define CAP_VCNT		BITS(7, 0)
-#define CAP_FIX			BIT(8)
-#define DEF_ON			BIT(11)
-#define MAX_VAR			32
-#define FIXED			11
 
 static struct mtrrs {
 	u64 cap, def;
-	u64 fixed[FIXED], var[2 * MAX_VAR];
+	u64 fixed[MTRR_FIXED], var[2 * MTRR_MAX_VAR];
 } boot_core __ro_after_init;
-
-static u32 fixed_msr(u32 i)
-{
-	static const u32 msrs[FIXED] = {
-		MSR_MTRR_FIX64K, MSR_MTRR_FIX16K_A, MSR_MTRR_FIX16K_B,
-		0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f,
-	};
-
-	return msrs[i];
-}
 
 /* Halves of pairs: base, mask. */
 static u32 vars(const struct mtrrs *m)
 {
-	return 2 * (u32)MIN(field_get(CAP_VCNT, m->cap), (u64)MAX_VAR);
+	return 2 * (u32)MIN(field_get(MTRR_CAP_VCNT, m->cap), (u64)MTRR_MAX_VAR);
 }
 
 static void read_all(struct mtrrs *m)
@@ -45,8 +30,8 @@ static void read_all(struct mtrrs *m)
 
 	m->cap = rdmsr(MSR_MTRR_CAP);
 	m->def = rdmsr(MSR_MTRR_DEF_TYPE);
-	for (i = 0; i < FIXED && (m->cap & CAP_FIX); i++)
-		m->fixed[i] = rdmsr(fixed_msr(i));
+	for (i = 0; i < MTRR_FIXED && (m->cap & MTRR_CAP_FIX); i++)
+		m->fixed[i] = rdmsr(mtrr_fixed_msr[i]);
 	for (i = 0; i < vars(m); i++)
 		m->var[i] = rdmsr(MSR_MTRR_PHYS0 + i);
 }
@@ -57,7 +42,7 @@ static bool alike(const struct mtrrs *a, const struct mtrrs *b)
 
 	if (a->cap != b->cap || a->def != b->def)
 		return false;
-	for (i = 0; i < FIXED; i++)
+	for (i = 0; i < MTRR_FIXED; i++)
 		if (a->fixed[i] != b->fixed[i])
 			return false;
 	for (i = 0; i < vars(a); i++)
@@ -74,9 +59,9 @@ static void write_all(const struct mtrrs *m)
 
 	write_cr0((cr0 | CR0_CD) & ~CR0_NW);
 	wbinvd();
-	wrmsr_try(MSR_MTRR_DEF_TYPE, m->def & ~DEF_ON);
-	for (i = 0; i < FIXED && (m->cap & CAP_FIX); i++)
-		wrmsr_try(fixed_msr(i), m->fixed[i]);
+	wrmsr_try(MSR_MTRR_DEF_TYPE, m->def & ~MTRR_DEF_ON);
+	for (i = 0; i < MTRR_FIXED && (m->cap & MTRR_CAP_FIX); i++)
+		wrmsr_try(mtrr_fixed_msr[i], m->fixed[i]);
 	for (i = 0; i < vars(m); i++)
 		wrmsr_try(MSR_MTRR_PHYS0 + i, m->var[i]);
 	wrmsr_try(MSR_MTRR_DEF_TYPE, m->def);

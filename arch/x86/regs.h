@@ -129,9 +129,6 @@ enum exception {
 #define DEBUGCTL_BTF		BIT(1)
 #define MSR_MTRR_PHYS0		0x200
 #define MSR_MTRR_PHYS_END	0x20f
-#define MSR_MTRR_FIX64K		0x250
-#define MSR_MTRR_FIX16K_A	0x258
-#define MSR_MTRR_FIX16K_B	0x259
 #define MSR_PAT			0x277
 #define MSR_MTRR_DEF_TYPE	0x2ff
 #define MSR_PERF_CAPABILITIES	0x345

@@ -9,11 +9,12 @@
  */
 #include "arch/x86/audit.h"
 #include "arch/x86/insn.h"
+#include "arch/x86/mtrr.h"
+#include "arch/x86/paging.h"
 #include "arch/x86/regs.h"
 #include "arch/x86/stage2.h"
 #include "arch/x86/vmx/vmcs.h"
 #include "core/log.h"
-#include "arch/x86/paging.h"
 
 #define EPT_R		BIT(0)
 #define EPT_W		BIT(1)
@@ -32,17 +33,10 @@
 #define TYPE_WT		4
 #define TYPE_WB		6
 
-#define MTRR_MAX_VAR	32
-#define MTRR_CAP_VCNT	BITS(7, 0)
-#define MTRR_CAP_FIX	BIT(8)
-#define MTRR_DEF_TYPE	BITS(7, 0)
-#define MTRR_DEF_FIX	BIT(10)
-#define MTRR_DEF_ON	BIT(11)
-#define MTRR_MASK_VALID	BIT(11)
 #define FIXED_END	MiB
 
 /* The fixed-range MTRRs: 88 ranges of 64, 16 and 4 KiB. */
-static u8 fixed[88] __ro_after_init;
+static u8 fixed[8 * MTRR_FIXED] __ro_after_init;
 static bool fixed_on __ro_after_init;
 static u8 default_type __ro_after_init;
 static struct {
@@ -53,14 +47,10 @@ static u32 var_count __ro_after_init;
 
 static void read_fixed(void)
 {
-	static const u16 msrs[] = {
-		MSR_MTRR_FIX64K, MSR_MTRR_FIX16K_A, MSR_MTRR_FIX16K_B,
-		0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f,
-	};
 	unsigned i, j;
 
-	for (i = 0; i < ARRAY_SIZE(msrs); i++) {
-		u64 val = rdmsr(msrs[i]);
+	for (i = 0; i < MTRR_FIXED; i++) {
+		u64 val = rdmsr(mtrr_fixed_msr[i]);
 
 		for (j = 0; j < 8; j++)
 			fixed[8 * i + j] = (u8)(val >> 8 * j);
