@@ -11,6 +11,7 @@
  * Nothing is read before it was checked to be within the bytes given.
  */
 #include "arch/x86/decode.h"
+#include "core/bytes.h"
 #include "core/errno.h"
 #include "include/joist.h"
 
@@ -166,6 +167,17 @@ static u64 get_le(const u8 *p, unsigned n)
 {
 	u64 v = 0;
 
+	/* All but far pointers of 4 and 6 bytes have one of these. */
+	switch (n) {
+	case 1:
+		return *p;
+	case 2:
+		return load16(p);
+	case 4:
+		return load32(p);
+	case 8:
+		return load64(p);
+	}
 	while (n--)
 		v = v << 8 | p[n];
 	return v;
