@@ -17,6 +17,15 @@ int memcmp(const void *a, const void *b, size_t n);
 size_t strlen(const char *s);
 int strcmp(const char *a, const char *b);
 int strncmp(const char *a, const char *b, size_t n);
+
+/*
+ * -fno-builtin would make a call of each, also to copy four bytes.  Memory that
+ * others change meanwhile is copied with a length that is not known here, or by
+ * volatile reads: else it might be read twice.
+ */
+#define memcpy(dst, src, n)	__builtin_memcpy(dst, src, n)
+#define memset(dst, c, n)	__builtin_memset(dst, c, n)
+#define memcmp(a, b, n)		__builtin_memcmp(a, b, n)
 #endif
 
 /* Copies src with its NUL, cut to size bytes; false if it was cut. */
