@@ -23,7 +23,6 @@ LATER = "in the long run"
 OPEN = {
     "mmio/cross": "QEMU 10 with a thread per core loses flags at an XCHG "
     "across a page, without KVM, too",
-    "run/tiny-period": "not done in time there",
     "cpu/resume-flag": "QEMU 10 sets RF in interrupts' frames, without KVM, "
     "too",
 }
@@ -39,8 +38,7 @@ RUNS = {
     "vmx-1": dict(kind=nested.Vmx, cpus=1,
                   args="random=2000 events=100 cycles=20",
                   left_out={"cpu/ports": PORTS,
-                            "random/edges": "takes hours there",
-                            "run/tiny-period": OPEN["run/tiny-period"]}),
+                            "random/edges": "takes hours there"}),
 }
 
 

@@ -44,6 +44,17 @@ PAYLOAD(far_deadline)
 	CHECK_EQ(self()->irqs[VEC], 0, "timer interrupts");
 }
 
+/*
+ * The fifth one is the last.  Where an exit takes longer than Joist's shortest
+ * period the guest does nothing but take interrupts, as it would on a CPU.
+ */
+static bool fifth_hook(struct frame *f)
+{
+	if (f->vector == VEC && self()->irqs[VEC] == 4)
+		apic_write(TMICT, 0);
+	return false;
+}
+
 /* A period of one tick, masked first. */
 PAYLOAD(tiny_period)
 {
@@ -57,11 +68,12 @@ PAYLOAD(tiny_period)
 	work(5000);
 	CHECK_EQ(self()->irqs[VEC], 0, "masked timer interrupts");
 	sync(0);
+	trap_hook = fifth_hook;
 	apic_write(LVT_TIMER, VEC | PERIODIC);
 	for (i = 0; i < 10000 && self()->irqs[VEC] < 5; i++)
 		work(100);
+	trap_hook = NULL;
 	cli();
-	apic_write(TMICT, 0);
 	CHECK(self()->irqs[VEC] >= 5, "timer interrupts");
 	sync(1);
 }
