@@ -8,7 +8,7 @@ import time
 import pytest
 
 import machine as m
-from vms import (GUEST, control, ctl_json, nothing_left, put, said,
+from vms import (GUEST, control, ctl_json, guest_run, nothing_left, put, said,
                  start_linux_guest, type_to, vm, wait, waited_for)
 
 pytestmark = pytest.mark.xdist_group("vms")
@@ -241,6 +241,17 @@ def expected_sum(blocks, text):
     return hashlib.sha256((line * (size // len(line) + 1))[:size]).hexdigest()
 
 
+def check_vulnerabilities(control, name):
+    """A guest's Linux takes itself for no more vulnerable than the control VM's."""
+    listed = ("cd /sys/devices/system/cpu/vulnerabilities && "
+              "grep -l '^Vulnerable' *")
+    names = control.output(f"({listed}) || true").split()
+    code = guest_run(control, name, f"test -e /sys/devices/system/cpu/"
+                     f"vulnerabilities/spectre_v2 && ! ({listed}) | grep -vxE "
+                     f"'{'|'.join(names) or '-'}'")
+    assert code == 0, control.output(f"joistctl log {name} | tail -n 20")
+
+
 def test_four_linux_guests(control):
     """At the same time; each computes, and the control VM answers."""
     names = ["one", "two", "three", "four"]
@@ -253,6 +264,7 @@ def test_four_linux_guests(control):
         assert vm(control, name)["vcpus"] == 2
     for name in names:
         said(control, name, expected_sum(1024, name))
+    check_vulnerabilities(control, "two")
     # A reboot keeps the VM; power-off ends it with 0.
     type_to(control, "one", "reboot")
     said(control, "one", "guest: Linux .* on 2 CPUs", 2)

@@ -394,9 +394,10 @@ static void isolate_sleep(void)
 	CHECK(!(len & 0xff), "the DSDT's checksum is wrong");
 	/* The first element of \_S5: 0, 1, or a byte constant. */
 	len = *(const u32 *)(dsdt + 4);
-	for (p = dsdt + 36; p + 12 < dsdt + len && off == 8; p++)
+	for (p = dsdt + 36; p + 9 <= dsdt + len && off == 8; p++)
 		if (!memcmp(p, "_S5_", 4) && p[4] == 0x12)
 			off = p[7] == 0x0a ? p[8] : p[7];
+	CHECK(off < 8, "the DSDT does not offer S5");
 	before = in16((u16)control);
 	for (type = 0; type < 8; type++) {
 		if (type == off)
