@@ -389,6 +389,55 @@ static void test_indirect(void **state)
 	assert_true(broke(0));
 }
 
+/* A read of a sector in `data` segments by an indirect table, with header and
+ * status; `direct` descriptors come before that in the queue. */
+static void indirect_read(unsigned data, unsigned direct)
+{
+	u8 *t = at(DATA + 0x4000);
+	unsigned i;
+
+	memset(at(DATA), 0, 16);
+	put32(at(DATA), T_IN);
+	for (i = 0; i < data + 2; i++) {
+		bool first = !i && !direct, last = i == data + 1;
+
+		put64(t + 16 * i, first ? DATA : last ? DATA + 0x800 :
+		      DATA + 0x1000 + 2 * i);
+		put32(t + 16 * i + 8, first ? 16 : last ? 1 :
+		      i < data ? 2 : 512 - 2 * (data - 1));
+		put16(t + 16 * i + 12, (first ? 0 : DESC_WRITE) | (last ? 0 : DESC_NEXT));
+		put16(t + 16 * i + 14, i + 1);
+	}
+	for (i = 0; i < direct; i++)
+		desc(0, i, DATA + i, 16, DESC_NEXT, i + 1);
+	desc(0, i, DATA + 0x4000, 16 * (data + 2), DESC_INDIRECT, 0);
+	*at(DATA + 0x800) = 0xff;
+	push(0, 0, 0);
+}
+
+/* As many segments as the device says it takes, and the table is no segment. */
+static void test_full_request(void **state)
+{
+	unsigned most, i;
+
+	(void)state;
+	driver_start(0, VIRTIO_INDIRECT_DESC | F_FLUSH);
+	most = get(0, DEVICE + B_SEG_MAX, 4);
+	for (i = most - 2; i <= most; i++) {
+		indirect_read(i, 0);
+		assert_false(broke(0));
+		io_finish();
+		assert_int_equal(*at(DATA + 0x800), S_OK);
+		assert_int_equal(get32(used_at_back(0, 0) + 4), 512 + 1);
+	}
+	indirect_read(most + 1, 0);
+	assert_true(broke(0));
+	setup(NULL);
+	driver_start(0, VIRTIO_INDIRECT_DESC | F_FLUSH);
+	indirect_read(most, 4);
+	assert_true(broke(0));
+}
+
 static void msix_on(unsigned i)
 {
 	unsigned slot = devices[i]->slot, v;
@@ -1236,6 +1285,7 @@ int main(void)
 		cmocka_unit_test_setup(test_bad_chains, setup),
 		cmocka_unit_test_setup(test_bad_rings, setup),
 		cmocka_unit_test_setup(test_indirect, setup),
+		cmocka_unit_test_setup(test_full_request, setup),
 		cmocka_unit_test_setup(test_interrupts, setup),
 		cmocka_unit_test_setup(test_event_idx, setup),
 		cmocka_unit_test_setup(test_bus_master, setup),

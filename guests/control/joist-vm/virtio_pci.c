@@ -150,6 +150,8 @@ static bool chain_add(const struct virtio *v, struct virtq_chain *c,
 		return false;
 	if (!d->len)
 		return true;
+	if (c->in + c->out == VIRTQ_CHAIN)
+		return false;
 	c->iov[c->out + c->in] = (struct iovec){ p, d->len };
 	if (in) {
 		c->in++;
@@ -168,10 +170,10 @@ static bool chain_read(const struct virtio *v, const struct virtq *q,
 	const u8 *table = guest_ptr(v->mem, q->desc, (u64)q->size * DESC_LEN);
 	u64 count = q->size, i = c->head;
 	bool indirect = false;
-	unsigned steps;
+	unsigned steps = 0;
 	struct desc d;
 
-	for (steps = 0; steps < VIRTQ_CHAIN && i < count; steps++) {
+	while (steps < VIRTQ_CHAIN && i < count) {
 		d = desc_read(table, i);
 		if (d.flags & DESC_INDIRECT) {
 			if (indirect || (d.flags & DESC_NEXT) ||
@@ -191,6 +193,8 @@ static bool chain_read(const struct virtio *v, const struct virtq *q,
 		if (!(d.flags & DESC_NEXT))
 			return true;
 		i = d.next;
+		/* The one that refers to a table is no part of the request. */
+		steps++;
 	}
 	return false;		/* a loop, too long, or outside the table */
 }
