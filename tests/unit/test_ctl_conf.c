@@ -37,6 +37,15 @@ void die(const char *fmt, ...)
 	longjmp(refused, 1);
 }
 
+void warn_msg(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(message, sizeof(message), fmt, ap);
+	va_end(ap);
+}
+
 static void put(const char *text)
 {
 	int fd = open(path, O_WRONLY | O_TRUNC);
@@ -206,6 +215,38 @@ static int remove_file(void **state)
 	return unlink(path);
 }
 
+/* In a folder that others may write to: only our own file counts. */
+static void test_own_file(void **state)
+{
+	char other[sizeof(path) + 8];
+	struct conf c = { 0 };
+
+	(void)state;
+	snprintf(other, sizeof(other), "%s.x", path);
+	put("vm a { }");
+	chmod(path, 0600);
+	message[0] = 0;
+	assert_true(read_file(&c, path, true));
+	assert_false(read_file(&c, other, true));
+	assert_string_equal(message, "");
+	assert_int_equal(symlink(path, other), 0);
+	assert_false(read_file(&c, other, true));
+	assert_non_null(strstr(message, "ignored"));
+	unlink(other);
+	/* Nobody is waited for. */
+	message[0] = 0;
+	assert_int_equal(mkfifo(other, 0600), 0);
+	assert_false(read_file(&c, other, true));
+	assert_non_null(strstr(message, "ignored"));
+	unlink(other);
+	message[0] = 0;
+	chmod(path, 0620);
+	assert_false(read_file(&c, path, true));
+	assert_non_null(strstr(message, "ignored"));
+	chmod(path, 0600);
+	assert_int_equal(c.count, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -214,6 +255,7 @@ int main(void)
 		cmocka_unit_test(test_wrong),
 		cmocka_unit_test(test_not_a_file),
 		cmocka_unit_test(test_two_files),
+		cmocka_unit_test(test_own_file),
 	};
 
 	return cmocka_run_group_tests(tests, make_file, remove_file);

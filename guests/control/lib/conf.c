@@ -7,6 +7,7 @@
  */
 #include <confuse.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -235,17 +236,30 @@ static void drop_known(struct conf *c, unsigned first)
 }
 
 /* The file with our mark behind it; NULL: there is none. */
-static char *read_text(const char *path)
+static char *read_text(const char *path, bool own)
 {
 	static const char mark[] = "\n" END_MARK " = 1\n";
-	FILE *f = fopen(path, "re");
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | (own ? O_NOFOLLOW : 0));
+	FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
 	struct stat st;
 	size_t n;
 	char *p;
 
 	if (!f && errno == ENOENT)
 		return NULL;
-	if (!f || fstat(fileno(f), &st) < 0)
+	/*
+	 * Others of our group may write to that folder; what they put there must
+	 * not decide which files our VMs use, nor keep us from using ours.  Of what
+	 * was opened: the name may be another file's by now.
+	 */
+	if (own && (!f || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+		    st.st_uid != geteuid() || (st.st_mode & 022))) {
+		warn_msg("%s: not a file that only you can write: ignored", path);
+		if (f)
+			fclose(f);
+		return NULL;
+	}
+	if (!f || fstat(fd, &st) < 0)
 		die("%s: %s", path, strerror(errno));
 	if (!S_ISREG(st.st_mode))
 		die("%s: not a regular file", path);
@@ -318,10 +332,10 @@ static void blank_comments(char *p, const char *path)
 	}
 }
 
-bool conf_read(struct conf *c, const char *path)
+static bool read_file(struct conf *c, const char *path, bool own)
 {
 	unsigned first = c->count;
-	char *text = read_text(path);
+	char *text = read_text(path, own);
 	cfg_t *cfg;
 
 	if (!text)
@@ -339,6 +353,11 @@ bool conf_read(struct conf *c, const char *path)
 	return true;
 }
 
+bool conf_read(struct conf *c, const char *path)
+{
+	return read_file(c, path, false);
+}
+
 const char *conf_loaded_path(void)
 {
 	static char path[64];
@@ -349,25 +368,12 @@ const char *conf_loaded_path(void)
 
 void conf_read_all(struct conf *c, const char *given)
 {
-	const char *loaded = conf_loaded_path();
-	struct stat st;
-
 	if (given) {
 		if (!conf_read(c, given))
 			die("%s: %s", given, strerror(ENOENT));
 		return;
 	}
-	/*
-	 * Others of our group may write to that folder; what they put there
-	 * must not decide which files our VMs use.
-	 */
-	if (!lstat(loaded, &st)) {
-		if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
-		    (st.st_mode & 022))
-			die("%s: not a file that only you can write: remove "
-			    "it", loaded);
-		conf_read(c, loaded);
-	}
+	read_file(c, conf_loaded_path(), true);
 	conf_read(c, CONF_PATH);
 }
 
