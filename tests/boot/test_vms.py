@@ -212,6 +212,13 @@ def test_unprivileged(control):
         assert code != 0 and "group joist" in text
     assert vm(control, "spin")["state"] == "running"
     control.output("su joist -c 'joistctl kill spin'")
+    # Sockets have the folder's group: nobody has to give it to them by name.
+    control.output("joistctl start spin -m 16M -k /guests/spin")
+    said(control, "spin", "hello")
+    assert control.output("stat -c '%a %u %G' /run/joist") == "2770 0 joist"
+    assert control.output("stat -c '%a %u %G' /run/joist/spin.sock") == \
+        "660 0 joist"
+    control.output("su joist -c 'joistctl kill spin'")
 
 
 def test_cycles(control):

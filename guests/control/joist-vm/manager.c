@@ -913,18 +913,17 @@ static void socket_remove(void)
 	unlink(socket_path);
 }
 
-/* Who may open the control device may use the sockets: same group. */
+/*
+ * Who may open the control device may use the sockets: their group is that of the
+ * folder.  Others may write to it, so nothing is done there by name that follows
+ * links.
+ */
 static void open_socket(struct manager *m)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	struct stat st;
-	gid_t gid = (gid_t)-1;
+	int err = proto_make_dir();
 	mode_t mask;
-	int err;
 
-	if (!fstat(m->control, &st))
-		gid = st.st_gid;
-	err = proto_make_dir();
 	if (err < 0)
 		die("%s: cannot create: %s", PROTO_DIR, strerror(-err));
 	proto_path(sa.sun_path, m->cfg->name);
@@ -938,8 +937,6 @@ static void open_socket(struct manager *m)
 	    listen(m->listener, CLIENTS) < 0)
 		die("%s: %s: %s", m->cfg->name, sa.sun_path, strerror(errno));
 	umask(mask);
-	if (chown(sa.sun_path, (uid_t)-1, gid) && geteuid() == 0)
-		warn_msg("%s: %s", sa.sun_path, strerror(errno));
 }
 
 static void open_signals(struct manager *m)

@@ -13,15 +13,16 @@
 #include "guests/control/joist_ioctl.h"
 #include "proto.h"
 
+/* What is made in it gets its group. */
 int proto_make_dir(void)
 {
 	struct stat st;
 
-	if (mkdir(PROTO_DIR, 0770) < 0)
+	if (mkdir(PROTO_DIR, 0700) < 0)
 		return errno == EEXIST ? 0 : -errno;
 	if (stat(JOIST_CTL_PATH, &st) < 0 ||
 	    chown(PROTO_DIR, (uid_t)-1, st.st_gid) < 0 ||
-	    chmod(PROTO_DIR, 0770) < 0)
+	    chmod(PROTO_DIR, 02770) < 0)
 		return -errno;
 	return 0;
 }
