@@ -114,7 +114,10 @@ void uefi_open(struct vm_config *cfg)
 		die("%s: %s", UEFI_VARS, strerror(errno));
 	if (access(path, F_OK) && errno == ENOENT)
 		make(path);
-	cfg->vars.fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	/* Others may write to the folder: no link decides which file it is. */
+	cfg->vars.fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+	if (cfg->vars.fd < 0 && errno == ELOOP)
+		die("uefi variables %s: a symbolic link", path);
 	if (cfg->vars.fd < 0)
 		die("uefi variables %s: %s", path, strerror(errno));
 	if (fstat(cfg->vars.fd, &st) || !S_ISREG(st.st_mode))
