@@ -228,6 +228,9 @@ static void test_own_file(void **state)
 	message[0] = 0;
 	assert_true(read_file(&c, path, true));
 	assert_false(read_file(&c, other, true));
+	snprintf(other, sizeof(other), "%s/x", path);
+	assert_false(read_file(&c, other, true));
+	snprintf(other, sizeof(other), "%s.x", path);
 	assert_string_equal(message, "");
 	assert_int_equal(symlink(path, other), 0);
 	assert_false(read_file(&c, other, true));

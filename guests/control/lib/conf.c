@@ -245,7 +245,8 @@ static char *read_text(const char *path, bool own)
 	size_t n;
 	char *p;
 
-	if (!f && errno == ENOENT)
+	/* Who is not of the group cannot look into our folder: there is none. */
+	if (!f && (errno == ENOENT || (own && errno != ELOOP)))
 		return NULL;
 	/*
 	 * Others of our group may write to that folder; what they put there must
