@@ -157,8 +157,6 @@ void smp_ask_all_wait(u32 request);
 /* drivers/apic.c */
 void apic_send_nmi(u32 apic_id);
 
-/* timer.c */
-
 /* timer.c: soon, good for waiting, to a thousandth. */
 void tsc_calibrate(u16 pm_timer_port, bool pm_timer_32);
 /* At the end of boot: over all the time since, good for a clock. */

@@ -242,6 +242,7 @@ static char *read_text(const char *path, bool own)
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | (own ? O_NOFOLLOW : 0));
 	FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
 	struct stat st;
+	bool seen;
 	size_t n;
 	char *p;
 
@@ -253,14 +254,15 @@ static char *read_text(const char *path, bool own)
 	 * not decide which files our VMs use, nor keep us from using ours.  Of what
 	 * was opened: the name may be another file's by now.
 	 */
-	if (own && (!f || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
-		    st.st_uid != geteuid() || (st.st_mode & 022))) {
+	seen = f && !fstat(fd, &st);
+	if (own && (!seen || !S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
+		    (st.st_mode & 022))) {
 		warn_msg("%s: not a file that only you can write: ignored", path);
 		if (f)
 			fclose(f);
 		return NULL;
 	}
-	if (!f || fstat(fd, &st) < 0)
+	if (!seen)
 		die("%s: %s", path, strerror(errno));
 	if (!S_ISREG(st.st_mode))
 		die("%s: not a regular file", path);

@@ -406,14 +406,12 @@ static void destroy_all(void)
 	}
 }
 
-static unsigned long long pool_free(void)
+static struct joist_capabilities capabilities(void)
 {
 	struct joist_capabilities c = { 0 };
 
-	if (ioctl(ctl, JOIST_CAPABILITIES, &c))
-		return 0;
-	xstate_size = c.xstate_size;
-	return c.pool_free;
+	ioctl(ctl, JOIST_CAPABILITIES, &c);
+	return c;
 }
 
 static void expect(bool ok, const char *what)
@@ -444,7 +442,8 @@ int main(int argc, char **argv)
 		perror(JOIST_CTL_PATH);
 		return 1;
 	}
-	before = pool_free();
+	before = capabilities().pool_free;
+	xstate_size = capabilities().xstate_size;
 	for (i = 0; i < THREADS; i++) {
 		users[i].calls = total / THREADS;
 		users[i].seed = (argc > 2 ? strtoull(argv[2], NULL, 0) : 1) * 2 + i;
@@ -457,7 +456,7 @@ int main(int argc, char **argv)
 	pthread_join(kicker, NULL);
 	destroy_all();
 	expect(ioctl(ctl, JOIST_INFO, &info) < 0 && errno == ENOENT, "a VM is left");
-	expect(pool_free() == before, "the pool is not as before");
+	expect(capabilities().pool_free == before, "the pool is not as before");
 	for (i = 0; i < COUNT(calls); i++) {
 		printf("# %s: %u succeeded, %u failed\n", calls[i].name, counts[i].good,
 		       counts[i].bad);
