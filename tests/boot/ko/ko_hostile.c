@@ -392,17 +392,25 @@ static void *kicker_main(void *arg)
 	return NULL;
 }
 
+/* By the list: a name with a changed word may be one as well ("hostile-"). */
 static void destroy_all(void)
 {
 	struct joist_destroy d;
+	struct joist_info info;
 	unsigned i;
 
-	for (i = 0; i < VMS; i++) {
+	for (i = 0; i < VMS; i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
+	for (;;) {
+		memset(&info, 0, sizeof(info));
+		if (ioctl(ctl, JOIST_INFO, &info) < 0)
+			return;
 		memset(&d, 0, sizeof(d));
-		name_of(i, d.name);
-		ioctl(ctl, JOIST_DESTROY, &d);
+		memcpy(d.name, info.name, sizeof(d.name));
+		printf("# destroys %.*s\n", (int)sizeof(d.name), d.name);
+		if (ioctl(ctl, JOIST_DESTROY, &d) < 0)
+			return;
 	}
 }
 
