@@ -415,12 +415,32 @@ out:
 	return exit;
 }
 
+/* What a vCPU that did not end was at: the exits of each kind. */
+static void print_exits(const struct vm *vm, u32 vcpu)
+{
+	static const char *const names[] = {
+#define S(name, text) text,
+		JOIST_STATS(S)
+#undef S
+	};
+	struct joist_stats st = { .head = { vm->id, vcpu } };
+	u32 i;
+
+	HC_OK(HC_STATS, &st);
+	print("# vCPU %u, runs %lu", vcpu, st.runs);
+	for (i = 0; i < JOIST_STAT_COUNT; i++)
+		if (st.count[i])
+			print(", %s %lu", names[i], st.count[i]);
+	print("\n");
+}
+
 u32 run_user(struct vm *vm, u32 vcpu)
 {
 	u32 exit = run_user_limit(vm, vcpu, rdtsc() + PORT_LIMIT);
 	struct joist_regs r;
 
 	if (!exit) {
+		print_exits(vm, vcpu);
 		regs_read(vm, vcpu, JOIST_REGS_ALL, &r);
 		fail("vCPU %u runs and runs: rip 0x%lx rflags 0x%lx "
 		     "rax 0x%lx rcx 0x%lx", vcpu, r.rip, r.rflags,
