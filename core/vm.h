@@ -108,6 +108,7 @@ struct vcpu {
 	u32 dead;		/* [v] JOIST_EXIT_SHUTDOWN or _ERROR until reset */
 	struct pending pending;	/* [v] */
 	struct fetch_cache fetch;	/* [v] */
+	struct insn_cache decoded;	/* [v] */
 	struct vlapic lapic;	/* [v] but for what vlapic.h says */
 	struct guest_state gs;	/* [v] */
 	struct joist_run *run;	/* [c] run page */

@@ -111,6 +111,14 @@ struct fetch_cache {
 	const u8 *host;
 };
 
+/* The last instruction that was decoded, by its bytes: drivers have few. */
+struct insn_cache {
+	u64 bytes[2];
+	u64 mask[2];		/* which of them are its own; 0: nothing */
+	enum insn_mode mode;
+	struct insn insn;
+};
+
 #define BACKEND_NEXT_RIP	JOIST_CAP_NEXT_RIP
 #define BACKEND_TIMER		JOIST_CAP_TIMER
 #define BACKEND_VID		JOIST_CAP_VID

@@ -293,6 +293,8 @@ static int take_imm(struct cursor *c, enum insn_mode mode, unsigned attr,
 	u64 v;
 	int err;
 
+	if (!(attr & IMM))
+		return 0;
 	if (attr & IB)
 		n += 1;
 	if (attr & IW)
@@ -307,8 +309,6 @@ static int take_imm(struct cursor *c, enum insn_mode mode, unsigned attr,
 		n += 2 + z;
 	if (attr & MO)
 		n += in->addr_size;
-	if (!n)
-		return 0;
 	err = take(c, n, &v);
 	if (err)
 		return err;

@@ -432,25 +432,59 @@ bool guest_insn_is(struct vcpu *v, u32 bytes, unsigned n)
 	return !((code ^ bytes) << (32 - 8 * n));
 }
 
+/* What an instruction means depends on its own bytes and the mode, on nothing else. */
+static bool decoded(const struct insn_cache *c, const u64 bytes[2], enum insn_mode mode)
+{
+	return c->mask[0] && c->mode == mode && !((bytes[0] ^ c->bytes[0]) & c->mask[0]) &&
+	       !((bytes[1] ^ c->bytes[1]) & c->mask[1]);
+}
+
+/* `bytes` are 16, all of them fetched, of which an instruction has 15 at most. */
+static int decode_full(struct vcpu *v, const u64 bytes[2], enum insn_mode mode,
+		       struct insn *in)
+{
+	struct insn_cache *c = &v->decoded;
+	unsigned bits;
+	int err;
+
+	if (likely(decoded(c, bytes, mode))) {
+		*in = c->insn;
+		return 0;
+	}
+	err = insn_decode((const u8 *)bytes, INSN_MAX_LEN, mode, in);
+	if (err)
+		return err;
+	bits = 8u * in->len;
+	*c = (struct insn_cache){
+		.bytes = { bytes[0], bytes[1] },
+		.mask = { bits < 64 ? BIT(bits) - 1 : ~0ull, bits > 64 ? BIT(bits - 64) - 1 : 0 },
+		.mode = mode,
+		.insn = *in,
+	};
+	return 0;
+}
+
 int guest_insn(struct vcpu *v, struct insn *in)
 {
 	struct cpu_mode m;
 	enum insn_mode mode;
 	unsigned n, more;
-	u64 linear;
-	u8 buf[16];
+	u64 linear, bytes[2];
+	u8 *buf = (u8 *)bytes;
 	int err;
 
 	backend->mode_get(v, &m);
 	mode = insn_mode(v, &m);
 	linear = code_linear(v, &m);
-	err = fetch(v, linear, &m, buf, sizeof(buf), &n);
+	err = fetch(v, linear, &m, buf, sizeof(bytes), &n);
 	if (err)
 		return err;
-	err = insn_decode(buf, MIN(n, (unsigned)INSN_MAX_LEN), mode, in);
+	if (likely(n == sizeof(bytes)))
+		return decode_full(v, bytes, mode, in);
+	err = insn_decode(buf, n, mode, in);
 	if (likely(err != -EAGAIN))
 		return err;
-	err = fetch(v, linear + n, &m, buf + n, sizeof(buf) - n, &more);
+	err = fetch(v, linear + n, &m, buf + n, sizeof(bytes) - n, &more);
 	if (err)
 		return err;
 	err = insn_decode(buf, MIN(n + more, (unsigned)INSN_MAX_LEN), mode, in);

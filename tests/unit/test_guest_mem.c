@@ -430,6 +430,39 @@ static void test_fetch_cache_is_unseen(void **state)
 	assert_true(hits > 1000);
 }
 
+/* An instruction decoded before is the same only with the same bytes and mode. */
+static void test_insn_cache_is_unseen(void **state)
+{
+	static const u8 likely_bytes[] = { 0x66, 0x48, 0x89, 0x8b, 0xc7, 0x0f, 0x05, 0x84 };
+	unsigned i, k, hits = 0, with_err, without_err;
+	struct insn with, without;
+	u8 *code = guest_ram + 0x3000;
+
+	set_mode(CR0_PE, 0, 0, EFER_LMA);
+	guest.rip = 0x3000;
+	for (i = 0; i < 200000; i++) {
+		if (i % 4 == 0)
+			code[rnd_below(INSN_MAX_LEN)] = rnd_below(4) ? (u8)rnd() :
+				likely_bytes[rnd_below(ARRAY_SIZE(likely_bytes))];
+		if (i % 64 == 0)
+			for (k = 0; k < INSN_MAX_LEN; k++)
+				code[k] = rnd_below(2) ? (u8)rnd() :
+					  likely_bytes[rnd_below(ARRAY_SIZE(likely_bytes))];
+		guest_cs = (struct joist_segment){
+			.attr = 0x9b | (rnd_below(8) ? ATTR_LONG : rnd_below(2) ? ATTR_DB : 0),
+		};
+		memset(&with, 0, sizeof(with));
+		memset(&without, 0, sizeof(without));
+		hits += decoded(&guest.decoded, (const u64 *)code, guest_mode(&guest));
+		with_err = guest_insn(&guest, &with);
+		without_err = insn_decode(code, INSN_MAX_LEN, guest_mode(&guest), &without);
+		assert_int_equal(with_err, without_err);
+		if (!with_err)
+			assert_memory_equal(&with, &without, sizeof(with));
+	}
+	assert_in_range(hits, 1000, 199000);
+}
+
 /* An instruction over the border of two pages that lie apart. */
 static void test_fetch_over_pages(void **state)
 {
@@ -487,6 +520,7 @@ int main(void)
 		cmocka_unit_test_setup(test_control_memory, start),
 		cmocka_unit_test_setup(test_modes, start),
 		cmocka_unit_test_setup(test_fetch_cache_is_unseen, start),
+		cmocka_unit_test_setup(test_insn_cache_is_unseen, start),
 		cmocka_unit_test_setup(test_fetch_over_pages, start),
 	};
 
