@@ -14,7 +14,8 @@ static void payload(const char *name, enum payload which, bool x2, bool hlt)
 	s = vm_share(&vm);
 	s->arg[0] = x2;
 	s->arg[1] = hlt;
-	s->arg[2] = us(20);
+	/* Its periods are not to be shorter than a RUN takes, on what is slow. */
+	s->arg[2] = us(20 * option_number("slow", 1));
 	vm_payload(&vm, 0, which);
 	run_done(&vm, 0);
 }
