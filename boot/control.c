@@ -21,6 +21,7 @@
 
 #define CMDLINE_MAX	MB2_STRING
 #define KERNEL_MIN	(1 * MiB)
+#define INITRD_ALIGN	4
 
 /* Linux, "The Linux/x86 Boot Protocol": struct boot_params. */
 #define BP_SCREEN_INFO		0x000
@@ -109,29 +110,49 @@ static struct control_area *area __ro_after_init;
 static struct image image;
 static u64 entry __ro_after_init;
 static u64 initrd, initrd_len;
+/* The boot modules that are one initrd together, in the boot loader's order. */
+static struct boot_module *initrds[MB2_MODULES];
+static u32 initrd_count;
 
 static void *at(u64 pa)
 {
 	return hpa_ptr(HPA(pa));
 }
 
-/* A module's role is the first word of its command line. */
-static struct boot_module *module(struct boot_info *bi, const char *role, const char **args)
+/* A module's role is the first word of its command line; NULL: another one. */
+static const char *role_args(const struct boot_module *m, const char *role)
 {
+	const char *c = m->cmdline;
 	size_t len = strlen(role);
-	u32 i;
 
-	for (i = 0; i < bi->module_count; i++) {
-		const char *c = bi->module[i].cmdline;
+	if (strncmp(c, role, len) || (c[len] && c[len] != ' '))
+		return NULL;
+	for (c += len; *c == ' '; c++)
+		;
+	return c;
+}
 
-		if (strncmp(c, role, len) || (c[len] && c[len] != ' '))
-			continue;
-		for (c += len; *c == ' '; c++)
-			;
-		*args = c;
-		return &bi->module[i];
+static struct boot_module *find_modules(struct boot_info *bi, const char **args)
+{
+	struct boot_module *control = NULL, *m;
+	const char *c;
+
+	initrd_count = 0;
+	for (m = bi->module; m < bi->module + bi->module_count; m++) {
+		c = role_args(m, "control");
+		if (c && !control) {
+			control = m;
+			*args = c;
+		} else if (role_args(m, "initrd")) {
+			initrds[initrd_count++] = m;
+		} else {
+			log_warn("boot module %u is not used: '%s' %s",
+				 (u32)(m - bi->module), m->cmdline,
+				 c ? "is a second control kernel" :
+				 "begins with neither 'control' nor 'initrd'");
+		}
 	}
-	return NULL;
+	return control;
 }
 
 static void area_init(void)
@@ -195,7 +216,7 @@ static void make_way(struct boot_module *m, u64 base, u64 end)
 	m->end = to + len;
 }
 
-static void load_pvh(struct boot_module *m, struct boot_module *rd)
+static void load_pvh(struct boot_module *m)
 {
 	u64 base = ~0ull, end = 0;
 	const void *file;
@@ -206,8 +227,8 @@ static void load_pvh(struct boot_module *m, struct boot_module *rd)
 		end = MAX(end, image.segment[i].paddr + image.segment[i].memsz);
 	}
 	make_way(m, base, end);
-	if (rd)
-		make_way(rd, base, end);
+	for (i = 0; i < initrd_count; i++)
+		make_way(initrds[i], base, end);
 	file = at(m->start);
 	entry = image.entry;
 	for (i = 0; i < image.segments; i++) {
@@ -221,30 +242,45 @@ static void load_pvh(struct boot_module *m, struct boot_module *rd)
 	}
 }
 
-/* Stays where GRUB put it if that is the control VM's memory. */
-static void load_initrd(const struct boot_module *m)
+/*
+ * One initrd stays where GRUB put it if that is the control VM's memory.  Linux
+ * looks for an archive after another at multiples of 4, with zeros before it.
+ */
+static void load_initrd(void)
 {
 	const struct image_linux *l = &image.linux_image;
-	u64 len = m->end - m->start, max = ~0ull;
+	const struct boot_module *m;
+	u64 max = ~0ull, len = 0, start;
+	u32 i;
 
 	if (image.kind == IMAGE_LINUX && !l->above_4g)
 		max = (u64)l->initrd_max + 1;
+	for (i = 0; i < initrd_count; i++)
+		len = ALIGN_UP(len, INITRD_ALIGN) + initrds[i]->end - initrds[i]->start;
 	initrd_len = len;
+	if (!len)
+		return;
+	m = initrds[0];
 	initrd = m->start;
-	if (control_owns(m->start, m->end) && m->end <= max)
+	if (initrd_count == 1 && control_owns(m->start, m->end) && m->end <= max)
 		return;
 	initrd = control_take(len, PAGE_SIZE, KERNEL_MIN, max);
 	if (!initrd)
 		refuse("no room for the initrd (%lu MiB) in the control VM's memory; see control_mem=",
 		       len / MiB);
-	memcpy(at(initrd), at(m->start), len);
+	for (i = 0, len = 0; i < initrd_count; i++) {
+		m = initrds[i];
+		start = ALIGN_UP(len, INITRD_ALIGN);
+		memset(at(initrd + len), 0, start - len);
+		memcpy(at(initrd + start), at(m->start), m->end - m->start);
+		len = start + m->end - m->start;
+	}
 }
 
 void control_load(struct boot_info *bi)
 {
-	const char *args = "", *why, *ignored;
-	struct boot_module *m = module(bi, "control", &args);
-	struct boot_module *rd = module(bi, "initrd", &ignored);
+	const char *args = "", *why;
+	struct boot_module *m = find_modules(bi, &args);
 
 	if (!m)
 		refuse("there is no control kernel: no boot module's command line starts with 'control'");
@@ -252,13 +288,12 @@ void control_load(struct boot_info *bi)
 		refuse("the control kernel cannot be used: %s", why);
 	/* An ELF's segments have places of their own: they go first. */
 	if (image.kind != IMAGE_LINUX)
-		load_pvh(m, rd);
+		load_pvh(m);
 	area_init();
 	str_copy(area->cmdline, args, sizeof(area->cmdline));
 	if (image.kind == IMAGE_LINUX)
 		load_linux(m, at(m->start));
-	if (rd)
-		load_initrd(rd);
+	load_initrd();
 }
 
 static u64 rsdp_pa;

@@ -150,6 +150,7 @@ def entries(root, boot, **env):
         grub_mkrelpath=str(tools / "mkrelpath"), GRUB_DEVICE="/dev/vda2",
         GRUB_DEVICE_UUID=ROOT_UUID, GRUB_DEVICE_BOOT="/dev/vda1",
         GRUB_CMDLINE_LINUX="console=ttyS0", GRUB_CMDLINE_LINUX_DEFAULT="quiet",
+        GRUB_EARLY_INITRD_LINUX_STOCK="intel-ucode.img amd-ucode.img",
         **env))
 
 
@@ -168,7 +169,10 @@ def test_grub(root, version, boot, tmp_path):
     (root / "etc/default/grub").write_text(
         'GRUB_CMDLINE_JOIST="loglvl=debug"\n')
     (root / "etc/default/grub.d/a.cfg").write_text(
-        'GRUB_CMDLINE_LINUX_JOIST="nohz=off"\n')
+        'GRUB_CMDLINE_LINUX_JOIST="nohz=off"\n'
+        'GRUB_EARLY_INITRD_LINUX_CUSTOM="acpi.cpio"\n')
+    for name in ("acpi.cpio", "amd-ucode.img"):
+        (root / "boot" / name).write_text("")
     os.makedirs(root / "dev")
     text = entries(root, boot)
     path = tmp_path / "grub.cfg"
@@ -186,7 +190,10 @@ def test_grub(root, version, boot, tmp_path):
         assert ["module2", f"{boot}/vmlinuz-{v}", "control", "root=/dev/vda2",
                 *args] in lines
     initrds = [line for line in lines if line[-1:] == ["initrd"]]
-    assert initrds == [["module2", f"{boot}/initrd.img-{version}", "initrd"]]
+    early = [["module2", f"{boot}/{name}", "initrd"]
+             for name in ("amd-ucode.img", "acpi.cpio")]
+    assert initrds == [
+        *early, ["module2", f"{boot}/initrd.img-{version}", "initrd"], *early]
     assert any(line[0] == "search" and BOOT_UUID in line
                for line in lines if line)
     # And where there is: as Debian's own entries do.
