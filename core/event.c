@@ -166,7 +166,7 @@ static void queue(struct vcpu *v, u32 vector, u32 info, u32 error)
 
 		if (first == EXC_DF) {
 			/* A fault while delivering #DF: shutdown. */
-			v->dead = JOIST_EXIT_SHUTDOWN;
+			vcpu_shutdown(v, true, 0);
 			return;
 		}
 		if ((contributory(first) && contributory(vector)) ||

@@ -44,6 +44,16 @@ static int run_page_init(struct vcpu *v)
 	return 0;
 }
 
+void vcpu_shutdown(struct vcpu *v, bool exact, u64 left)
+{
+	v->dead = JOIST_EXIT_SHUTDOWN;
+	if (!v->run)
+		return;			/* the control VM's: control_shutdown() */
+	v->run->rip = v->rip;
+	v->run->shutdown.exact = exact;
+	v->run->shutdown.left = left;
+}
+
 /* The control VM does not see it any more. */
 static void run_page_fini(struct vcpu *v)
 {

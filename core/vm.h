@@ -191,6 +191,8 @@ void vcpu_destroy(struct vcpu *v);
 void vcpu_reset(struct vcpu *v);
 /* INIT: as reset, but what survives an INIT stays; then waits for SIPI. */
 void vcpu_init_signal(struct vcpu *v);
+/* A triple fault, at v->rip if `exact`; see struct joist_run. */
+void vcpu_shutdown(struct vcpu *v, bool exact, u64 left);
 void vcpu_intr_taken(struct vcpu *v);
 /* Tries to own it; disown gives it back. */
 static inline bool vcpu_try_own(struct vcpu *v)

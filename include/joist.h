@@ -262,6 +262,11 @@ struct joist_run {
 			uint8_t insn[16];
 		} error;
 		struct {
+			uint32_t exact;		/* 1: rip is where it happened */
+			uint32_t reserved;
+			uint64_t left;		/* if not: RIP as the CPU left it, which it */
+		} shutdown;			/* need not; rip is the last entry's */
+		struct {
 			uint64_t gpa;		/* where there is no memory for it */
 			uint32_t mode;		/* 16, 32, 64: of the code */
 			uint32_t len;		/* bytes valid in insn, 1 to 15 */

@@ -89,6 +89,8 @@ struct exit {
 	} s2;
 	u32 vector, error;	/* EXCEPTION */
 	u32 msr_write;
+	bool vague;		/* SHUTDOWN: v->rip is the last entry's ... */
+	u64 left;		/* ... and this what the CPU left in its place */
 	u64 raw[4];		/* vendor's exit code and information: exit_raw() */
 };
 

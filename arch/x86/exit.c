@@ -68,7 +68,8 @@ static enum verdict exit_hlt(struct vcpu *v)
 
 static enum verdict exit_shutdown(struct vcpu *v)
 {
-	v->dead = v->forward = JOIST_EXIT_SHUTDOWN;
+	vcpu_shutdown(v, !v->x.vague, v->x.left);
+	v->forward = v->dead;
 	return FORWARD;
 }
 

@@ -211,8 +211,11 @@ static void test_double_faults(void **state)
 					 JOIST_EVENT_TYPE(3) | JOIST_EVENT_VALID);
 			assert_int_equal(vcpu->exception.error, 0);
 			assert_int_equal(vcpu->dead, 0);
+			vcpu->rip = 0x1234 + k;
 			event_exception(vcpu, EXC_GP);
 			assert_int_equal(vcpu->dead, JOIST_EXIT_SHUTDOWN);
+			assert_int_equal(vcpu->run->rip, vcpu->rip);
+			assert_int_equal(vcpu->run->shutdown.exact, 1);
 			vcpu->dead = 0;
 		}
 	for (i = 0; i < ARRAY_SIZE(benign); i++) {

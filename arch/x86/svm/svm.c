@@ -397,6 +397,7 @@ static void svm_enter(struct vcpu *v)
 {
 	struct cpu *c = current_cpu();
 	struct vmcb *b = v->svm.vmcb;
+	u64 entered = v->rip;
 
 	if (!v->control) {
 		assign_asid(v, c);
@@ -426,6 +427,12 @@ static void svm_enter(struct vcpu *v)
 	v->rip = b->rip;
 	v->rflags = b->rflags;
 	svm_exit_decode(v);
+	/* APM, "Shutdown Intercept": what is saved then is undefined. */
+	if (unlikely(v->x.kind == JOIST_STAT_SHUTDOWN)) {
+		v->x.vague = true;
+		v->x.left = v->rip;
+		v->rip = entered;
+	}
 }
 
 /* Registers that are one field of the VMCB. */

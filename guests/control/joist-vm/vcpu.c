@@ -325,8 +325,12 @@ static void serve(struct machine *m, unsigned vcpu, u32 exit)
 		exit_extint(m, vcpu);
 		break;
 	case JOIST_EXIT_SHUTDOWN:
-		machine_end(END_CRASH, 0, "vCPU %u: triple fault at rip %#llx",
-			    vcpu, (ull)run->rip);
+		if (run->shutdown.exact)
+			machine_end(END_CRASH, 0, "vCPU %u: triple fault at rip "
+				    "%#llx", vcpu, (ull)run->rip);
+		machine_end(END_CRASH, 0, "vCPU %u: triple fault, after rip %#llx; "
+			    "left at %#llx, which this CPU does not vouch for",
+			    vcpu, (ull)run->rip, (ull)run->shutdown.left);
 	case JOIST_EXIT_TERM:
 		machine_end(END_GONE, 0, "the VM was terminated");
 	case JOIST_EXIT_ERROR:

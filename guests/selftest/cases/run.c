@@ -375,12 +375,20 @@ static void run_triple(void)
 {
 	struct joist_regs_args reset;
 	struct joist_run_args a;
+	const u64 ud2 = GUEST_CODE16 + (u64)(blob_triple64_end - blob_triple64) - 2;
+	volatile struct joist_run *run;
 	u32 i;
 
 	vm_new(&vm, "triple", 1, GUEST_RAM);
+	run = vm.run[0];
 	for (i = 0; i < 3; i++) {
 		vm_blob(&vm, 0, 64, blob_triple64, blob_triple64_end);
 		want_exit(&vm, 0, JOIST_EXIT_SHUTDOWN);
+		if (run->shutdown.exact)
+			CHECK_EQ(run->rip, ud2, "rip");
+		else
+			CHECK(run->rip >= GUEST_CODE16 && run->rip <= ud2,
+			      "entered at rip %lx, which is not its code", run->rip);
 		CHECK_EQ(run_once(&vm, 0, &a), JOIST_EXIT_SHUTDOWN,
 			 "exit after SHUTDOWN");
 		CHECK_EQ(run_once(&vm, 0, &a), JOIST_EXIT_SHUTDOWN,
