@@ -232,7 +232,8 @@ static void make_elf32(u32 paddr)
 	h->e_phentsize = sizeof(Elf32_Phdr);
 	h->e_phnum = 2;
 	*ph32(0) = (Elf32_Phdr){ .p_type = PT_LOAD, .p_offset = CODE_AT,
-				 .p_filesz = 0x100, .p_paddr = paddr,
+				 .p_filesz = 0x100, .p_vaddr = paddr,
+				 .p_paddr = paddr,
 				 .p_memsz = 0x3000 };
 	memset(file + CODE_AT, 0x90, 0x100);
 }
@@ -290,6 +291,31 @@ static void test_multiboot(void **state)
 	assert_true(get32(mod) >= MiB + 0x3000);
 	assert_int_equal(get32(info + 44), 5 * MB_MAP_LEN);
 	assert_int_equal(l.regs.cr0, 0x11);
+}
+
+/* Linked to run elsewhere than it is loaded. */
+static void test_multiboot_entry(void **state)
+{
+	(void)state;
+	make_elf32(MiB);
+	add_multiboot(0);
+	ph32(0)->p_vaddr = 0xc0100000;
+	((Elf32_Ehdr *)file)->e_entry = 0xc0100030;
+	assert_int_equal(load(file_size), 0);
+	assert_int_equal(l.regs.rip, MiB + 0x30);
+	/* Some give the physical address in spite of that. */
+	((Elf32_Ehdr *)file)->e_entry = MiB + 0x30;
+	assert_int_equal(load(file_size), 0);
+	assert_int_equal(l.regs.rip, MiB + 0x30);
+	((Elf32_Ehdr *)file)->e_entry = 0xc0103000;
+	refused("entry point 0xc0103000 is in no segment");
+	/* What another segment is linked for counts as little as a note. */
+	((Elf32_Ehdr *)file)->e_entry = 0xc0100030;
+	ph32(0)->p_type = PT_NOTE;
+	*ph32(1) = *ph32(0);
+	ph32(1)->p_type = PT_LOAD;
+	ph32(1)->p_vaddr = 0xd0000000;
+	refused("entry point 0xc0100030 is in no segment");
 }
 
 static void test_multiboot_wishes(void **state)
@@ -460,6 +486,7 @@ int main(void)
 		T(test_bzimage_bad),
 		T(test_initrd_too_large),
 		T(test_multiboot),
+		T(test_multiboot_entry),
 		T(test_multiboot_wishes),
 		T(test_pvh),
 		T(test_elf64),

@@ -36,7 +36,7 @@
 
 struct segment {
 	u32 type;
-	u64 offset, filesz, paddr, memsz, align;
+	u64 offset, filesz, vaddr, paddr, memsz, align;
 };
 
 struct elf {
@@ -63,13 +63,15 @@ static void read_segment(const struct elf *e, const u8 *p, struct segment *s)
 
 		memcpy(&h, p, sizeof(h));
 		*s = (struct segment){ h.p_type, h.p_offset, h.p_filesz,
-				       h.p_paddr, h.p_memsz, h.p_align };
+				       h.p_vaddr, h.p_paddr, h.p_memsz,
+				       h.p_align };
 	} else {
 		Elf32_Phdr h;
 
 		memcpy(&h, p, sizeof(h));
 		*s = (struct segment){ h.p_type, h.p_offset, h.p_filesz,
-				       h.p_paddr, h.p_memsz, h.p_align };
+				       h.p_vaddr, h.p_paddr, h.p_memsz,
+				       h.p_align };
 	}
 }
 
@@ -217,6 +219,21 @@ static int check_entry(struct load *l, const struct elf *e, u64 entry)
 			 l->kernel.name, (ull)entry);
 }
 
+/*
+ * Multiboot starts a kernel without paging, but its file may give the entry as
+ * it is linked: the segment that has it there says where that is loaded.
+ */
+static u64 physical_entry(const struct elf *e)
+{
+	const struct segment *s;
+
+	for (s = e->seg; s < e->seg + e->count; s++)
+		if (s->type == PT_LOAD && e->entry >= s->vaddr &&
+		    e->entry - s->vaddr < s->memsz)
+			return e->entry - s->vaddr + s->paddr;
+	return e->entry;
+}
+
 /* Zeroed room for a table: in low memory, else above the kernel; 0: none. */
 static u64 table(struct load *l, u64 len)
 {
@@ -319,6 +336,7 @@ static int boot_multiboot(struct load *l, const struct elf *e, const u8 *hdr)
 	struct load_map map[LOAD_MAP_MAX];
 	unsigned i, n = load_map(l, map);
 	u64 info, cmdline, maps, mods, module, name, loader;
+	u64 entry = physical_entry(e);
 	u32 must = get32(hdr + 4) & MB_HDR_MUST;
 	u8 *p;
 
@@ -328,7 +346,7 @@ static int boot_multiboot(struct load *l, const struct elf *e, const u8 *hdr)
 	if (must & ~(MB_HDR_ALIGN | MB_HDR_MEMORY))
 		return load_fail(l, "%s: its Multiboot header wants what there "
 				 "is not (flags %#x)", l->kernel.name, must);
-	if (check_entry(l, e, e->entry) || place_module(l, &module))
+	if (check_entry(l, e, entry) || place_module(l, &module))
 		return -1;
 	info = table(l, MB_INFO_LEN);
 	maps = table(l, n * MB_MAP_LEN);
@@ -360,7 +378,7 @@ static int boot_multiboot(struct load *l, const struct elf *e, const u8 *hdr)
 	put32(p + 44, n * MB_MAP_LEN);
 	put32(p + 48, (u32)maps);
 	put32(p + 64, (u32)loader);
-	load_enter_flat32(l, (u32)e->entry);
+	load_enter_flat32(l, (u32)entry);
 	l->regs.gpr[JOIST_RAX] = MB_BOOT_MAGIC;
 	l->regs.gpr[JOIST_RBX] = info;
 	return 0;
