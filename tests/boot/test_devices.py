@@ -227,7 +227,7 @@ def test_net(control):
 def test_net_user(control):
     """A network without a bridge, by who is in group joist."""
     start = (f"joistctl start user {LINUX} -m {LINUX_MEM} "
-             "-n user,forward=tcp::8022:80 -a 'console=ttyS0 quiet "
+             "-n user,loopback,forward=tcp::8022:80 -a 'console=ttyS0 quiet "
              "no_timer_check guest.name=user guest.ip=10.0.2.15'")
     control.output(f'su joist -c "{start}"')
     said(control, "user", "guest: Linux .* on 1 CPU")

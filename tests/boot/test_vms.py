@@ -367,6 +367,7 @@ BAD_STARTS = [
     ("x -k /guests/exit -n bridge=br0,speed=9", "speed"),
     ("x -k /guests/exit -n bridge=br0,queues=9", "'9'"),
     ("x -k /guests/exit -n user,queues=2", "user network"),
+    ("x -k /guests/exit -n tap=t,loopback", "user network"),
     ("x -k /guests/exit --vsock 2", "'2'"),
     ("x -k /guests/exit --vsock 4294967295", "4294967295"),
     ("x -k /guests/exit --console modem", "--console 'modem'"),

@@ -108,6 +108,79 @@ static void answers(void **state)
 	assert_int_equal(net_status(), 0);
 }
 
+/* A datagram to that address of the host's port, from the guest. */
+static void send_udp(u32 to, u16 port)
+{
+	u8 f[HEADER + 14 + 20 + 8 + 4] = { 0 }, *ip = f + HEADER + 14;
+	static const u8 head[] = { 0x45, 0, 0, 32, 0, 0, 0, 0, 64, 17, 0, 0,
+				   10, 0, 2, 15 };
+	u32 sum = 0;
+	unsigned i;
+
+	memcpy(f + HEADER, "\x52\x55\x0a\x00\x02\x02\x4a\x6f\x01\x02\x03\x04\x08", 13);
+	memcpy(ip, head, sizeof(head));
+	memcpy(ip + 16, &(u32){ htonl(to) }, 4);
+	for (i = 0; i < 20; i += 2)
+		sum += (u32)ip[i] << 8 | ip[i + 1];
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = ~((sum & 0xffff) + (sum >> 16));
+	ip[10] = (u8)(sum >> 8);
+	ip[11] = (u8)sum;
+	memcpy(ip + 20, (u16[]){ htons(1000), htons(port), htons(12), 0 }, 8);
+	memcpy(ip + 28, "text", 4);
+	assert_int_equal(send(sock, f, sizeof(f), 0), sizeof(f));
+}
+
+/* Frames are taken in order: what went before its answer has gone out. */
+static void settle(void)
+{
+	static u8 f[FRAME];
+
+	ask(f);
+	do
+		assert_true(recv(sock, f, sizeof(f), 0) > HEADER + 14);
+	while (f[HEADER + 12] != 8 || f[HEADER + 13] != 6 || f[HEADER + 21] != 2);
+}
+
+/* This host's loopback is out of reach, by all its names, unless asked for. */
+static void loopback(void **state)
+{
+	static const struct {
+		u32 to;
+		bool asked, there;
+	} row[] = {
+		{ 0x0a000202, true, true },
+		{ 0x7f000001, true, true },
+		{ 0x0a000202, false, false },
+		{ 0x7f000001, false, false },
+		{ 0x7f010203, false, false },
+		{ 0, false, false },
+		{ 0x0a0002ff, false, false },
+		{ 0xffffffff, false, false },
+	};
+	struct sockaddr_in sa = { .sin_family = AF_INET };
+	socklen_t len = sizeof(sa);
+	int s = socket(AF_INET, SOCK_DGRAM, 0);
+	unsigned i;
+	char text[8];
+
+	(void)state;
+	assert_int_equal(bind(s, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	assert_int_equal(getsockname(s, (struct sockaddr *)&sa, &len), 0);
+	for (i = 0; i < ARRAY_SIZE(row); i++) {
+		good_start(row[i].asked ? "loopback" : NULL);
+		settle();
+		send_udp(row[i].to, ntohs(sa.sin_port));
+		settle();
+		if ((recv(s, text, sizeof(text), MSG_DONTWAIT) == 4) != row[i].there)
+			fail_msg("%#x: %s", row[i].to, row[i].there ?
+				 "nothing comes" : "it is reached");
+		close(sock);
+		assert_int_equal(net_status(), 0);
+	}
+	close(s);
+}
+
 static void forwards(void **state)
 {
 	static const struct {
@@ -163,6 +236,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(answers),
+		cmocka_unit_test(loopback),
 		cmocka_unit_test(forwards),
 	};
 

@@ -3,11 +3,13 @@
  * main.c -- joist-net: a network for one card of a VM, by libslirp, for hosts
  * without a bridge and users who may not make taps.
  *
- *	joist-net FD [tcp|udp:ADDRESS:PORT:GUEST-PORT]...
+ *	joist-net FD [loopback] [tcp|udp:ADDRESS:PORT:GUEST-PORT]...
  *
  * FD is a socket of packets to the machine process: frames, each behind the
  * header that a tap would have.  The guest sees 10.0.2.0/24, with DHCP; its
- * connections are sockets of this process.  A process of its own, because
+ * connections are sockets of this process.  What listens on this host's loopback
+ * addresses does so because it asks for no password: the guest does not get there
+ * unless told so by that word.  A process of its own, because
  * the machine may make no socket, and because what is in here reads the
  * guest's packets.  It ends when the machine's last end is closed.
  *
@@ -33,6 +35,8 @@
 
 #define HEADER		12	/* struct virtio_net_hdr_v1: all zero here */
 #define FRAME		(64 * KiB)
+#define ETH_TYPE	12
+#define IP_DEST		30	/* of a frame */
 #define TURN		64	/* frames in one go */
 #define TIMERS		8
 
@@ -46,6 +50,7 @@ struct timer {
 struct net {
 	Slirp *slirp;
 	int fd;
+	bool loopback;		/* may the guest go there? */
 	struct pollfd *poll;
 	unsigned polls, room;
 	struct timer timer[TIMERS];
@@ -180,6 +185,13 @@ static int until_timer(const struct net *n, u32 most)
 	return (int)MIN(left, INT_MAX);
 }
 
+/* 127.0.0.0/8, or 0.0.0.0/8, which Linux takes for it: libslirp connects there. */
+static bool to_loopback(const u8 *frame, ssize_t len)
+{
+	return len > IP_DEST && frame[ETH_TYPE] == 8 && !frame[ETH_TYPE + 1] &&
+	       (frame[IP_DEST] == 127 || !frame[IP_DEST]);
+}
+
 /* Frames of the guest; false: the machine has gone for good. */
 static bool take_frames(struct net *n)
 {
@@ -193,7 +205,8 @@ static bool take_frames(struct net *n)
 			return errno == EAGAIN || errno == EINTR;
 		if (!len)
 			return false;
-		if (len > HEADER)
+		if (len > HEADER && (n->loopback ||
+		    !to_loopback(frame + HEADER, len - HEADER)))
 			slirp_input(n->slirp, frame + HEADER,
 				    (int)len - HEADER);
 	}
@@ -269,23 +282,26 @@ int main(int argc, char **argv)
 		.register_poll_fd = no_fd, .unregister_poll_fd = no_fd,
 		.notify = no_notify,
 	};
-	const SlirpConfig cfg = {
+	SlirpConfig cfg = {
 		.version = 1, .in_enabled = true,
 		.vnetwork = ip(0), .vnetmask = { htonl(0xffffff00u) },
 		.vhost = ip(2), .vdhcp_start = ip(15), .vnameserver = ip(3),
 	};
 	struct net n = { 0 };
-	int i;
+	int i = 2;
 
 	err_prog = "joist-net";
 	if (argc < 2)
 		die_usage("joist-vm starts this, with a socket");
 	n.fd = atoi(argv[1]);
 	signal(SIGPIPE, SIG_IGN);
+	n.loopback = argc > i && !strcmp(argv[i], "loopback");
+	i += n.loopback;
+	cfg.disable_host_loopback = !n.loopback;
 	n.slirp = slirp_new(&cfg, &calls, &n);
 	if (!n.slirp)
 		die("libslirp does not start");
-	for (i = 2; i < argc; i++)
+	for (; i < argc; i++)
 		forward(&n, ip(15), argv[i]);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		die("no new privileges: %s", strerror(errno));

@@ -204,18 +204,22 @@ void nic_parse(struct vm_config *cfg, char *text)
 			n->allow = true;
 		else if (!strcmp(word, "user"))
 			n->user = true;
+		else if (!strcmp(word, "loopback"))
+			n->loopback = true;
 		else if ((value = value_of(word, "forward")))
 			forward_add(n, value);
 		else
 			die_usage("--net: '%s': it is tap=NAME, bridge=NAME, "
-				  "user, mac=MAC, queues=N, allow or "
-				  "forward=PORT", word);
+				  "user, mac=MAC, queues=N, allow, "
+				  "loopback or forward=PORT", word);
 	}
 	if (!!n->tap + !!n->bridge + n->user != 1)
 		die_usage("--net: either tap=NAME, bridge=NAME or user");
 	if (n->forwards && !n->user)
 		die_usage("--net: forward '%s': of a user network only",
 			  n->forward[0]);
+	if (n->loopback && !n->user)
+		die_usage("--net: loopback: of a user network only");
 	if (n->pairs > 1 && n->user)
 		die_usage("--net: queues '%u': a user network has one",
 			  n->pairs);

@@ -37,7 +37,7 @@ static void own_user(void *arg)
 
 static bool start(struct helper *h, struct nic *n, char *text, size_t size)
 {
-	const char *argv[NET_FORWARDS + 3] = { PROGRAM };
+	const char *argv[NET_FORWARDS + 4] = { PROGRAM }, **arg = argv + 1;
 	const struct helper_start s = {
 		.argv = argv, .ready = READY, .death_signal = SIGKILL,
 		.prepare = own_user, .arg = n,
@@ -46,8 +46,10 @@ static bool start(struct helper *h, struct nic *n, char *text, size_t size)
 	bool ready;
 
 	snprintf(fd, sizeof(fd), "%d", n->far);
-	argv[1] = fd;
-	memcpy(argv + 2, n->forward, n->forwards * sizeof(argv[0]));
+	*arg++ = fd;
+	if (n->loopback)
+		*arg++ = "loopback";
+	memcpy(arg, n->forward, n->forwards * sizeof(argv[0]));
 	ready = helper_start(h, &s, text, size);
 	close(n->far);
 	return ready;

@@ -28,6 +28,7 @@ struct nic {
 	int fd[NET_PAIRS];
 	u8 mac[NET_MAC];
 	bool allow;		/* any source address, not only mac */
+	bool loopback;		/* of a user network: see joist-net */
 };
 
 struct net {

@@ -29,12 +29,13 @@ const struct setting settings[] = {
 	  "(default), qcow2, qcow, qed, vdi, vhdx, vmdk, vpc, parallels.  With\n"
 	  "cd it is in a CD drive (virtio SCSI), as installers want theirs" },
 	{ "net", 'n', "tap=NAME|bridge=NAME|user[,mac=MAC][,queues=N][,allow]"
-	  "[,forward=FORWARD]", .list = true, .help =
+	  "[,loopback][,forward=FORWARD]", .list = true, .help =
 	  "virtio network card on a tap, on a new tap in a bridge, or on a\n"
 	  "network of its own that needs no rights; up to 8.  N pairs of\n"
 	  "queues, 1 (default) to 8, for that many CPUs.  With allow, its\n"
 	  "guest may use other source addresses than its own.  FORWARD, of a\n"
-	  "user network: tcp:[ADDRESS]:PORT:GUEST-PORT, or udp" },
+	  "user network: tcp:[ADDRESS]:PORT:GUEST-PORT, or udp.  With\n"
+	  "loopback, its guest reaches this system's 127.0.0.1 as 10.0.2.2" },
 	{ "serial", 's', "console|none|pty|file:PATH|unix:PATH", .list = true,
 	  .help =
 	  "where a serial port leads: COM1, and, given twice, COM2 (default\n"
