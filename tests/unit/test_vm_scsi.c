@@ -172,6 +172,7 @@ static void test_about(void **state)
 static void test_medium(void **state)
 {
 	const u8 *d;
+	u8 msf[4] = { 0 };
 
 	(void)state;
 	d = gave(COMMAND(64, READ_TOC, 0, 0, 0, 0, 0, 0, 0, 64), 20, 64);
@@ -181,6 +182,13 @@ static void test_medium(void **state)
 	assert_int_equal(get_be32(d + 16), SECTORS);
 	gave(COMMAND(64, READ_TOC, 0, 0, 0, 0, 0, LEAD_OUT, 0, 64), 12, 64);
 	gave(COMMAND(64, READ_TOC, 0, 1, 0, 0, 0, 0, 0, 64), 12, 64);
+	/* The same in minutes, seconds and frames. */
+	d = gave(COMMAND(64, READ_TOC, 2, 0, 0, 0, 0, 0, 0, 64), 20, 64);
+	assert_memory_equal(d + 8, "\0\0\2\0", 4);
+	assert_int_equal(d[16], 0);
+	assert_int_equal((d[17] * 60 + d[18]) * 75 + d[19], SECTORS + 150);
+	put_msf(msf, ~0u);
+	assert_memory_equal(msf, "\0\xff\x3b\x4a", 4);
 	refused(COMMAND(64, READ_TOC, 0, 0, 0, 0, 0, 2, 0, 64),
 		ILLEGAL_REQUEST, BAD_FIELD);
 	refused(COMMAND(64, READ_TOC, 0, 4, 0, 0, 0, 0, 0, 64),

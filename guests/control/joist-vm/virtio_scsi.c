@@ -73,6 +73,9 @@ enum {
 #define CD_MOST		(360000u)	/* sectors: an 80 minutes' disc */
 #define DATA_TRACK	0x14
 #define LEAD_OUT	0xaa
+#define MSF_FRAMES	75u		/* a second */
+#define MSF_OFFSET	150u		/* sector 0 is two seconds in */
+#define MSF_MOST	(256u * 60 * MSF_FRAMES - 1 - MSF_OFFSET)
 
 #define REPLY_MAX	64
 #define CLASS_SCSI	0x010000
@@ -284,27 +287,39 @@ static u32 mode_sense(const u8 *cdb, u8 *p)
 	return len;
 }
 
+/* Minute, second and frame of a sector; a DVD's do not all fit, and the last stands
+ * for those. */
+static void put_msf(u8 *p, u32 sector)
+{
+	u32 at = MIN(sector, MSF_MOST) + MSF_OFFSET;
+
+	p[1] = (u8)(at / (60 * MSF_FRAMES));
+	p[2] = (u8)(at / MSF_FRAMES % 60);
+	p[3] = (u8)(at % MSF_FRAMES);
+}
+
 /* "READ TOC/PMA/ATIP", of a disc with one data track. */
 static u32 read_toc(const struct cd *cd, const u8 *cdb, u8 *p)
 {
-	bool msf = cdb[1] & 2;
+	void (*put)(u8 *p, u32 sector) = cdb[1] & 2 ? put_msf : put_be32;
 	u32 end = cd->sectors, len = 4;
 	u8 track = cdb[6], *d = p + 4;
 
-	if (msf || (cdb[2] & 15) > 1 || (track > 1 && track != LEAD_OUT))
+	if ((cdb[2] & 15) > 1 || (track > 1 && track != LEAD_OUT))
 		return 0;
 	p[2] = p[3] = 1;
 	/* Format 1: the last session's first track. */
 	if (track <= 1 || (cdb[2] & 15) == 1) {
 		d[1] = DATA_TRACK;
 		d[2] = 1;
+		put(d + 4, 0);
 		len += 8;
 		d += 8;
 	}
 	if ((cdb[2] & 15) == 0) {
 		d[1] = DATA_TRACK;
 		d[2] = LEAD_OUT;
-		put_be32(d + 4, end);
+		put(d + 4, end);
 		len += 8;
 	}
 	put_be16(p, len - 2);
