@@ -269,6 +269,15 @@ static void test_msix(void **state)
 	assert_int_equal(board.msis, 1);
 	config_set(a, cap + 2, 2, 0x8000);
 	assert_int_equal(board.msis, 2);
+	/* What is pending when it is disabled does not come any more. */
+	bus_write(&bus, table + 28, 4, 1);
+	pci_msix_raise(&p.dev[a], 1);
+	assert_int_equal(bus_read(&bus, table + 0x800, 4), 2);
+	config_set(a, cap + 2, 2, 0);
+	assert_int_equal(bus_read(&bus, table + 0x800, 4), 0);
+	config_set(a, cap + 2, 2, 0x8000);
+	bus_write(&bus, table + 28, 4, 0);
+	assert_int_equal(board.msis, 2);
 	/* No such vector. */
 	pci_msix_raise(&p.dev[a], 3);
 	pci_msix_raise(&p.dev[a], 0xffff);

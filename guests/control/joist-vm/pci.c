@@ -146,7 +146,10 @@ static void msix_flush(struct pci_dev *d)
 	u16 control = msix_control(d);
 	unsigned i;
 
-	if (!(control & MSIX_ENABLE) || (control & MSIX_MASK_ALL))
+	/* What was pending then is not to come when the next driver enables it. */
+	if (!(control & MSIX_ENABLE))
+		d->pending = 0;
+	if (!d->pending || (control & MSIX_MASK_ALL))
 		return;
 	for (i = 0; i < d->vectors; i++) {
 		const struct msix_entry *e = &d->vector[i];

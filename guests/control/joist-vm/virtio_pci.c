@@ -356,6 +356,8 @@ static void state_clear(struct virtio *v)
 static void reset_done(struct virtio *v)
 {
 	state_clear(v);
+	/* Its conditions are gone, and what of them was masked with them. */
+	pci_dev(v)->pending = 0;
 	board_virtio(v->slot);
 }
 
