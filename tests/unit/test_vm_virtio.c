@@ -482,6 +482,24 @@ static void test_interrupts(void **state)
 	assert_int_equal(get(0, C_CONFIG_VECTOR, 2), 0xffff);
 }
 
+/* A message that waited behind a mask does not outlive its device's reset. */
+static void test_pending_at_reset(void **state)
+{
+	u32 control;
+
+	(void)state;
+	driver_start(0, 0);
+	msix_on(0);
+	control = config_get(devices[0]->slot, 0x14) + 16 + 12;
+	bus_write(&mmio, control, 4, 1);
+	request(0, T_GET_ID, 0, 20);
+	assert_int_equal(board.msis, 0);
+	set(0, C_STATUS, 1, 0);
+	assert_int_equal(get(0, C_STATUS, 1), 0);
+	bus_write(&mmio, control, 4, 0);
+	assert_int_equal(board.msis, 0);
+}
+
 static void test_event_idx(void **state)
 {
 	unsigned i;
@@ -1287,6 +1305,7 @@ int main(void)
 		cmocka_unit_test_setup(test_indirect, setup),
 		cmocka_unit_test_setup(test_full_request, setup),
 		cmocka_unit_test_setup(test_interrupts, setup),
+		cmocka_unit_test_setup(test_pending_at_reset, setup),
 		cmocka_unit_test_setup(test_event_idx, setup),
 		cmocka_unit_test_setup(test_bus_master, setup),
 		cmocka_unit_test_setup(test_underfoot, setup),
