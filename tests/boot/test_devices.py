@@ -447,6 +447,9 @@ def test_durable(control):
     mount = "mount -t ext4 /dev/nvme0n1 /mnt"
     control.output(f"{mount} && cp /guests/*.qcow2 /mnt && "
                    "truncate -s 48M /mnt/raw && sync")
+    # No guest gets a disk to write to that is mounted here.
+    code, text = control.run(f"joistctl start dur {LINUX} -d /dev/nvme0n1 2>&1")
+    assert code == 2 and "in use on this machine" in text, text
     durable_start(control)
     assert guest_run(control, "dur", "mkfs.ext4 -q /dev/vda && mkfs.ext4 -q "
                      f"/dev/vdb && {DURABLE_MOUNT}") == 0

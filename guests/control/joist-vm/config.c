@@ -74,6 +74,22 @@ void disk_parse(struct vm_config *cfg, char *text)
 	cfg->disks++;
 }
 
+/*
+ * A block device that the guest writes to is claimed: the kernel refuses if it
+ * or a partition of it is mounted, is swap or part of another device, and keeps
+ * it from that until we are gone.  What is only read may be in use.
+ */
+static int disk_flags(const struct disk *d)
+{
+	struct stat st;
+
+	if (d->read_only)
+		return O_RDONLY;
+	if (!stat(d->path, &st) && S_ISBLK(st.st_mode))
+		return O_RDWR | O_EXCL;
+	return O_RDWR;
+}
+
 static void disk_open(struct disk *d)
 {
 	const char *path = d->path;
@@ -91,8 +107,11 @@ static void disk_open(struct disk *d)
 			die("disk %s: a comma in '%s'", path, d->path);
 		return;
 	}
-	d->fd = open(d->path, (d->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC |
-		     O_NONBLOCK | O_NOCTTY);
+	d->fd = open(d->path, disk_flags(d) | O_CLOEXEC | O_NONBLOCK |
+		     O_NOCTTY);
+	if (d->fd < 0 && errno == EBUSY)
+		die("disk %s: in use on this machine (mounted?), or by another "
+		    "VM", d->path);
 	if (d->fd < 0)
 		die("disk %s: %s%s", d->path, strerror(errno),
 		    errno == EACCES || errno == EROFS || errno == EPERM ?
