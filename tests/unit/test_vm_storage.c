@@ -11,7 +11,9 @@
 
 #include <stdio.h>
 
+#include "guests/control/lib/err.c"
 #include "guests/control/joist-vm/helper.c"
+#include "guests/control/joist-vm/lock.c"
 #include "guests/control/joist-vm/storage.c"
 
 #define IMAGE		TEST_DIR "/image"
@@ -249,6 +251,102 @@ static void two_writers(void **state)
 	storage_close(&cfg);
 }
 
+static int image_fd(const char *path, bool read_only)
+{
+	int fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
+/* Two of us, whichever comes first. */
+static void raw_locks(void **state)
+{
+	int first, second;
+	unsigned i;
+
+	(void)state;
+	image_make("-f raw " IMAGE " 4M");
+	for (i = 0; i < 4; i++) {
+		first = image_fd(IMAGE, i & 1);
+		second = image_fd(IMAGE, i & 2);
+		assert_int_equal(try_lock(first, i & 1), 0);
+		assert_int_equal(file_in_use(second, i & 2),
+				 i == 3 ? 0 : -EAGAIN);
+		assert_int_equal(try_lock(second, i & 2), i == 3 ? 0 : -EAGAIN);
+		close(first);
+		close(second);
+	}
+}
+
+/* A program of QEMU's on that file: 0, or it is told that others have it. */
+static bool qemu_may(const char *command)
+{
+	char line[300];
+
+	snprintf(line, sizeof(line), "%s > /dev/null 2>&1", command);
+	return system(line) == 0;
+}
+
+/* QEMU's programs keep off what we have, and only that. */
+static void qemu_locks(void **state)
+{
+	int fd;
+
+	(void)state;
+	image_make("-f raw " IMAGE " 4M");
+	fd = image_fd(IMAGE, false);
+	assert_int_equal(try_lock(fd, false), 0);
+	assert_true(qemu_may("qemu-img info -U -f raw " IMAGE));
+	assert_false(qemu_may("qemu-io -f raw -c 'write 0 512' " IMAGE));
+	assert_false(qemu_may("qemu-img resize -f raw " IMAGE " 8M"));
+	close(fd);
+	fd = image_fd(IMAGE, true);
+	assert_int_equal(try_lock(fd, true), 0);
+	assert_true(qemu_may("qemu-img info -f raw " IMAGE));
+	assert_true(qemu_may("qemu-io -r -f raw -c 'read 0 512' " IMAGE));
+	assert_false(qemu_may("qemu-io -f raw -c 'write 0 512' " IMAGE));
+	close(fd);
+	assert_true(qemu_may("qemu-io -f raw -c 'write 0 512' " IMAGE));
+}
+
+/* A base that is read, and what is on top of it, in either order. */
+static void base_and_overlay(void **state)
+{
+	int base;
+
+	(void)state;
+	image_make("-f raw " IMAGE ".base 40M");
+	image_make("-f qcow2 -b " IMAGE ".base -F raw " IMAGE);
+	base = image_fd(IMAGE ".base", true);
+	assert_int_equal(try_lock(base, true), 0);
+	image_open_good("qcow2", false);
+	close(base);
+	base = image_fd(IMAGE ".base", true);
+	assert_int_equal(try_lock(base, true), 0);
+	close(base);
+	storage_close(&cfg);
+}
+
+/* A path that has the words of another error in it. */
+#define LOCK_DIR	TEST_DIR "/vm lock"
+static void odd_path(void **state)
+{
+	(void)state;
+	assert_int_equal(mkdir(LOCK_DIR, 0700), 0);
+	image_make("-f raw '" LOCK_DIR "/x' 4M");
+	cfg = (struct vm_config){ .name = "test", .disks = 1 };
+	cfg.disk[0] = (struct disk){
+		.path = LOCK_DIR "/x", .format = "qcow2", .fd = -1,
+	};
+	assert_false(storage_open(&cfg, error, sizeof(error)));
+	assert_null(strstr(error, "in use"));
+	assert_non_null(strstr(error, LOCK_DIR "/x: qcow2: "));
+	storage_close(&cfg);
+	unlink(LOCK_DIR "/x");
+	rmdir(LOCK_DIR);
+}
+
 /* Not what it is said to be: one line that names the image. */
 static void wrong_format(void **state)
 {
@@ -306,6 +404,10 @@ int main(void)
 		cmocka_unit_test(reconnects),
 		cmocka_unit_test(other_formats),
 		cmocka_unit_test(two_writers),
+		cmocka_unit_test(raw_locks),
+		cmocka_unit_test(qemu_locks),
+		cmocka_unit_test(base_and_overlay),
+		cmocka_unit_test(odd_path),
 		cmocka_unit_test(wrong_format),
 	};
 

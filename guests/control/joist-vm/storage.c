@@ -24,6 +24,7 @@
 
 #include "guests/control/lib/proto.h"
 #include "helper.h"
+#include "lock.h"
 #include "storage.h"
 #include "vhost_blk.h"
 
@@ -179,6 +180,20 @@ static bool describe(const struct daemon *h, struct disk *d, char *text,
 	return true;
 }
 
+/*
+ * Its own words for an image that others have locked do not say that in ours.
+ * Whatever else is wrong with the file, it says.
+ */
+static bool in_use(const struct disk *d)
+{
+	int fd = open(d->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	bool yes = fd >= 0 && file_in_use(fd, d->read_only) == -EAGAIN;
+
+	if (fd >= 0)
+		close(fd);
+	return yes;
+}
+
 bool storage_open(struct vm_config *cfg, char *error, size_t size)
 {
 	char text[HELPER_SAYS];
@@ -190,12 +205,14 @@ bool storage_open(struct vm_config *cfg, char *error, size_t size)
 		d = &cfg->disk[i];
 		if (!d->format)
 			continue;
+		if (in_use(d)) {
+			snprintf(error, size, "disk %s: " FILE_IN_USE, d->path);
+			return false;
+		}
 		good = start(&daemons[i], d, cfg->name, text, sizeof(text));
 		close_any(&daemons[i].listener);
 		if (good && describe(&daemons[i], d, text, sizeof(text)))
 			continue;
-		if (strstr(text, " lock"))
-			snprintf(text, sizeof(text), "in use by another VM");
 		snprintf(error, size, "disk %s: %s: %s", d->path, d->format,
 			 text);
 		return false;
