@@ -16,6 +16,33 @@ pytestmark = pytest.mark.xdist_group("devices")
 MIB = 1 << 20
 
 
+def check_full(control):
+    """No room on the host for what the guest writes to its vdc: it is paused,
+    and loses nothing."""
+    type_to(control, "disk", "dd if=/dev/urandom of=/big bs=64k count=96; "
+            "dd if=/big of=/dev/vdc bs=64k conv=fsync && echo all-$((1 + 1))")
+    paused = "joistctl status disk --json | grep -q '\"state\": \"paused\"'"
+    assert wait(control, paused)
+    before = vm(control, "disk")
+    assert "No space left" in before["why_paused"], before
+    assert "/tmp/small/disk" in before["why_paused"], before
+    assert before["disk_errors"][:3] == [0, 0, 0], before
+    assert before["disk_errors"][3] > 0, before
+    control.output("logread | grep -q 'small/disk.*No space left.*paused'")
+    # There is no more of it yet.
+    control.output("joistctl unpause disk")
+    assert wait(control, paused)
+    assert vm(control, "disk")["disk_errors"][3] > before["disk_errors"][3]
+    control.output("mount -o remount,size=32m /tmp/small && "
+                   "joistctl unpause disk")
+    said(control, "disk", "^all-2")
+    digest = control.output("head -c 6291456 /tmp/small/disk | "
+                            "sha256sum").split()[0]
+    assert guest_run(control, "disk", f"sha256sum /big | grep {digest}") == 0
+    after = vm(control, "disk")
+    assert after["state"] == "running" and not after["why_paused"], after
+
+
 def test_disk(control):
     """A file system: made, filled, found again after a reboot and a kill."""
     control.output("truncate -s 48M /tmp/disk")
@@ -47,8 +74,10 @@ def test_disk(control):
     control.output(f"kill -9 {vm(control, 'disk')['manager']}")
     assert wait(control, "! pidof joist-vm > /dev/null")
     control.output("head -c 1048576 /dev/urandom > /tmp/disk2")
+    control.output("mkdir /tmp/small && mount -t tmpfs -o size=4m none "
+                   "/tmp/small && truncate -s 16M /tmp/small/disk")
     start_linux_guest(control, "disk", more=start + " -d /tmp/disk2,ro"
-                      " -d /tmp/disk2,cd")
+                      " -d /tmp/disk2,cd -d /tmp/small/disk")
     said(control, "disk", "guest: Linux .* on 1 CPU")
     assert guest_run(control, "disk", mount) == 0
     assert guest_run(control, "disk",
@@ -66,7 +95,10 @@ def test_disk(control):
     # And in a CD drive.
     assert guest_run(control, "disk", "modprobe -a virtio_scsi sr_mod && "
                      f"sha256sum /dev/sr0 | grep {digest}") == 0
+    check_full(control)
     control.output("joistctl kill disk; rm /tmp/disk /tmp/disk2")
+    assert wait(control, "! pidof joist-vm > /dev/null")
+    control.output("umount /tmp/small && rmdir /tmp/small")
 
 
 def test_qcow2(control):

@@ -378,6 +378,7 @@ BAD_STARTS = [
     ("x -k /guests/exit -s unix:/etc/passwd", "/etc/passwd"),
     ("x -k /guests/exit -s none -s none -s none", "2 serial ports"),
     ("x -k /guests/exit --on-crash=stop", "'stop'"),
+    ("x -k /guests/exit --on-error=stop", "'stop'"),
     ("x --config /none", "/none"),
     ("x --config /etc/joist/joist.conf", "'x'"),
     ("x -k /guests/exit -n user,tap=a", "either"),

@@ -129,10 +129,10 @@ static void test_read(void **state)
 	/* More than there is room for. */
 	assert_int_equal(COMMAND(CD_SECTOR, READ_10, 0, 0, 0, 0, 0, 0, 0, 2)
 			 [A_RESPONSE], S_OVERRUN);
-	io_fails = true;
+	io_error = EIO;
 	refused(COMMAND(CD_SECTOR, READ_10, 0, 0, 0, 0, 0, 0, 0, 1),
 		MEDIUM_ERROR, READ_ERROR);
-	io_fails = false;
+	io_error = 0;
 	assert_int_equal(cd.busy, 0);
 }
 

@@ -667,10 +667,68 @@ static void test_read_write(void **state)
 	assert_memory_equal(block, at(DATA + 0x1000), 1024);
 	assert_int_equal(get32(used_at_back(1, 0) + 4), 1025);
 	/* Where the medium fails. */
-	io_fails = true;
+	io_error = EIO;
 	s = request(0, T_OUT, 5, 512);
 	io_finish();
 	assert_int_equal(*s, S_IOERR);
+	assert_int_equal(disk_errors, 1);
+}
+
+#define NOTHING	0xff	/* a status that nobody has written yet */
+
+/* Full: the request is kept, until it succeeds or the error is another. */
+static void test_full(void **state)
+{
+	static struct vhost_blk daemon;
+	u8 block[512], *s;
+
+	(void)state;
+	driver_start(0, F_FLUSH);
+	keeps = true;
+	io_error = ENOSPC;
+	memset(at(DATA + 0x1000), 0x3c, 512);
+	s = request(0, T_OUT, 5, 512);
+	io_finish();
+	assert_int_equal(*s, NOTHING);
+	assert_int_equal(disk_errors, 1);
+	blk_retry(&blk);
+	io_finish();
+	assert_int_equal(*s, NOTHING);
+	assert_int_equal(disk_errors, 2);
+	/* A reset of the device waits for it. */
+	set(0, C_STATUS, 1, 0);
+	assert_int_not_equal(get(0, C_STATUS, 1), 0);
+	io_error = 0;
+	blk_retry(&blk);
+	io_finish();
+	assert_int_equal(*s, S_OK);
+	assert_int_equal(get(0, C_STATUS, 1), 0);
+	assert_int_equal(pread(disk.fd, block, 512, 5 * 512), 512);
+	assert_memory_equal(block, at(DATA + 0x1000), 512);
+	blk_retry(&blk);
+	assert_int_equal(ops_count, 0);
+	/* Neither a flush nor what reads is tried again. */
+	setup(state);
+	driver_start(0, F_FLUSH);
+	keeps = true;
+	io_error = ENOSPC;
+	s = request(0, T_FLUSH, 0, 0);
+	io_finish();
+	assert_int_equal(*s, S_IOERR);
+	s = request(0, T_IN, 5, 512);
+	io_finish();
+	assert_int_equal(*s, S_IOERR);
+	/* Whatever a daemon's error was, while it is there. */
+	blk.daemon = &daemon;
+	io_error = EIO;
+	s = request(0, T_OUT, 5, 512);
+	io_finish();
+	assert_int_equal(*s, NOTHING);
+	daemon.gone = true;
+	blk_retry(&blk);
+	io_finish();
+	assert_int_equal(*s, S_IOERR);
+	blk.daemon = NULL;
 }
 
 /* The same by another process, with as many buffers as that takes. */
@@ -1311,6 +1369,7 @@ int main(void)
 		cmocka_unit_test_setup(test_underfoot, setup),
 		cmocka_unit_test_setup(test_underfoot_all, setup),
 		cmocka_unit_test_setup(test_read_write, setup),
+		cmocka_unit_test_setup(test_full, setup),
 		cmocka_unit_test_setup(test_daemon, setup),
 		cmocka_unit_test_setup(test_bounds, setup),
 		cmocka_unit_test_setup(test_flush, setup),

@@ -63,7 +63,17 @@ static int wires[PAIRS] = { -1, -1 };	/* the tap's other sides */
 #define OPS_MAX	(2 * BLK_REQUESTS + CD_REQUESTS)
 static struct io_op *ops[OPS_MAX];
 static unsigned ops_count;
-static bool io_fails;
+static int io_error;		/* errno of all there is, or 0 */
+static bool keeps;		/* what fails for want of room */
+static unsigned disk_errors;
+
+bool board_disk_error(const struct disk *d, const struct io_op *op, bool full)
+{
+	assert_ptr_equal(d, &disk);
+	assert_int_not_equal(op->error, 0);
+	disk_errors++;
+	return full && keeps;
+}
 
 void io_submit(struct io_op *op)
 {
@@ -88,7 +98,9 @@ static inline void io_do(struct io_op *op)
 	ssize_t n = 0;
 	u64 at;
 
-	op->error = 0;
+	op->error = -io_error;
+	if (io_error)
+		return;
 	/* The model has checked the range: nothing reaches the file's end. */
 	assert_true(op->offset <= disk.size && op->len <= disk.size - op->offset);
 	if (op->kind == IO_READ || op->kind == IO_WRITE)
@@ -106,8 +118,6 @@ static inline void io_do(struct io_op *op)
 			assert_true(n > 0);
 		}
 	assert_true(n >= 0);
-	if (io_fails)
-		op->error = -EIO;
 }
 
 /* Finish what is under way, the last one first. */
@@ -187,7 +197,9 @@ static inline void virtio_machine(bool read_only)
 	board_clear();
 	board.watched = -1;
 	ops_count = 0;
-	io_fails = false;
+	io_error = 0;
+	keeps = false;
+	disk_errors = 0;
 	memset(&pool, 0, sizeof(pool));
 	pool.drops_left = ~0u;
 	free(mem.low);

@@ -39,6 +39,9 @@ _joistctl()
 	case $prev in
 	-k|--kernel|-r|--initrd|-f|--firmware|-d|--disk|--config)
 		[[ $command == stop ]] || { compopt -o default; return; } ;;
+	--on-error)
+		COMPREPLY=($(compgen -W "pause report" -- "$cur"))
+		return ;;
 	--on-crash|--on-reboot|--on-poweroff)
 		COMPREPLY=($(compgen -W "destroy restart preserve" -- "$cur"))
 		return ;;

@@ -81,6 +81,15 @@ int board_pages(bool drop, struct joist_pages *p);
 struct balloon_state;
 void board_balloon(const struct balloon_state *s);
 
+/*
+ * A request of a disk has failed, for which op->error says why.  full: room is
+ * what it lacked, or may be; true: it is to be kept, as the guest stops soon,
+ * and blk_retry() follows when it goes on.
+ */
+struct disk;
+struct io_op;
+bool board_disk_error(const struct disk *d, const struct io_op *op, bool full);
+
 void board_reset(const char *how);
 void board_power_off(void);
 void board_debug_exit(u32 value);

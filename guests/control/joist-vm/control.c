@@ -70,12 +70,23 @@ static json_t *serial_list(const struct vm_config *cfg)
 	return list;
 }
 
+static json_t *disk_errors(const struct manager *m)
+{
+	json_t *list = json_array();
+	unsigned i;
+
+	for (i = 0; i < m->cfg->disks; i++)
+		json_array_append_new(list, json_integer(
+				      (json_int_t)m->disk[i].errors));
+	return list;
+}
+
 static void cmd_status(struct manager *m, struct client *c)
 {
 	u64 up = (manager_ns() - m->started) / 1000000000;
 
 	reply(c, json_pack("{s:b, s:s, s:s, s:i, s:i, s:i, s:I, s:i, s:I, s:s?,"
-			   " s:s?, s:o, s:o, s:s?}",
+			   " s:s?, s:o, s:o, s:o, s:s?, s:s?}",
 			   "ok", 1,
 			   "name", m->cfg->name,
 			   "state", state_name(m),
@@ -89,6 +100,8 @@ static void cmd_status(struct manager *m, struct client *c)
 			   "firmware", m->cfg->firmware.path,
 			   "serial", serial_list(m->cfg),
 			   "console", serial_name(&m->cfg->serial[PORT_HVC]),
+			   "disk_errors", disk_errors(m),
+			   "why_paused", *m->why_paused ? m->why_paused : NULL,
 			   "last_end", *m->reason ? m->reason : NULL));
 }
 

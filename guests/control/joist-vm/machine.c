@@ -267,6 +267,25 @@ void board_reset(const char *how)
 	machine_end(END_RESET, 0, "reset by the guest (%s)", how);
 }
 
+bool board_disk_error(const struct disk *d, const struct io_op *op, bool full)
+{
+	struct machine *m = &machine;
+	bool pause = full && m->cfg->on_error == ON_ERROR_PAUSE;
+	const struct msg msg = {
+		.kind = MSG_DISK_ERROR, .how = pause,
+		.value = (u32)(d - m->cfg->disk),
+		.disk_error = {
+			.kind = op->kind, .error = (u32)-op->error,
+			.offset = op->offset, .unpauses = m->unpauses,
+		},
+	};
+
+	send(m->fds.channel, &msg, sizeof(msg), MSG_NOSIGNAL);
+	/* Not here: it lets go of the lock. */
+	m->pause_due |= pause;
+	return pause;
+}
+
 void board_power_off(void)
 {
 	machine_end(END_POWER_OFF, 0, "power-off by the guest");
@@ -482,6 +501,14 @@ static void serial_out(struct machine *m, unsigned port)
 	watch_serial(m, port);
 }
 
+static void unpause(struct machine *m, u32 unpauses)
+{
+	m->unpauses = unpauses;
+	m->pause_due = false;
+	virtio_disks_retry(m);
+	vcpu_unpause_all(m);
+}
+
 static void serve_manager(struct machine *m)
 {
 	struct msg msg;
@@ -496,7 +523,7 @@ static void serve_manager(struct machine *m)
 	else if (msg.kind == MSG_PAUSE)
 		vcpu_pause_all(m);
 	else if (msg.kind == MSG_UNPAUSE)
-		vcpu_unpause_all(m);
+		unpause(m, msg.value);
 	else if (msg.kind == MSG_MEMORY)
 		balloon_ask(m->balloon, msg.value);
 	else if (msg.kind == MSG_DISK_GONE)
@@ -569,6 +596,10 @@ static void main_loop(struct machine *m)
 		pthread_mutex_lock(&m->lock);
 		for (i = 0; i < n; i++)
 			serve_event(m, &e[i]);
+		if (m->pause_due) {
+			m->pause_due = false;
+			vcpu_pause_all(m);
+		}
 		pthread_mutex_unlock(&m->lock);
 		/* The kernel may copy data now: the vCPUs need not wait. */
 		virtio_disks_flush(m);

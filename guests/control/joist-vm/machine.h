@@ -65,9 +65,12 @@ struct machine {
 	pthread_mutex_t lock;
 	pthread_cond_t cond;			/* paused, parked */
 	bool paused;				/* [l] */
+	bool pause_due;				/* [l] for a disk's error */
+	u32 unpauses;				/* [l] as the manager counts */
 	unsigned parked;			/* [l] vCPUs that wait */
 
 	struct vhost_blk *daemon[VM_DISKS];	/* [l] serves the disk, or NULL */
+	struct blk *blk[VM_DISKS];		/* [c], what it points to [l], or NULL */
 	struct net *net[VM_NICS];		/* [c], what it points to [l] */
 	struct console *console;		/* [c], likewise, or NULL */
 	struct balloon *balloon;		/* [c], likewise, or NULL */
@@ -104,6 +107,8 @@ int devices_init(struct machine *m);
 void virtio_devices_init(struct machine *m);
 /* The kernel and daemons get what was submitted; the lock is not held. */
 void virtio_disks_flush(struct machine *m);
+/* What disks have kept when the machine was paused. */
+void virtio_disks_retry(struct machine *m);
 /* The daemon of that disk has ended. */
 void virtio_disk_gone(struct machine *m, unsigned disk);
 /* Something is to be read from that descriptor; false: not one of theirs. */

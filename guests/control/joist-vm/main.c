@@ -142,6 +142,13 @@ static enum policy parse_policy(const char *what, const char *s)
 	die_usage("%s '%s': it is 'destroy', 'restart' or 'preserve'", what, s);
 }
 
+static enum on_error parse_on_error(const char *s)
+{
+	if (strcmp(s, "pause") && strcmp(s, "report"))
+		die_usage("--on-error '%s': it is 'pause' or 'report'", s);
+	return *s == 'p' ? ON_ERROR_PAUSE : ON_ERROR_REPORT;
+}
+
 static bool parse_yes(const char *what, const char *s)
 {
 	if (strcmp(s, "yes") && strcmp(s, "no"))
@@ -205,6 +212,9 @@ static void apply(struct args *a, const struct setting *s, char *arg)
 		break;
 	case SET_DEBUG_EXIT:
 		c->debug_exit = (int)parse_number("--debug-exit", arg, 0xffff);
+		break;
+	case SET_ON_ERROR:
+		c->on_error = parse_on_error(arg);
 		break;
 	case SET_ON_CRASH:
 		c->on_crash = parse_policy("--on-crash", arg);

@@ -37,6 +37,7 @@
 
 #define NS		1000000000ull
 #define RESTART_NS	NS		/* not more than one restart in that time */
+#define ERROR_NS	(10 * NS)	/* not more than one line of a disk in it */
 #define LAST_MS		1000		/* for clients to take the last output */
 #define LAST_ATTACH_MS	10000
 
@@ -386,6 +387,8 @@ static int machine_spawn(struct manager *m)
 	storage_disconnect(m->cfg);
 	m->channel = ch[0];
 	m->ready = m->paused = false;
+	m->unpauses = 0;
+	m->why_paused[0] = 0;
 	m->want_reset = m->want_stop = m->preserved = false;
 	m->restart_at = 0;
 	m->boots++;
@@ -539,6 +542,36 @@ static void disk_lost(struct manager *m, const struct msg *msg)
 	storage_kill(m->cfg, msg->value);
 }
 
+/* A pause that the operator has ended meanwhile is none: it tries again. */
+static void disk_error(struct manager *m, const struct msg *msg)
+{
+	static const char *const kinds[] = {
+		[IO_READ] = "reading", [IO_WRITE] = "writing",
+		[IO_SYNC] = "flushing", [IO_DISCARD] = "discarding",
+		[IO_ZERO] = "writing zeros", [IO_ZERO_FREE] = "writing zeros",
+	};
+	const struct disk_error *e = &msg->disk_error;
+	bool pauses = msg->how && !m->paused && e->unpauses == m->unpauses;
+	struct disk_state *d = &m->disk[msg->value % VM_DISKS];
+	u64 now = manager_ns();
+	char text[MSG_TEXT];
+
+	if (msg->value >= m->cfg->disks || e->kind >= ARRAY_SIZE(kinds))
+		return;
+	d->errors++;
+	if (!pauses && d->told && now - d->told < ERROR_NS)
+		return;
+	d->told = now;
+	snprintf(text, sizeof(text), "disk %s: %s at byte %llu: %s",
+		 m->cfg->disk[msg->value].path, kinds[e->kind],
+		 (unsigned long long)e->offset, strerror((int)e->error));
+	if (pauses) {
+		m->paused = true;
+		memcpy(m->why_paused, text, sizeof(text));
+	}
+	report(m, text, pauses ? "; paused: unpause tries again" : "");
+}
+
 static void machine_message(struct manager *m, int ready)
 {
 	const struct msg none = { 0 };
@@ -558,6 +591,8 @@ static void machine_message(struct manager *m, int ready)
 		memory_answers(m, &msg.balloon);
 	} else if (msg.kind == MSG_DISK_LOST) {
 		disk_lost(m, &msg);
+	} else if (msg.kind == MSG_DISK_ERROR) {
+		disk_error(m, &msg);
 	} else if (msg.kind == MSG_READY && !m->ready) {
 		m->ready = true;
 		if (m->boots == 1)
@@ -604,7 +639,8 @@ int manager_tell(struct manager *m, enum msg_kind kind, u32 value)
 
 int manager_send(struct manager *m, enum msg_kind kind)
 {
-	int err = manager_tell(m, kind, 0);
+	u32 value = kind == MSG_UNPAUSE ? m->unpauses + 1 : 0;
+	int err = manager_tell(m, kind, value);
 
 	if (err)
 		return err;
@@ -612,8 +648,11 @@ int manager_send(struct manager *m, enum msg_kind kind)
 		m->want_stop = true;
 	if (kind == MSG_PAUSE)
 		m->paused = true;
-	if (kind == MSG_UNPAUSE)
+	if (kind == MSG_UNPAUSE) {
 		m->paused = false;
+		m->unpauses = value;
+		m->why_paused[0] = 0;
+	}
 	return 0;
 }
 

@@ -48,6 +48,11 @@ struct port {
 	u64 history_total;	/* bytes ever; the last HISTORY are kept */
 };
 
+struct disk_state {
+	u64 errors;		/* requests that have failed */
+	u64 told;		/* ns, when one was in the log last; 0: none */
+};
+
 struct manager {
 	struct vm_config *cfg;
 	int control, vm;
@@ -58,6 +63,8 @@ struct manager {
 	pid_t pid;
 	int channel;
 	bool ready, paused;
+	u32 unpauses;		/* how often that machine has been told */
+	char why_paused[MSG_TEXT];	/* if by itself */
 	unsigned boots;
 	u64 started, machine_started;	/* ns, CLOCK_MONOTONIC */
 	u64 restart_at;			/* 0: no restart is due */
@@ -73,6 +80,7 @@ struct manager {
 
 	struct client clients[CLIENTS];
 	struct port port[VM_PORTS];
+	struct disk_state disk[VM_DISKS];
 };
 
 /* control.c: a line from a client. */

@@ -5,6 +5,7 @@
  * A flush is done when the host's fdatasync() is.  A driver that does not
  * negotiate flushes gets writes that are durable each.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "blk_numbers.h"
@@ -32,12 +33,51 @@ static void finish(struct blk_request *r, u8 status)
 	}
 }
 
+/*
+ * Could it succeed once there is room?  A daemon does not say what it has met.
+ * A flush could not: what it has failed to write is forgotten by the host, and
+ * the next one would succeed without it.
+ */
+static bool lacks_room(const struct blk *b, const struct io_op *op)
+{
+	if (op->kind != IO_WRITE && op->kind != IO_ZERO &&
+	    op->kind != IO_ZERO_FREE)
+		return false;
+	return op->error == -ENOSPC || op->error == -EDQUOT ||
+	       (op->error == -EIO && b->daemon && !b->daemon->gone);
+}
+
 static void done(struct io_op *op)
 {
 	struct blk_request *r = (struct blk_request *)op;
+	struct blk *b = r->blk;
 
+	if (op->error && board_disk_error(b->disk, op, lacks_room(b, op))) {
+		r->next = b->kept;
+		b->kept = r;
+		return;
+	}
 	finish(r, op->error ? S_IOERR : S_OK);
-	virtq_signal(&r->blk->virtio, r->queue);
+	virtq_signal(&b->virtio, r->queue);
+}
+
+static void hand_over(struct blk_request *r)
+{
+	if (r->blk->daemon)
+		vhost_blk_submit(r->blk->daemon, &r->op);
+	else
+		io_submit(&r->op);
+}
+
+void blk_retry(struct blk *b)
+{
+	struct blk_request *r = b->kept, *next;
+
+	b->kept = NULL;
+	for (; r; r = next) {
+		next = r->next;
+		hand_over(r);
+	}
 }
 
 static void submit(struct blk_request *r, enum io_kind kind, u64 sector,
@@ -51,10 +91,7 @@ static void submit(struct blk_request *r, enum io_kind kind, u64 sector,
 	op->len = len;
 	op->durable = !virtio_has(&r->blk->virtio, F_FLUSH);
 	op->done = done;
-	if (r->blk->daemon)
-		vhost_blk_submit(r->blk->daemon, op);
-	else
-		io_submit(op);
+	hand_over(r);
 }
 
 /* Is [sector, sector + count) on the disk? */

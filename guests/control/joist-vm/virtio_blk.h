@@ -42,10 +42,13 @@ struct blk {
 	u64 sectors;
 	bool stalled;		/* chains wait for a free request */
 	struct blk_request *free;
+	struct blk_request *kept;	/* failed, and wait for blk_retry() */
 	struct blk_request request[BLK_REQUESTS];
 };
 
 int blk_init(struct blk *b, const struct disk *disk, unsigned queues,
 	     struct pci *pci, const struct guest_mem *mem);
+/* Once more what board_disk_error() has kept. */
+void blk_retry(struct blk *b);
 
 #endif

@@ -244,6 +244,7 @@ static void init_disk(struct machine *m, unsigned i)
 		add(m, &b->virtio, blk_init(b, d, m->cfg->vcpus, &m->dev.pci,
 					    &m->mem), d->path);
 		b->daemon = m->daemon[i];
+		m->blk[i] = b;
 		add_boot(m, BOOT_DISK, &b->virtio);
 	}
 }
@@ -339,6 +340,15 @@ void virtio_disks_flush(struct machine *m)
 	for (i = 0; i < m->cfg->disks; i++)
 		if (m->daemon[i])
 			vhost_blk_flush(m->daemon[i]);
+}
+
+void virtio_disks_retry(struct machine *m)
+{
+	unsigned i;
+
+	for (i = 0; i < m->cfg->disks; i++)
+		if (m->blk[i])
+			blk_retry(m->blk[i]);
 }
 
 void virtio_disk_gone(struct machine *m, unsigned disk)

@@ -168,10 +168,12 @@ static void read_done(struct io_op *op)
 	struct cd_request *r = (struct cd_request *)op;
 
 	r->cd->busy--;
-	if (op->error)
+	if (op->error) {
+		board_disk_error(r->cd->disk, op, false);
 		check_condition(r, MEDIUM_ERROR, READ_ERROR);
-	else
+	} else {
 		cd_respond(r, S_OK);
+	}
 	virtq_signal(&r->cd->virtio, r->queue);
 }
 

@@ -24,6 +24,12 @@ enum policy {
 	POLICY_PRESERVE,
 };
 
+/* Where the host's file system is full. */
+enum on_error {
+	ON_ERROR_PAUSE,		/* the VM, and try again when it goes on */
+	ON_ERROR_REPORT,	/* to the guest */
+};
+
 struct file {
 	const char *path;	/* NULL: none */
 	int fd;
@@ -63,6 +69,7 @@ struct vm_config {
 	unsigned vcpus;
 	int debug_exit;		/* port, or -1 */
 	enum policy on_crash, on_reboot, on_poweroff;
+	enum on_error on_error;
 	const char *shown;	/* the settings in effect, as JSON */
 	u64 vsock;		/* its CID, or 0 */
 	bool balloon;
@@ -94,14 +101,23 @@ enum msg_kind {
 	MSG_DISK_LOST,
 	/* Both ways: asks the guest to keep so much, and how it is about that. */
 	MSG_MEMORY,		/* value: pages; balloon */
+	/* value: which; disk_error.  how: 1 if the machine has paused. */
+	MSG_DISK_ERROR,
 	/* To the machine. */
 	MSG_POWER_BUTTON,
 	MSG_PAUSE,
-	MSG_UNPAUSE,
+	MSG_UNPAUSE,		/* value: the how manieth */
 	MSG_DISK_GONE,		/* value: which; its daemon has ended */
 };
 
 #define MSG_TEXT	400
+
+struct disk_error {
+	u32 kind;		/* enum io_kind */
+	u32 error;		/* errno */
+	u64 offset;		/* in bytes */
+	u32 unpauses;		/* value of the last MSG_UNPAUSE, or 0 */
+};
 
 struct msg {
 	u32 kind;
@@ -109,6 +125,7 @@ struct msg {
 	u32 value;
 	char text[MSG_TEXT];	/* one line for people, NUL-terminated */
 	struct balloon_state balloon;
+	struct disk_error disk_error;
 };
 
 /* The machine's ends of what connects it. */

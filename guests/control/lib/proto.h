@@ -7,8 +7,10 @@
  * Then it may send the next.  Commands:
  *
  *	status		name, pid, manager, state, vcpus, memory, boots,
- *			uptime (seconds), kernel, firmware, serial, console, last_end (why the
- *			the guest's last boot ended, if it had one before)
+ *			uptime (seconds), kernel, firmware, serial, console,
+ *			disk_errors (a list: requests that have failed, by disk),
+ *			why_paused (a disk's error, or null), last_end (why the
+ *			guest's last boot ended, if it had one before)
  *	stop		presses the power button; ended: true, if the guest had
  *			ended before and the VM has now gone, too
  *	kill		ends the VM

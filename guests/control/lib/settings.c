@@ -52,6 +52,10 @@ const struct setting settings[] = {
 	{ "debug-exit", SET_DEBUG_EXIT, "PORT", .help =
 	  "a write of V to this I/O port ends the VM with exit code\n"
 	  "(V << 1) | 1" },
+	{ "on-error", SET_ON_ERROR, "pause|report", .value = "pause", .help =
+	  "when a write to a disk fails as there is no room on the host: pause\n"
+	  "the VM, and write again at joistctl unpause (default), or report\n"
+	  "the error to the guest, as all others are" },
 	{ "on-crash", SET_ON_CRASH, "destroy|restart|preserve",
 	  .value = "destroy", .help =
 	  "after a triple fault, or if the device process dies (default\n"
