@@ -106,10 +106,16 @@ def test_qcow2(control):
     control.output("mkdir /tmp/q; cp /guests/*.qcow2 /tmp/q; "
                    "chown -R joist /tmp/q; chmod 444 /tmp/q/base.qcow2")
     start = (f"joistctl start cow {LINUX} -m {LINUX_MEM} "
-             "-d /tmp/q/top.qcow2,format=qcow2,serial=cow-1 "
+             "-d /tmp/q/top.qcow2,format=qcow2,serial=cow-1,backing=/tmp/q/base.qcow2 "
              "-d /guests/small.vmdk,format=vmdk,cd -a 'console=ttyS0 quiet "
              "no_timer_check guest.name=cow'")
     mount = "mkdir -p /m && mount -t ext4 /dev/vda /m"
+    # Below an image is what the configuration says, and not its header.
+    for who in ("root", "joist"):
+        code, text = control.run(
+            f"su {who} -c \"{start.replace(',backing=/tmp/q/base.qcow2', '')}\" "
+            "2>&1")
+        assert code == 2 and "base.qcow2" in text, text
     control.output(f'su joist -c "{start}"')
     said(control, "cow", "guest: Linux .* on 1 CPU")
     assert guest_run(control, "cow", f"mkfs.ext4 -q /dev/vda && {mount}") == 0
@@ -261,6 +267,12 @@ def test_net_user(control):
     start = (f"joistctl start user {LINUX} -m {LINUX_MEM} "
              "-n user,loopback,forward=tcp::8022:80 -a 'console=ttyS0 quiet "
              "no_timer_check guest.name=user guest.ip=10.0.2.15'")
+    # Below an image is what the configuration says, and not its header.
+    for who in ("root", "joist"):
+        code, text = control.run(
+            f"su {who} -c \"{start.replace(',backing=/tmp/q/base.qcow2', '')}\" "
+            "2>&1")
+        assert code == 2 and "base.qcow2" in text, text
     control.output(f'su joist -c "{start}"')
     said(control, "user", "guest: Linux .* on 1 CPU")
     assert guest_run(control, "user", "ping -c 2 -w 60 10.0.2.2") == 0
@@ -288,6 +300,12 @@ def test_vsock(control):
     start = (f"joistctl start sock -k {GUEST}/vmlinux -r /tmp/initrd "
              f"-m {LINUX_MEM} --vsock 5 -a 'console=ttyS0 quiet "
              "no_timer_check guest.name=sock'")
+    # Below an image is what the configuration says, and not its header.
+    for who in ("root", "joist"):
+        code, text = control.run(
+            f"su {who} -c \"{start.replace(',backing=/tmp/q/base.qcow2', '')}\" "
+            "2>&1")
+        assert code == 2 and "base.qcow2" in text, text
     control.output(f'su joist -c "{start}"')
     said(control, "sock", "guest: Linux .* on 1 CPU")
     modules = "modprobe -a virtio_pci vmw_vsock_virtio_transport"
@@ -454,7 +472,7 @@ def acks(text, names):
 def durable_start(control):
     control.output(
         f"joistctl start dur {LINUX} -m {LINUX_MEM} -d /mnt/raw "
-        "-d /mnt/top.qcow2,format=qcow2 "
+        "-d /mnt/top.qcow2,format=qcow2,backing=/mnt/base.qcow2 "
         "-a 'console=ttyS0 quiet no_timer_check guest.name=dur'")
     said(control, "dur", "guest: Linux .* on 1 CPU")
 

@@ -139,7 +139,7 @@ def test_qcow2(control):
     """From an image on top of that disk: firmware and GRUB read below it, what
     the guest writes is above it and there after a reboot."""
     control.output("joistctl create /tmp/top -b /dev/nvme0n1,format=raw")
-    control.output("joistctl start disk -d /tmp/top,format=qcow2 -m 256M")
+    control.output("joistctl start disk -m 256M -d /tmp/top,format=qcow2,backing=/dev/nvme0n1")
     shown(control, "disk", "grub-is-here")
     said(control, "disk", "guest: Linux .* on 1 CPU")
     # GPT's copy of itself is there, which nobody has asked for.

@@ -18,6 +18,7 @@ UNIT_FLAGS	:= -std=gnu11 -g -O1 -Wall -Wextra -Werror -I. -Iinclude \
 # What a test needs besides cmocka; the shared liburing 2.3 lacks two calls.
 UNIT_LIBS_lock := -lpthread
 UNIT_LIBS_vm_sandbox := -l:liburing.a -lseccomp -lpthread
+UNIT_LIBS_vm_storage := -lseccomp
 UNIT_LIBS_vm_net_user := -lslirp
 UNIT_LIBS_vm_emulate := -lZydis
 # One function of a source that calls all devices.

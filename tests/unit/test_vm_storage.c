@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "guests/control/lib/err.c"
+#include "guests/control/joist-vm/confine.c"
 #include "guests/control/joist-vm/helper.c"
 #include "guests/control/joist-vm/lock.c"
 #include "guests/control/joist-vm/storage.c"
@@ -40,27 +41,64 @@ static void image_make(const char *options)
 
 #define QCOW2	"-f qcow2 " IMAGE " 40M"
 
-static bool image_open(const char *format, bool read_only)
+static void files_close(void)
 {
+	struct disk *d = &cfg.disk[1];
+
+	if (d->format && d->image.fd >= 0)
+		close(d->image.fd);
+	if (d->backings)
+		close(d->backing[0].fd);
+}
+
+/* On top of that one, as the configuration says, or of none. */
+static bool image_open_on(const char *backing, const char *format,
+			  bool read_only)
+{
+	struct disk *d = &cfg.disk[1];
+
+	files_close();
 	cfg = (struct vm_config){ .name = "test", .disks = 2 };
 	cfg.disk[0].fd = 17;		/* raw: not ours */
 	cfg.disk[1] = (struct disk){
 		.path = IMAGE, .format = format, .fd = -1,
 		.read_only = read_only,
+		.image = { IMAGE, open(IMAGE, O_RDWR | O_CLOEXEC) },
 	};
+	if (backing) {
+		d->backing[0].fd = open(backing, O_RDONLY | O_CLOEXEC);
+		d->backings = 1;
+	}
 	return storage_open(&cfg, error, sizeof(error));
 }
 
-static void image_open_good(const char *format, bool read_only)
+static bool image_open(const char *format, bool read_only)
 {
-	if (!image_open(format, read_only))
-		fail_msg("%s", error);
+	return image_open_on(NULL, format, read_only);
+}
+
+static void opened_good(void)
+{
 	assert_int_equal(cfg.disk[1].size, DISK_SIZE);
 	assert_in_range(cfg.disk[1].segments, 1, 254);
 	assert_int_equal(cfg.disk[0].fd, 17);
 	assert_int_equal(storage_fd(0), -1);
 	/* Nothing has a name that others could use. */
 	assert_int_equal(access(TEST_DIR "/test.disk", F_OK), -1);
+}
+
+static void image_open_good(const char *format, bool read_only)
+{
+	if (!image_open(format, read_only))
+		fail_msg("%s", error);
+	opened_good();
+}
+
+static void overlay_open_good(void)
+{
+	if (!image_open_on(IMAGE ".base", "qcow2", false))
+		fail_msg("%s", error);
+	opened_good();
 }
 
 /* ---- a machine's part ---- */
@@ -220,7 +258,7 @@ static void other_formats(void **state)
 	(void)state;
 	image_make("-f qcow2 " IMAGE ".base 40M");
 	image_make("-f qcow2 -b " IMAGE ".base -F qcow2 " IMAGE);
-	image_open_good("qcow2", false);
+	overlay_open_good();
 	connect_blk();
 	assert_int_equal(transfer(IO_WRITE, 4096, mem.low, 4096), 0);
 	disconnect_blk();
@@ -320,12 +358,67 @@ static void base_and_overlay(void **state)
 	image_make("-f qcow2 -b " IMAGE ".base -F raw " IMAGE);
 	base = image_fd(IMAGE ".base", true);
 	assert_int_equal(try_lock(base, true), 0);
-	image_open_good("qcow2", false);
+	overlay_open_good();
 	close(base);
 	base = image_fd(IMAGE ".base", true);
 	assert_int_equal(try_lock(base, true), 0);
 	close(base);
 	storage_close(&cfg);
+}
+
+/* What the image's header says is below it is not opened for that alone. */
+static void foreign_backing(void **state)
+{
+	(void)state;
+	image_make("-f raw " IMAGE ".base 40M");
+	image_make("-f qcow2 -b " IMAGE ".base -F raw " IMAGE);
+	assert_false(image_open("qcow2", false));
+	assert_non_null(strstr(error, IMAGE ".base"));
+	storage_close(&cfg);
+	overlay_open_good();
+	storage_close(&cfg);
+}
+
+/* In a child: a program that has been taken over. */
+static int taken_over(void)
+{
+	const struct confine_file file[] = {
+		{ image_fd(IMAGE, true), false },
+		{ image_fd(IMAGE ".base", true), true },
+	};
+	bool root = !geteuid();
+
+	if (confine(file, ARRAY_SIZE(file)))
+		return 1;
+	if (open("/etc/shadow", O_RDONLY) >= 0 || errno != EACCES)
+		return 2;
+	if (open(TEST_DIR "/new", O_RDWR | O_CREAT, 0600) >= 0 ||
+	    open(IMAGE, O_RDWR) >= 0 || unlink(IMAGE) == 0)
+		return 3;
+	if (truncate(IMAGE, 0) == 0 || truncate("/etc/passwd", 0) == 0)
+		return 4;
+	if (open(IMAGE, O_RDONLY) < 0 || open(IMAGE ".base", O_RDWR) < 0)
+		return 5;
+	if (root && (!getuid() || kill(getppid(), 0) == 0))
+		return 6;
+	return 0;
+}
+
+static void confined(void **state)
+{
+	int status;
+	pid_t pid;
+
+	(void)state;
+	image_make("-f raw " IMAGE " 4M");
+	image_make("-f raw " IMAGE ".base 4M");
+	chmod(IMAGE, 0600);
+	pid = fork();
+	if (!pid)
+		syscall(SYS_exit_group, taken_over());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 /* A path that has the words of another error in it. */
@@ -338,11 +431,13 @@ static void odd_path(void **state)
 	cfg = (struct vm_config){ .name = "test", .disks = 1 };
 	cfg.disk[0] = (struct disk){
 		.path = LOCK_DIR "/x", .format = "qcow2", .fd = -1,
+		.image.fd = image_fd(LOCK_DIR "/x", false),
 	};
 	assert_false(storage_open(&cfg, error, sizeof(error)));
 	assert_null(strstr(error, "in use"));
 	assert_non_null(strstr(error, LOCK_DIR "/x: qcow2: "));
 	storage_close(&cfg);
+	close(cfg.disk[0].image.fd);
 	unlink(LOCK_DIR "/x");
 	rmdir(LOCK_DIR);
 }
@@ -407,6 +502,8 @@ int main(void)
 		cmocka_unit_test(raw_locks),
 		cmocka_unit_test(qemu_locks),
 		cmocka_unit_test(base_and_overlay),
+		cmocka_unit_test(foreign_backing),
+		cmocka_unit_test(confined),
 		cmocka_unit_test(odd_path),
 		cmocka_unit_test(wrong_format),
 	};

@@ -61,16 +61,26 @@ void disk_parse(struct vm_config *cfg, char *text)
 				die_usage("--disk %s: format '%s': it is "
 					  STORAGE_FORMATS, d->path, value);
 			d->format = strcmp(value, "raw") ? value : NULL;
+		} else if ((value = value_of(word, "backing"))) {
+			if (!*value || d->backings == DISK_BACKINGS)
+				die_usage("--disk %s: backing '%s': it is the "
+					  "path of a file below the image, up "
+					  "to %d times", d->path, value,
+					  DISK_BACKINGS);
+			d->backing[d->backings++].path = value;
 		} else if (!strcmp(word, "ro")) {
 			d->read_only = true;
 		} else if (!strcmp(word, "cd")) {
 			d->cd = d->read_only = true;
 		} else {
 			die_usage("--disk %s: '%s': it is 'ro', 'cd', "
-				  "'serial=TEXT' or 'format=FORMAT'", d->path,
-				  word);
+				  "'serial=TEXT', 'format=FORMAT' or "
+				  "'backing=FILE'", d->path, word);
 		}
 	}
+	if (d->backings && !d->format)
+		die_usage("--disk %s: backing '%s': of an image with a format "
+			  "only", d->path, d->backing[0].path);
 	cfg->disks++;
 }
 
@@ -90,21 +100,40 @@ static int disk_flags(const struct disk *d)
 	return O_RDWR;
 }
 
+/*
+ * The daemon opens it again, from another directory, and locks it as it sees
+ * fit; but what is below an image it would let others write to.
+ */
+static void image_open(struct disk *d)
+{
+	struct disk_file *f;
+
+	d->fd = -1;
+	d->image.fd = open(d->path, (d->read_only ? O_RDONLY : O_RDWR) |
+			   O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	d->image.path = realpath(d->path, NULL);
+	if (d->image.fd < 0 || !d->image.path)
+		die("disk %s: %s", d->path, strerror(errno));
+	if (strchr(d->image.path, ','))
+		die("disk %s: a comma in '%s'", d->path, d->image.path);
+	d->path = d->image.path;
+	for (f = d->backing; f < d->backing + d->backings; f++) {
+		f->fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK |
+			     O_NOCTTY);
+		if (f->fd < 0)
+			die("disk %s: backing %s: %s", d->path, f->path,
+			    strerror(errno));
+		file_lock(f->fd, true, "disk", f->path);
+	}
+}
+
 static void disk_open(struct disk *d)
 {
-	const char *path = d->path;
 	struct stat st;
 	off_t size;
 
 	if (d->format) {
-		/* The daemon opens it, from another directory. */
-		d->fd = -1;
-		d->path = realpath(d->path, NULL);
-		if (!d->path || access(d->path, d->read_only ? R_OK :
-				       R_OK | W_OK))
-			die("disk %s: %s", path, strerror(errno));
-		if (strchr(d->path, ','))
-			die("disk %s: a comma in '%s'", path, d->path);
+		image_open(d);
 		return;
 	}
 	d->fd = open(d->path, disk_flags(d) | O_CLOEXEC | O_NONBLOCK |

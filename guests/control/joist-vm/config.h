@@ -10,8 +10,8 @@
 #include "vm.h"
 
 /*
- * PATH[,ro][,serial=TEXT][,format=FORMAT] and tap=NAME|bridge=NAME|user
- * [,mac=MAC][,queues=N][,allow][,forward=...].  The text is cut into pieces
+ * PATH[,ro][,serial=TEXT][,format=FORMAT][,backing=FILE]... and
+ * tap=NAME|bridge=NAME|user[,mac=MAC][,queues=N][,allow][,forward=...].  The text is cut into pieces
  * and stays in use.
  */
 void disk_parse(struct vm_config *cfg, char *text);

@@ -11,17 +11,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <syslog.h>
 #include <unistd.h>
 
+#include "confine.h"
+#include "guests/control/lib/err.h"
 #include "guests/control/lib/proto.h"
 #include "helper.h"
 #include "lock.h"
@@ -36,6 +37,7 @@ static struct daemon {
 	struct helper helper;
 	int listener;		/* the daemon's, until it has it */
 	int socket;		/* O_PATH: what to connect to */
+	const struct disk *disk;
 } daemons[VM_DISKS];
 
 bool storage_knows(const char *format)
@@ -55,18 +57,26 @@ bool storage_knows(const char *format)
 /* ---- the child, until it is the daemon ---- */
 
 /*
- * It reads images that others have made, and needs their files, but nobody
- * else: no network, and no rights by the programs it could run.
+ * It reads images that others have made: what their headers name beside what
+ * the configuration does, it cannot open.
  */
-static void confine(void *arg)
+static void prepare(void *arg)
 {
-	const struct daemon *d = arg;
+	const struct daemon *h = arg;
+	const struct disk *d = h->disk;
+	struct confine_file file[1 + DISK_BACKINGS] = {
+		{ d->image.fd, !d->read_only },
+	};
+	const char *failed;
+	unsigned i;
 
-	/* A kernel may not allow the user namespace: so be it. */
-	unshare(geteuid() ? CLONE_NEWUSER | CLONE_NEWNET : CLONE_NEWNET);
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
-	    fcntl(d->listener, F_SETFD, 0))
-		helper_fail("its sandbox");
+	for (i = 0; i < d->backings; i++)
+		file[1 + i].fd = d->backing[i].fd;
+	failed = confine(file, 1 + d->backings);
+	if (failed)
+		helper_fail(failed);
+	if (fcntl(h->listener, F_SETFD, 0))
+		helper_fail("its socket");
 }
 
 /* ---- the manager ---- */
@@ -114,12 +124,13 @@ static bool start(struct daemon *h, const struct disk *d, const char *name,
 		"--monitor", "chardev=monitor", NULL
 	};
 	const struct helper_start s = {
-		.argv = argv, .ready = GREETING, .prepare = confine, .arg = h,
+		.argv = argv, .ready = GREETING, .prepare = prepare, .arg = h,
 		/* Upon which it closes the image. */
 		.death_signal = SIGTERM,
 	};
 	int err = open_socket(h, name);
 
+	h->disk = d;
 	if (err) {
 		snprintf(text, size, "its socket: %s", strerror(-err));
 		return false;
@@ -180,35 +191,36 @@ static bool describe(const struct daemon *h, struct disk *d, char *text,
 	return true;
 }
 
-/*
- * Its own words for an image that others have locked do not say that in ours.
- * Whatever else is wrong with the file, it says.
- */
-static bool in_use(const struct disk *d)
+static void say_unconfined(const struct vm_config *cfg)
 {
-	int fd = open(d->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	bool yes = fd >= 0 && file_in_use(fd, d->read_only) == -EAGAIN;
+	static const char text[] = "this kernel has no Landlock: " DAEMON
+				   " may open any file";
 
-	if (fd >= 0)
-		close(fd);
-	return yes;
+	if (confine_can())
+		return;
+	warn_msg("%s: %s", cfg->name, text);
+	syslog(LOG_WARNING, "%s: %s", cfg->name, text);
 }
 
 bool storage_open(struct vm_config *cfg, char *error, size_t size)
 {
 	char text[HELPER_SAYS];
 	struct disk *d;
-	bool good;
+	bool good, said = false;
 	unsigned i;
 
 	for (i = 0; i < cfg->disks; i++) {
 		d = &cfg->disk[i];
 		if (!d->format)
 			continue;
-		if (in_use(d)) {
+		/* Its own words for that are not ours. */
+		if (file_in_use(d->image.fd, d->read_only) == -EAGAIN) {
 			snprintf(error, size, "disk %s: " FILE_IN_USE, d->path);
 			return false;
 		}
+		if (!said)
+			say_unconfined(cfg);
+		said = true;
 		good = start(&daemons[i], d, cfg->name, text, sizeof(text));
 		close_any(&daemons[i].listener);
 		if (good && describe(&daemons[i], d, text, sizeof(text)))

@@ -12,10 +12,18 @@
 #define BLK_SERIAL	20	/* longest serial number */
 #define BLK_REQUESTS	64	/* of a disk, under way at the same time */
 
+#define DISK_BACKINGS	8	/* files below an image, at most */
+
 struct disk {
 	const char *path;
 	const char *format;	/* NULL: raw; else see storage.h */
 	int fd;			/* with a format: to its daemon, or -1 */
+	/* With a format: the image, and what it is on top of; the manager's. */
+	struct disk_file {
+		const char *path;
+		int fd;
+	} image, backing[DISK_BACKINGS];
+	unsigned backings;
 	bool read_only;
 	bool cd;		/* in a CD drive, see virtio_scsi.h */
 	char serial[BLK_SERIAL + 1];

@@ -23,10 +23,12 @@ const struct setting settings[] = {
 	  "guest memory, as 512M or 4G; a bare number is MiB (default 512M)" },
 	{ "cpus", 'c', "N", .value = "1", .help =
 	  "virtual CPUs (default 1)" },
-	{ "disk", 'd', "PATH[,ro|cd][,serial=TEXT][,format=FORMAT]", .list = true, .path = true,
+	{ "disk", 'd', "PATH[,ro|cd][,serial=TEXT][,format=FORMAT[,backing=FILE]...]",
+	  .list = true, .path = true,
 	  .help =
 	  "virtio disk: an image or a block device; up to 16.  Formats: raw\n"
-	  "(default), qcow2, qcow, qed, vdi, vhdx, vmdk, vpc, parallels.  With\n"
+	  "(default), qcow2, qcow, qed, vdi, vhdx, vmdk, vpc, parallels.  FILE:\n"
+	  "what the image is on top of, all the way down; it is only read.  With\n"
 	  "cd it is in a CD drive (virtio SCSI), as installers want theirs" },
 	{ "net", 'n', "tap=NAME|bridge=NAME|user[,mac=MAC][,queues=N][,allow]"
 	  "[,loopback][,forward=FORWARD]", .list = true, .help =
