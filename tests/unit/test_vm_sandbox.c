@@ -354,14 +354,15 @@ static void done(struct io_op *o)
 	result = o->error ? o->error : 1;
 }
 
-static int through_ring(enum io_kind kind, int fd)
+static int through_ring_as(struct io_op how, enum io_kind kind, int fd)
 {
 	static u8 buf[512];
 	static struct iovec iov;
 
 	iov = (struct iovec){ buf, sizeof(buf) };
 	op = (struct io_op){ .kind = kind, .fd = fd, .len = sizeof(buf),
-			     .iov = &iov, .count = 1, .done = done };
+			     .iov = &iov, .count = 1, .done = done,
+			     .durable = how.durable, .device = how.device };
 	if (kind == IO_SYNC)
 		op.len = 0;
 	result = 0;
@@ -371,6 +372,40 @@ static int through_ring(enum io_kind kind, int fd)
 		io_reap();
 	}
 	return result;
+}
+
+static int through_ring(enum io_kind kind, int fd)
+{
+	return through_ring_as((struct io_op){ 0 }, kind, fd);
+}
+
+/* A discard of a device is its own request, which this is not. */
+static void do_discard(void)
+{
+	const struct io_op device = { .device = true };
+	int fd = memfd_create("disk", 0);
+
+	if (io_init() < 0 || ftruncate(fd, 4096) || io_start_discards())
+		end(1);
+	filter();
+	if (through_ring_as(device, IO_DISCARD, fd) != -ENOTTY ||
+	    through_ring_as(device, IO_WRITE, fd) != 1)
+		end(2);
+}
+
+/* Zeros are made durable, like what is written. */
+static void do_durable(void)
+{
+	const struct io_op durable = { .durable = true };
+	int fd = memfd_create("disk", 0);
+
+	if (io_init() < 0 || ftruncate(fd, 4096))
+		end(1);
+	filter();
+	if (through_ring(IO_ZERO_FREE, fd) != 1 || op.syncing ||
+	    through_ring_as(durable, IO_ZERO_FREE, fd) != 1 || !op.syncing ||
+	    through_ring_as(durable, IO_DISCARD, fd) != 1 || op.syncing)
+		end(2);
 }
 
 static void do_ring_work(void)
@@ -411,6 +446,8 @@ static void the_ring(void **state)
 	io_uring_queue_exit(&probe);
 	allowed(do_ring_work);
 	allowed(do_ring_open);
+	allowed(do_discard);
+	allowed(do_durable);
 }
 
 /* ---- descriptors, files, user ---- */

@@ -785,6 +785,33 @@ static void test_bounds(void **state)
 	assert_int_equal(ops_count, 0);
 }
 
+/* What a block device is like, its guest is told. */
+static void test_device(void **state)
+{
+	(void)state;
+	assert_int_equal(blk.virtio.offered & F_TOPOLOGY, 0);
+	assert_int_equal(get32(blk.virtio.config + B_DISCARD_ALIGN), 1);
+	disk.device = (struct disk_device){
+		.is = true, .discard = 64 * 1024, .block = 4096, .align = 3584,
+		.io_min = 4096, .io_best = 1024 * 1024,
+	};
+	virtio_machine(false);
+	assert_int_equal(get32(blk.virtio.config + B_DISCARD_ALIGN), 128);
+	assert_true(blk.virtio.offered & F_TOPOLOGY);
+	assert_int_equal(blk.virtio.config[B_BLOCK_EXP], 3);
+	assert_int_equal(blk.virtio.config[B_BLOCK_ALIGN], 7);
+	assert_int_equal(get16(blk.virtio.config + B_IO_MIN), 8);
+	assert_int_equal(get32(blk.virtio.config + B_IO_BEST), 2048);
+	/* One without discards. */
+	disk.device.discard = 0;
+	virtio_machine(false);
+	assert_int_equal(blk.virtio.offered & F_DISCARD, 0);
+	assert_true(blk.virtio.offered & F_WRITE_ZEROES);
+	disk.device.is = false;
+	virtio_machine(false);
+	assert_true(blk.virtio.offered & F_DISCARD);
+}
+
 static void test_flush(void **state)
 {
 	u8 *s;
@@ -1371,6 +1398,7 @@ int main(void)
 		cmocka_unit_test_setup(test_read_write, setup),
 		cmocka_unit_test_setup(test_full, setup),
 		cmocka_unit_test_setup(test_daemon, setup),
+		cmocka_unit_test_setup(test_device, setup),
 		cmocka_unit_test_setup(test_bounds, setup),
 		cmocka_unit_test_setup(test_flush, setup),
 		cmocka_unit_test_setup(test_discard_zeroes, setup),

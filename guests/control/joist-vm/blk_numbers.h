@@ -11,6 +11,7 @@
 #define F_RO		BIT(5)
 #define F_BLK_SIZE	BIT(6)
 #define F_FLUSH		BIT(9)
+#define F_TOPOLOGY	BIT(10)
 #define F_CONFIG_WCE	BIT(11)
 #define F_MQ		BIT(12)
 #define F_DISCARD	BIT(13)
@@ -20,6 +21,10 @@
 #define B_CAPACITY	0
 #define B_SEG_MAX	12
 #define B_BLK_SIZE	20
+#define B_BLOCK_EXP	24
+#define B_BLOCK_ALIGN	25
+#define B_IO_MIN	26
+#define B_IO_BEST	28
 #define B_WCE		32
 #define B_QUEUES	34
 #define B_DISCARD_MAX	36

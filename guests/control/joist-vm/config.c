@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
 #include <net/if.h>
@@ -15,6 +16,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "config.h"
@@ -100,6 +102,47 @@ static int disk_flags(const struct disk *d)
 	return O_RDWR;
 }
 
+/* A number in bytes about the device's queue; 0: none there. */
+static u32 queue_number(dev_t dev, const char *name)
+{
+	static const char *const places[] = { "", "../" };	/* a partition's */
+	unsigned long long v = 0;
+	char path[128];
+	unsigned i;
+	FILE *f;
+
+	for (i = 0; i < ARRAY_SIZE(places); i++) {
+		snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%squeue/%s",
+			 major(dev), minor(dev), places[i], name);
+		f = fopen(path, "re");
+		if (!f)
+			continue;
+		if (fscanf(f, "%llu", &v) != 1)
+			v = 0;
+		fclose(f);
+		break;
+	}
+	return (u32)MIN(v, (unsigned long long)UINT32_MAX);
+}
+
+static void describe_device(struct disk *d, dev_t dev)
+{
+	struct disk_device *v = &d->device;
+	unsigned block = BLK_SECTOR, io_min = 0, io_best = 0;
+	int align = 0;
+
+	ioctl(d->fd, BLKPBSZGET, &block);
+	ioctl(d->fd, BLKALIGNOFF, &align);
+	ioctl(d->fd, BLKIOMIN, &io_min);
+	ioctl(d->fd, BLKIOOPT, &io_best);
+	*v = (struct disk_device){
+		.is = true, .block = block, .io_min = io_min,
+		.io_best = io_best, .align = align > 0 ? (u32)align : 0,
+	};
+	if (queue_number(dev, "discard_max_bytes"))
+		v->discard = queue_number(dev, "discard_granularity");
+}
+
 /*
  * The daemon opens it again, from another directory, and locks it as it sees
  * fit; but what is below an image it would let others write to.
@@ -158,6 +201,8 @@ static void disk_open(struct disk *d)
 		die("disk %s: smaller than a sector (%lld bytes)", d->path,
 		    (long long)size);
 	d->size = (u64)size;
+	if (S_ISBLK(st.st_mode))
+		describe_device(d, st.st_rdev);
 	/* Two VMs that write to one image ruin it. */
 	file_lock(d->fd, d->read_only, "disk", d->path);
 }

@@ -5,13 +5,19 @@
  * A transfer may stop part-way: it goes on where it stopped.  Not every file
  * system can punch holes or make zeros: then the next best way is taken, and
  * zeros are written in the end.
+ *
+ * A hole in a block device would be written zeros: what it calls a discard is a
+ * request of its own, which waits, and which no ring of Linux 6.1 can do.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
+#include <pthread.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "io.h"
@@ -79,7 +85,7 @@ static void prepare(struct io_uring_sqe *sqe, struct io_op *op)
 {
 	static u8 zeros[ZEROS];
 
-	switch (op->kind) {
+	switch (op->syncing ? IO_SYNC : op->kind) {
 	case IO_READ:
 		io_uring_prep_readv(sqe, op->fd, op->iov, op->count,
 				    op->offset);
@@ -131,10 +137,79 @@ static void enqueue(struct io_op *op)
 	waiting_end = &op->next;
 }
 
+/* ---- discards of block devices ---- */
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t work;
+	struct io_op *todo, *done;	/* [lock], the last one first */
+} discards = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, NULL, NULL };
+
+static void *discard_all(void *arg)
+{
+	struct io_op *op;
+
+	(void)arg;
+	pthread_mutex_lock(&discards.lock);
+	for (;;) {
+		op = discards.todo;
+		if (!op) {
+			pthread_cond_wait(&discards.work, &discards.lock);
+			continue;
+		}
+		discards.todo = op->next;
+		pthread_mutex_unlock(&discards.lock);
+		op->error = ioctl(op->fd, BLKDISCARD, (u64 []){
+				  op->offset, op->len }) ? -errno : 0;
+		pthread_mutex_lock(&discards.lock);
+		op->next = discards.done;
+		discards.done = op;
+		eventfd_write(event, 1);
+	}
+	return NULL;
+}
+
+int io_start_discards(void)
+{
+	pthread_t t;
+
+	return -pthread_create(&t, NULL, discard_all, NULL);
+}
+
+static void discard_later(struct io_op *op)
+{
+	pthread_mutex_lock(&discards.lock);
+	op->next = discards.todo;
+	discards.todo = op;
+	pthread_cond_signal(&discards.work);
+	pthread_mutex_unlock(&discards.lock);
+}
+
+static void reap_discards(void)
+{
+	struct io_op *op, *next;
+
+	pthread_mutex_lock(&discards.lock);
+	op = discards.done;
+	discards.done = NULL;
+	pthread_mutex_unlock(&discards.lock);
+	for (; op; op = next) {
+		next = op->next;
+		/* A hint; EINVAL: not in multiples of the device's blocks. */
+		if (op->error == -EOPNOTSUPP || op->error == -EINVAL)
+			op->error = 0;
+		op->done(op);
+	}
+}
+
 void io_submit(struct io_op *op)
 {
 	op->attempt = 0;
-	enqueue(op);
+	op->syncing = false;
+	if (op->kind == IO_DISCARD && op->device)
+		discard_later(op);
+	else
+		enqueue(op);
 }
 
 void io_flush(void)
@@ -170,8 +245,14 @@ static bool goes_on(struct io_op *op, int res)
 	op->error = res < 0 ? res : 0;
 	if (res == -EINTR || res == -EAGAIN)
 		return true;
+	if (op->syncing)
+		return false;
 	if (zeroing && zero_mode(op)) {
 		/* EINVAL: not in multiples of the medium's blocks. */
+		if (!res && op->durable && op->kind != IO_DISCARD) {
+			op->syncing = true;
+			return true;
+		}
 		if (res != -EOPNOTSUPP && res != -EINVAL && res != -ENOSYS)
 			return false;
 		op->attempt++;
@@ -198,6 +279,7 @@ void io_reap(void)
 	int res;
 
 	eventfd_read(event, &count);
+	reap_discards();
 	while (!io_uring_peek_cqe(&ring, &cqe)) {
 		op = io_uring_cqe_get_data(cqe);
 		res = cqe->res;

@@ -668,6 +668,7 @@ void machine_main(const struct vm_config *cfg, const struct machine_fds *fds)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != manager)
 		_exit(0);
+	sandboxed(virtio_disks_threads(m));
 	/* The threads wait for the lock until they are confined, too. */
 	pthread_mutex_lock(&m->lock);
 	vcpu_start_all(m);

@@ -107,6 +107,8 @@ int devices_init(struct machine *m);
 void virtio_devices_init(struct machine *m);
 /* The kernel and daemons get what was submitted; the lock is not held. */
 void virtio_disks_flush(struct machine *m);
+/* Threads that disks need: 0 or -errno. */
+int virtio_disks_threads(const struct machine *m);
 /* What disks have kept when the machine was paused. */
 void virtio_disks_retry(struct machine *m);
 /* The daemon of that disk has ended. */

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/fs.h>
 #include <linux/vhost.h>
 #include <linux/if_tun.h>
 #include <sched.h>
@@ -176,6 +177,7 @@ static const u32 ioctls[] = {
 	VHOST_SET_FEATURES, VHOST_SET_VRING_NUM, VHOST_SET_VRING_BASE,
 	VHOST_SET_VRING_ADDR, VHOST_SET_VRING_KICK, VHOST_SET_VRING_CALL,
 	VHOST_NET_SET_BACKEND, VHOST_VSOCK_SET_RUNNING,
+	BLKDISCARD,
 };
 
 /* The flash memory's file, and no other. */

@@ -89,6 +89,7 @@ static void submit(struct blk_request *r, enum io_kind kind, u64 sector,
 	op->fd = r->blk->disk->fd;
 	op->offset = sector * BLK_SECTOR;
 	op->len = len;
+	op->device = r->blk->disk->device.is;
 	op->durable = !virtio_has(&r->blk->virtio, F_FLUSH);
 	op->done = done;
 	hand_over(r);
@@ -242,6 +243,30 @@ static const struct virtio_model blk_model = {
 	.serve = blk_serve,
 };
 
+static void discards_init(struct virtio *v, const struct disk_device *d)
+{
+	if (d->is && !d->discard)
+		return;
+	v->offered |= F_DISCARD;
+	put32(v->config + B_DISCARD_MAX, RANGE_MAX);
+	put32(v->config + B_DISCARD_SEGS, 1);
+	put32(v->config + B_DISCARD_ALIGN, MAX(d->discard / BLK_SECTOR, 1u));
+}
+
+/* In blocks of 512 bytes, as ours are; but the first field is a power of two. */
+static void topology_init(struct virtio *v, const struct disk_device *d)
+{
+	u32 block = MAX(d->block, BLK_SECTOR);
+
+	if (!d->is)
+		return;
+	v->offered |= F_TOPOLOGY;
+	v->config[B_BLOCK_EXP] = (u8)__builtin_ctz(block / BLK_SECTOR);
+	v->config[B_BLOCK_ALIGN] = (u8)(d->align % block / BLK_SECTOR);
+	put16(v->config + B_IO_MIN, (u16)MIN(d->io_min / BLK_SECTOR, 0xffffu));
+	put32(v->config + B_IO_BEST, d->io_best / BLK_SECTOR);
+}
+
 int blk_init(struct blk *b, const struct disk *disk, unsigned queues,
 	     struct pci *pci, const struct guest_mem *mem)
 {
@@ -258,7 +283,7 @@ int blk_init(struct blk *b, const struct disk *disk, unsigned queues,
 	}
 	v->queues = MIN(queues, VIRTIO_QUEUES);
 	v->offered = F_SEG_MAX | F_BLK_SIZE | F_FLUSH | F_MQ |
-		     (disk->read_only ? F_RO : F_DISCARD | F_WRITE_ZEROES);
+		     (disk->read_only ? F_RO : F_WRITE_ZEROES);
 	v->config_len = B_LEN;
 	put64(v->config + B_CAPACITY, b->sectors);
 	/* A request has a header and a status besides. */
@@ -266,10 +291,9 @@ int blk_init(struct blk *b, const struct disk *disk, unsigned queues,
 	      VIRTQ_CHAIN - 2);
 	put32(v->config + B_BLK_SIZE, BLK_SECTOR);
 	put16(v->config + B_QUEUES, (u16)v->queues);
+	topology_init(v, &disk->device);
 	if (!disk->read_only) {
-		put32(v->config + B_DISCARD_MAX, RANGE_MAX);
-		put32(v->config + B_DISCARD_SEGS, 1);
-		put32(v->config + B_DISCARD_ALIGN, 1);
+		discards_init(v, &disk->device);
 		put32(v->config + B_ZEROES_MAX, RANGE_MAX);
 		put32(v->config + B_ZEROES_SEGS, 1);
 		v->config[B_ZEROES_UNMAP] = 1;

@@ -27,6 +27,14 @@ struct disk {
 	bool read_only;
 	bool cd;		/* in a CD drive, see virtio_scsi.h */
 	char serial[BLK_SERIAL + 1];
+	/* Of a block device; bytes. */
+	struct disk_device {
+		bool is;
+		u32 discard;	/* units of a discard; 0: it has none */
+		u32 block;	/* physical block, a power of two */
+		u32 align;	/* where the first of them begins */
+		u32 io_min, io_best;	/* sizes that suit it; 0: any */
+	} device;
 	u64 size;		/* bytes; what is over a sector is not used */
 	unsigned segments;	/* buffers of a request, or 0: any number */
 };

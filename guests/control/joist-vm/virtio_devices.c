@@ -342,6 +342,16 @@ void virtio_disks_flush(struct machine *m)
 			vhost_blk_flush(m->daemon[i]);
 }
 
+int virtio_disks_threads(const struct machine *m)
+{
+	const struct disk *d;
+
+	for (d = m->cfg->disk; d < m->cfg->disk + m->cfg->disks; d++)
+		if (d->device.discard && !d->read_only)
+			return io_start_discards();
+	return 0;
+}
+
 void virtio_disks_retry(struct machine *m)
 {
 	unsigned i;
