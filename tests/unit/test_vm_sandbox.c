@@ -494,9 +494,8 @@ static void do_enter(void)
 	uid_t uid = getuid();
 	int err;
 
-	cfg = (struct vm_config){ 0 };
-	err = sandbox_enter(&cfg);
-	if (err == -EPERM)
+	err = sandbox_enter();
+	if (err == -EPERM || err > 0)
 		end(GOOD + 1);	/* a container may forbid namespaces */
 	if (err || (!uid && getuid() != SANDBOX_UID + (uid_t)getppid()) ||
 	    !setuid(0) || !stat("/dev", &st) || !stat("/proc", &st) ||
@@ -504,6 +503,54 @@ static void do_enter(void)
 	    prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 ||
 	    !unshare(CLONE_NEWNS))
 		end(1);
+}
+
+/* A user who is refused namespaces goes on, and says so. */
+static void do_enter_refused(void)
+{
+	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
+
+	if ((!getuid() && setresuid(65534, 65534, 65534)) ||
+	    seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(unshare), 0) ||
+	    seccomp_load(f))
+		end(1);
+	if (sandbox_enter() != EPERM ||
+	    prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
+		end(2);
+}
+
+static void refused(void **state)
+{
+	(void)state;
+	allowed(do_enter_refused);
+}
+
+/* A file can be filled, and not be made longer; and memory has an end. */
+static void do_limits(void)
+{
+	int fd = memfd_create("disk", 0);
+	struct rlimit data;
+
+	cfg = (struct vm_config){ .disks = 2, .vcpus = 2 };
+	cfg.disk[0] = (struct disk){ .fd = fd, .size = 8192 };
+	cfg.disk[1] = (struct disk){ .fd = -1, .size = 1 << 20,
+				     .device.is = true };
+	if (ftruncate(fd, 8192) || sandbox_loaded(&cfg))
+		end(1);
+	signal(SIGXFSZ, SIG_IGN);
+	if (pwrite(fd, "x", 1, 8191) != 1 || pwrite(fd, "x", 1, 8192) != -1 ||
+	    errno != EFBIG)
+		end(2);
+	if (getrlimit(RLIMIT_DATA, &data) ||
+	    syscall(SYS_mmap, 0, data.rlim_cur, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != -1)
+		end(3);
+}
+
+static void limits(void **state)
+{
+	(void)state;
+	allowed(do_limits);
 }
 
 static void empty_world(void **state)
@@ -530,6 +577,8 @@ int main(void)
 		cmocka_unit_test(the_ring),
 		cmocka_unit_test(descriptors),
 		cmocka_unit_test(empty_world),
+		cmocka_unit_test(refused),
+		cmocka_unit_test(limits),
 	};
 
 	return cmocka_run_group_tests(tests, dir_setup, dir_teardown);

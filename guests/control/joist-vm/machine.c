@@ -647,6 +647,7 @@ void machine_main(const struct vm_config *cfg, const struct machine_fds *fds)
 	struct msg ready = { .kind = MSG_READY };
 	pid_t manager = getppid();
 	struct machine *m = &machine;
+	int err;
 
 	m->cfg = cfg;
 	m->fds = *fds;
@@ -662,12 +663,19 @@ void machine_main(const struct vm_config *cfg, const struct machine_fds *fds)
 		machine_end(END_REFUSED, 0, "debug exit port %#x: taken by "
 			    "another device", (unsigned)cfg->debug_exit);
 	virtio_devices_init(m);
-	vcpu_reset_all(m);
-	sandboxed(sandbox_enter(cfg));
+	err = sandbox_enter();
+	if (err > 0)
+		snprintf(ready.text, sizeof(ready.text), "the device process "
+			 "keeps its files and network: namespaces: %s",
+			 strerror(err));
+	else
+		sandboxed(err);
 	/* A change of user has cleared that. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != manager)
 		_exit(0);
+	vcpu_reset_all(m);
+	sandboxed(sandbox_loaded(cfg));
 	sandboxed(virtio_disks_threads(m));
 	/* The threads wait for the lock until they are confined, too. */
 	pthread_mutex_lock(&m->lock);

@@ -595,6 +595,8 @@ static void machine_message(struct manager *m, int ready)
 		disk_error(m, &msg);
 	} else if (msg.kind == MSG_READY && !m->ready) {
 		m->ready = true;
+		if (m->boots == 1 && *msg.text)
+			report(m, msg.text, "");
 		if (m->boots == 1)
 			report_ready(m, ready);
 	}

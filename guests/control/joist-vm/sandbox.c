@@ -22,6 +22,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,6 +30,11 @@
 #include "guests/control/joist_ioctl.h"
 #include "guests/control/lib/proto.h"
 #include "sandbox.h"
+
+/* Of memory that is the process's own, beside its threads' stacks. */
+#define DATA_MAX	(256 * MiB)
+#define STACK_MAX	(8 * MiB)
+#define THREADS		2	/* beside the vCPUs' */
 
 /* ---- descriptors ---- */
 
@@ -69,23 +75,51 @@ int sandbox_close(const struct vm_config *cfg, const struct machine_fds *fds)
 	return close_range((unsigned)next, ~0u, 0) ? -errno : 0;
 }
 
-/* What loading needed, and the terminal. */
-static int close_loaded(const struct vm_config *cfg)
+static int close_terminal(void)
 {
 	int null = open("/dev/null", O_RDWR), i;
 
-	if (cfg->kernel.path)
-		close(cfg->kernel.fd);
-	if (cfg->initrd.path)
-		close(cfg->initrd.fd);
-	if (cfg->firmware.path)
-		close(cfg->firmware.fd);
 	for (i = 0; i < 3; i++)
 		if (null < 0 || dup2(null, i) < 0)
 			return -errno;
 	if (null > 2)
 		close(null);
 	return 0;
+}
+
+/*
+ * What can be taken at most from now on.  The guest's memory is shared, and so
+ * does not count as data.
+ */
+static int limit(const struct vm_config *cfg)
+{
+	struct rlimit file = { 0 }, data = { 0 }, stack;
+	const struct disk *d;
+	u64 size = cfg->vars_size;
+
+	for (d = cfg->disk; d < cfg->disk + cfg->disks; d++)
+		if (!d->format && !d->device.is && !d->read_only)
+			size = MAX(size, d->size);
+	file.rlim_cur = file.rlim_max = size;
+	if (getrlimit(RLIMIT_STACK, &stack))
+		return -errno;
+	data.rlim_cur = DATA_MAX + (cfg->vcpus + THREADS) *
+			MIN(stack.rlim_cur, (rlim_t)STACK_MAX);
+	data.rlim_max = data.rlim_cur;
+	if (setrlimit(RLIMIT_FSIZE, &file) || setrlimit(RLIMIT_DATA, &data))
+		return -errno;
+	return 0;
+}
+
+int sandbox_loaded(const struct vm_config *cfg)
+{
+	if (cfg->kernel.path)
+		close(cfg->kernel.fd);
+	if (cfg->initrd.path)
+		close(cfg->initrd.fd);
+	if (cfg->firmware.path)
+		close(cfg->firmware.fd);
+	return limit(cfg);
 }
 
 /* ---- namespaces, user ---- */
@@ -119,13 +153,13 @@ static int drop_capabilities(void)
 	return syscall(SYS_capset, &head, none) ? -errno : 0;
 }
 
-int sandbox_enter(const struct vm_config *cfg)
+int sandbox_enter(void)
 {
 	const int spaces = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC |
 			   CLONE_NEWUTS;
 	uid_t own = SANDBOX_UID + (uid_t)getppid();
 	bool root = geteuid() == 0;
-	int err = close_loaded(cfg);
+	int err = close_terminal(), refused = 0;
 
 	if (err)
 		return err;
@@ -139,11 +173,14 @@ int sandbox_enter(const struct vm_config *cfg)
 		if (setgroups(0, NULL) || setresgid(own, own, own) ||
 		    setresuid(own, own, own))
 			return -errno;
-	} else if (!unshare(CLONE_NEWUSER | spaces)) {
-		/* A kernel may not allow that, or no mounts in it: so be it. */
+	} else if (unshare(CLONE_NEWUSER | spaces)) {
+		refused = errno;
+	} else {
+		/* A kernel may not allow mounts in it. */
 		err = empty_root();
 		if (err && err != -EPERM && err != -EACCES)
 			return err;
+		refused = -err;
 	}
 	err = drop_capabilities();
 	if (err)
@@ -151,7 +188,7 @@ int sandbox_enter(const struct vm_config *cfg)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
 	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
 		return -errno;
-	return 0;
+	return refused;
 }
 
 /* ---- system calls ---- */

@@ -21,10 +21,17 @@
 /* First: close what the manager has open, but what a machine needs. */
 int sandbox_close(const struct vm_config *cfg, const struct machine_fds *fds);
 /*
- * All is open and loaded, and there is one thread: an empty file system, no
- * network, no capabilities, and if it was root, a user that nobody else is.
+ * All is open, nothing a guest brings has been looked at, and there is one thread:
+ * an empty file system, no network, no capabilities, and if it was root, a user
+ * that nobody else is.  An errno above 0: the kernel has refused a user other
+ * than root the first two, and the machine may run without them.
  */
-int sandbox_enter(const struct vm_config *cfg);
+int sandbox_enter(void);
+/*
+ * All is loaded: closes what that took, and limits the memory of its own and how
+ * long it can make a file, which is as long as its longest image is.
+ */
+int sandbox_loaded(const struct vm_config *cfg);
 /* All threads are there: only the calls in a list from now on. */
 int sandbox_filter(const struct vm_config *cfg);
 

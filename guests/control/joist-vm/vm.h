@@ -94,7 +94,7 @@ enum vm_end {
 
 enum msg_kind {
 	/* From the machine. */
-	MSG_READY = 1,		/* loaded; the vCPUs start now */
+	MSG_READY = 1,		/* loaded; the vCPUs start now.  text: a warning */
 	MSG_END,		/* how: enum vm_end; the last message */
 	/* value: which; its daemon is to be ended.  how: 1 if it broke the
 	 * rules, 0 if it closed the connection. */
