@@ -28,7 +28,8 @@ def check_full(control):
     assert "/tmp/small/disk" in before["why_paused"], before
     assert before["disk_errors"][:3] == [0, 0, 0], before
     assert before["disk_errors"][3] > 0, before
-    control.output("logread | grep -q 'small/disk.*No space left.*paused'")
+    control.output("logread | grep -q 'small/disk.*No space left.*paused' && "
+                   "joistctl status | grep '^disk is paused: .*small/disk'")
     # There is no more of it yet.
     control.output("joistctl unpause disk")
     assert wait(control, paused)

@@ -130,6 +130,10 @@ int cmd_status(int argc, char **argv)
 		       text(o, "name"), num(o, "id"), text(o, "state"),
 		       num(o, "vcpus"), num(o, "memory") / (json_int_t)MiB,
 		       num(o, "pid"), num(o, "uptime"), num(o, "exits"));
+	json_array_foreach(list, i, o)
+		if (json_is_string(json_object_get(o, "why_paused")))
+			printf("%s is paused: %s\n", text(o, "name"),
+			       text(o, "why_paused"));
 	json_decref(list);
 	return EXIT_OK;
 }
