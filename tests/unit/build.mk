@@ -33,6 +33,7 @@ UNIT_FUZZERS	:= $(patsubst tests/unit/%.c,$(UNIT_OUT)/%, \
 # What a test or a fuzzer of that name needs, too.
 UNIT_LIBS_ctl_conf	:= -lconfuse
 UNIT_LIBS_ctl_man	:= -ljansson
+UNIT_LIBS_vm_manager	:= -ljansson
 
 .PHONY: test-unit unit-programs
 unit-programs: $(UNIT_TESTS) $(UNIT_FUZZERS)

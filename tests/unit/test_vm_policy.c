@@ -96,8 +96,35 @@ static void test_operator(void **state)
 		expect((struct ending){ .how = END_POWER_OFF, .ready = true,
 		       .want_stop = true }, VERDICT_END, EXIT_OK);
 		expect((struct ending){ .how = END_CRASH, .ready = true,
-		       .want_stop = true }, slow[p], EXIT_CRASH);
+		       .want_stop = true }, VERDICT_END, EXIT_CRASH);
+		expect((struct ending){ .how = END_RESET, .ready = true,
+		       .want_stop = true }, VERDICT_END, EXIT_REBOOT);
 	}
+}
+
+/* Five at once, then one a second; and five again after a rest. */
+static void test_pace(void **state)
+{
+	const u64 s = 1000000000;
+	struct restarts r = { 0 };
+	u64 now = 1000 * s;
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 5; i++)
+		assert_int_equal(policy_restart_at(&r, now), now);
+	for (i = 0; i < 100; i++) {
+		assert_int_equal(policy_restart_at(&r, now), now + s);
+		now += s;
+	}
+	now += 3 * s;
+	for (i = 0; i < 3; i++)
+		assert_int_equal(policy_restart_at(&r, now), now);
+	assert_int_equal(policy_restart_at(&r, now), now + s);
+	now += 3600 * s;
+	for (i = 0; i < 5; i++)
+		assert_int_equal(policy_restart_at(&r, now), now);
+	assert_int_equal(policy_restart_at(&r, now), now + s);
 }
 
 int main(void)
@@ -106,6 +133,7 @@ int main(void)
 		cmocka_unit_test(test_configured),
 		cmocka_unit_test(test_never_ran),
 		cmocka_unit_test(test_operator),
+		cmocka_unit_test(test_pace),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

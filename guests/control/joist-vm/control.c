@@ -42,6 +42,8 @@ static const char *state_name(const struct manager *m)
 		return "preserved";
 	if (!m->pid)
 		return "restarting";
+	if (m->channel < 0)
+		return "ending";
 	if (!m->ready)
 		return "starting";
 	return m->paused ? "paused" : "running";
@@ -119,12 +121,10 @@ static void send_command(struct manager *m, struct client *c,
 
 static void cmd_stop(struct manager *m, struct client *c)
 {
-	if (!m->preserved) {
-		send_command(m, c, MSG_POWER_BUTTON);
-		return;
-	}
-	manager_kill(m, "stopped by the operator");
-	reply(c, json_pack("{s:b, s:b}", "ok", 1, "ended", 1));
+	if (manager_stop(m, "stopped by the operator"))
+		reply(c, json_pack("{s:b, s:b}", "ok", 1, "ended", 1));
+	else
+		reply_ok(c);
 }
 
 static void cmd_kill(struct manager *m, struct client *c)

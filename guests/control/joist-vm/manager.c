@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -36,7 +37,6 @@
 #include "user_net.h"
 
 #define NS		1000000000ull
-#define RESTART_NS	NS		/* not more than one restart in that time */
 #define ERROR_NS	(10 * NS)	/* not more than one line of a disk in it */
 #define LAST_MS		1000		/* for clients to take the last output */
 #define LAST_ATTACH_MS	10000
@@ -264,11 +264,21 @@ static bool serial_read(struct manager *m, unsigned port)
 	return true;
 }
 
+/* The machine's end of it is closed. */
+static void serial_close(struct port *p)
+{
+	close(p->fd);
+	p->fd = -1;
+}
+
 static void serial_write(struct port *p)
 {
 	ssize_t n;
 
-	if (!p->input_len || p->fd < 0)
+	/* Nobody is there to type to, and poll() cannot wait for somebody. */
+	if (p->fd < 0)
+		p->input_len = 0;
+	if (!p->input_len)
 		return;
 	n = send(p->fd, p->input, p->input_len, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (n < 0)
@@ -381,6 +391,13 @@ static int machine_spawn(struct manager *m)
 		err = err ?: -errno;
 		m->pid = 0;
 	}
+	m->pidfd = m->pid ? pidfd_open(m->pid, 0) : -1;
+	if (m->pid && m->pidfd < 0) {
+		err = -errno;
+		kill(m->pid, SIGKILL);
+		waitpid(m->pid, NULL, 0);
+		m->pid = 0;
+	}
 	close_any(ch[1]);
 	for (i = 0; i < VM_PORTS; i++)
 		close_any(theirs[i]);
@@ -392,7 +409,6 @@ static int machine_spawn(struct manager *m)
 	m->want_reset = m->want_stop = m->preserved = false;
 	m->restart_at = 0;
 	m->boots++;
-	m->machine_started = manager_ns();
 	return err;
 }
 
@@ -454,12 +470,11 @@ static void decide(struct manager *m, const struct msg *msg, int status)
 		vm_ended(m, o.code);
 		break;
 	case VERDICT_REBOOT:
-		m->restart_at = manager_ns();
+		m->restart_at = policy_restart_at(&m->restarts, manager_ns());
 		break;
 	case VERDICT_RESTART:
 		report(m, m->reason, "; restarting");
-		m->restart_at = MAX(manager_ns(),
-				    m->machine_started + RESTART_NS);
+		m->restart_at = policy_restart_at(&m->restarts, manager_ns());
 		break;
 	case VERDICT_PRESERVE:
 		report(m, m->reason, "; preserved");
@@ -483,27 +498,19 @@ static void memory_answers(struct manager *m, const struct balloon_state *s)
 	}
 }
 
-/* The machine is at its end: collect it and its last words. */
-static void machine_reap(struct manager *m, const struct msg *last)
+/*
+ * Nothing more is to be expected of it.  It may not go on its own, and even
+ * when killed it may take time, with a thread in a disk that hangs.
+ */
+static void machine_finish(struct manager *m, const struct msg *last)
 {
 	const struct balloon_state none = { 0 };
-	int status = 0;
-	unsigned i;
 
-	if (!last->how)
-		kill(m->pid, SIGKILL);
-	while (waitpid(m->pid, &status, 0) < 0 && errno == EINTR)
-		;
-	for (i = 0; i < VM_PORTS; i++) {
-		while (serial_read(m, i))
-			;
-		close_any(m->port[i].fd);
-		m->port[i].fd = -1;
-	}
+	m->last = *last;
+	kill(m->pid, SIGKILL);
 	close(m->channel);
-	m->pid = 0;
+	m->channel = -1;
 	memory_answers(m, &none);
-	decide(m, last, status);
 }
 
 static void drop_stdio(void)
@@ -572,21 +579,25 @@ static void disk_error(struct manager *m, const struct msg *msg)
 	report(m, text, pauses ? "; paused: unpause tries again" : "");
 }
 
-static void machine_message(struct manager *m, int ready)
+/* One message, if there is one; false: none. */
+static bool machine_message(struct manager *m, int ready)
 {
 	const struct msg none = { 0 };
 	struct msg msg;
-	ssize_t n = recv(m->channel, &msg, sizeof(msg), MSG_DONTWAIT);
+	ssize_t n;
 
+	if (m->channel < 0)
+		return false;
+	n = recv(m->channel, &msg, sizeof(msg), MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
+		return false;
 	if (n != sizeof(msg)) {
-		machine_reap(m, &none);
-		return;
+		machine_finish(m, &none);
+		return false;
 	}
 	msg.text[MSG_TEXT - 1] = 0;
 	if (msg.kind == MSG_END) {
-		machine_reap(m, &msg);
+		machine_finish(m, &msg);
 	} else if (msg.kind == MSG_MEMORY) {
 		memory_answers(m, &msg.balloon);
 	} else if (msg.kind == MSG_DISK_LOST) {
@@ -600,6 +611,31 @@ static void machine_message(struct manager *m, int ready)
 		if (m->boots == 1)
 			report_ready(m, ready);
 	}
+	return true;
+}
+
+/* It is no more: collect it and its last words. */
+static void machine_reap(struct manager *m, int ready)
+{
+	const struct msg none = { 0 };
+	int status = 0;
+	unsigned i;
+
+	while (machine_message(m, ready))
+		;
+	if (m->channel >= 0)
+		machine_finish(m, &none);
+	while (waitpid(m->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	for (i = 0; i < VM_PORTS; i++) {
+		while (serial_read(m, i))
+			;
+		close_any(m->port[i].fd);
+		m->port[i].fd = -1;
+	}
+	close(m->pidfd);
+	m->pid = 0;
+	decide(m, &m->last, status);
 }
 
 /* ---- what commands do ---- */
@@ -609,7 +645,7 @@ void manager_kill(struct manager *m, const char *why)
 	m->want_kill = true;
 	m->why_kill = why;
 	if (m->pid) {
-		kill(m->pid, SIGKILL);	/* its channel closes: machine_reap() */
+		kill(m->pid, SIGKILL);	/* machine_reap() comes of it */
 		return;
 	}
 	/* What has been preserved has ended before, in its own way. */
@@ -618,6 +654,18 @@ void manager_kill(struct manager *m, const char *why)
 		m->exit_code = EXIT_KILLED;
 	}
 	vm_ended(m, m->exit_code);
+}
+
+bool manager_stop(struct manager *m, const char *why)
+{
+	if (!m->pid) {
+		manager_kill(m, why);
+		return true;
+	}
+	/* One that is at its end, or does not listen, ends in another way. */
+	m->want_stop = true;
+	manager_tell(m, MSG_POWER_BUTTON, 0);
+	return false;
 }
 
 void manager_reset(struct manager *m)
@@ -633,7 +681,7 @@ int manager_tell(struct manager *m, enum msg_kind kind, u32 value)
 {
 	struct msg msg = { .kind = kind, .value = value };
 
-	if (!m->pid)
+	if (!m->pid || m->channel < 0)
 		return -EAGAIN;
 	return send(m->channel, &msg, sizeof(msg),
 		    MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
@@ -646,8 +694,6 @@ int manager_send(struct manager *m, enum msg_kind kind)
 
 	if (err)
 		return err;
-	if (kind == MSG_POWER_BUTTON)
-		m->want_stop = true;
 	if (kind == MSG_PAUSE)
 		m->paused = true;
 	if (kind == MSG_UNPAUSE) {
@@ -689,21 +735,25 @@ static void serve_signal(struct manager *m)
 /* ---- the loop ---- */
 
 enum {
-	POLL_CHANNEL, POLL_LISTENER, POLL_SIGNALS, POLL_SERIAL,
+	POLL_CHANNEL, POLL_MACHINE, POLL_LISTENER, POLL_SIGNALS, POLL_SERIAL,
 	POLL_SOCKET = POLL_SERIAL + VM_PORTS,
 	POLL_DISKS = POLL_SOCKET + VM_PORTS,
 	POLL_NETS = POLL_DISKS + VM_DISKS,
 	POLL_CLIENTS = POLL_NETS + VM_NICS
 };
 
+/* Input of a console has to wait for room at the guest. */
+static bool input_blocked(const struct manager *m, const struct client *c)
+{
+	return c->state == CLIENT_CONSOLE && !c->no_input &&
+	       m->port[c->port].input_len;
+}
+
 static short client_events(struct manager *m, const struct client *c)
 {
 	bool in = !c->no_input && !c->closing &&
-		  c->line_len < sizeof(c->line);
+		  c->line_len < sizeof(c->line) && !input_blocked(m, c);
 
-	/* Input of a console has to wait for room at the guest. */
-	if (c->state == CLIENT_CONSOLE && m->port[c->port].input_len)
-		in = false;
 	return (short)((in ? POLLIN : 0) | (c->out_len ? POLLOUT : 0));
 }
 
@@ -712,6 +762,7 @@ static void poll_fill(struct manager *m, struct pollfd *p)
 	unsigned i;
 
 	p[POLL_CHANNEL] = (struct pollfd){ m->pid ? m->channel : -1, POLLIN, 0 };
+	p[POLL_MACHINE] = (struct pollfd){ m->pid ? m->pidfd : -1, POLLIN, 0 };
 	for (i = 0; i < VM_PORTS; i++) {
 		const struct port *port = &m->port[i];
 
@@ -732,10 +783,14 @@ static void poll_fill(struct manager *m, struct pollfd *p)
 	for (i = 0; i < CLIENTS; i++) {
 		const struct client *c = &m->clients[i];
 
+		short events = client_events(m, c);
+
 		p[POLL_CLIENTS + i] = (struct pollfd){ -1, 0, 0 };
-		if (c->state != CLIENT_FREE)
+		/* POLLHUP comes unasked for, and is not to be acted upon while
+		 * there is input of it to take. */
+		if (c->state != CLIENT_FREE && (events || !input_blocked(m, c)))
 			p[POLL_CLIENTS + i] = (struct pollfd){
-				c->fd, client_events(m, c), 0 };
+				c->fd, events, 0 };
 	}
 }
 
@@ -751,9 +806,7 @@ static void serve_clients(struct manager *m, const struct pollfd *p)
 		if (p[i].revents & POLLERR)
 			client_close(c);
 		else if ((p[i].revents & (POLLIN | POLLHUP)) &&
-			 !(c->state == CLIENT_CONSOLE &&
-			   m->port[c->port].input_len) &&
-			 !c->no_input)
+			 !input_blocked(m, c) && !c->no_input)
 			client_read(m, c);
 		else if ((p[i].revents & POLLHUP) && c->no_input)
 			client_close(c);
@@ -771,6 +824,9 @@ static void serve_serials(struct manager *m, const struct pollfd *p)
 	for (i = 0; i < VM_PORTS; i++) {
 		if (p[POLL_SERIAL + i].revents & POLLIN)
 			serial_read(m, i);
+		else if (p[POLL_SERIAL + i].events & POLLIN &&
+			 p[POLL_SERIAL + i].revents & (POLLHUP | POLLERR))
+			serial_close(&m->port[i]);
 		if (p[POLL_SERIAL + i].revents & POLLOUT)
 			serial_write(&m->port[i]);
 		if (!p[POLL_SOCKET + i].revents)
@@ -822,31 +878,32 @@ static void restart(struct manager *m)
 	vm_ended(m, EXIT_FAIL);
 }
 
-static void loop(struct manager *m, const struct manager_args *args)
+/* Wait for what happens next, and do what is due. */
+static void turn(struct manager *m, int ready)
 {
 	struct pollfd p[POLL_CLIENTS + CLIENTS];
 	unsigned i;
 
-	while (!m->ended) {
-		if (m->restart_at && restart_ms(m) == 0) {
-			restart(m);
-			continue;
-		}
-		poll_fill(m, p);
-		if (poll(p, ARRAY_SIZE(p), restart_ms(m)) < 0)
-			continue;
-		serve_serials(m, p);
-		if (m->pid && p[POLL_CHANNEL].revents)
-			machine_message(m, args->ready);
-		if (p[POLL_SIGNALS].revents)
-			serve_signal(m);
-		serve_helpers(m, p);
-		serve_clients(m, p + POLL_CLIENTS);
-		for (i = 0; i < VM_PORTS; i++)
-			serial_write(&m->port[i]);
-		if (p[POLL_LISTENER].revents)
-			client_accept(m);
+	if (m->restart_at && restart_ms(m) == 0) {
+		restart(m);
+		return;
 	}
+	poll_fill(m, p);
+	if (poll(p, ARRAY_SIZE(p), restart_ms(m)) < 0)
+		return;
+	serve_serials(m, p);
+	if (p[POLL_CHANNEL].revents)
+		machine_message(m, ready);
+	if (p[POLL_MACHINE].revents)
+		machine_reap(m, ready);
+	if (p[POLL_SIGNALS].revents)
+		serve_signal(m);
+	serve_helpers(m, p);
+	serve_clients(m, p + POLL_CLIENTS);
+	for (i = 0; i < VM_PORTS; i++)
+		serial_write(&m->port[i]);
+	if (p[POLL_LISTENER].revents)
+		client_accept(m);
 }
 
 /* Answers for those who wait, and time to take the last output. */
@@ -1049,7 +1106,8 @@ int manager_main(const struct manager_args *args)
 		die("%s: starting the device process: %s", cfg->name,
 		    strerror(-err));
 	}
-	loop(m, args);
+	while (!m->ended)
+		turn(m, args->ready);
 	outside_close(m);
 	farewell(m);
 	return m->exit_code;

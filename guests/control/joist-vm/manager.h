@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "guests/control/lib/proto.h"
+#include "policy.h"
 #include "vm.h"
 
 #define CLIENTS		64
@@ -61,13 +62,16 @@ struct manager {
 
 	/* The machine, pid 0: none now. */
 	pid_t pid;
-	int channel;
+	int pidfd;
+	int channel;		/* -1: it has said its last, and may still be there */
+	struct msg last;
 	bool ready, paused;
 	u32 unpauses;		/* how often that machine has been told */
 	char why_paused[MSG_TEXT];	/* if by itself */
 	unsigned boots;
-	u64 started, machine_started;	/* ns, CLOCK_MONOTONIC */
-	u64 restart_at;			/* 0: no restart is due */
+	u64 started;		/* ns, CLOCK_MONOTONIC */
+	u64 restart_at;		/* the same; 0: no restart is due */
+	struct restarts restarts;
 
 	/* What the operator asked for; the machine's end is that then. */
 	bool want_kill, want_reset, want_stop;
@@ -94,6 +98,8 @@ void control_memory(struct manager *m, struct client *c,
 
 /* What commands do, in manager.c. */
 void manager_kill(struct manager *m, const char *why);
+/* The power button; true: there was no guest that runs, and the VM has ended. */
+bool manager_stop(struct manager *m, const char *why);
 void manager_reset(struct manager *m);
 int manager_send(struct manager *m, enum msg_kind kind);
 /* Only that, with a value; -EAGAIN: there is no machine. */

@@ -18,8 +18,8 @@ struct ending {
 
 enum verdict {
 	VERDICT_END,		/* the VM goes, with that code */
-	VERDICT_RESTART,	/* a new machine, not more often than 1/s */
-	VERDICT_REBOOT,		/* a new machine, at once */
+	VERDICT_RESTART,	/* a new machine, which is told */
+	VERDICT_REBOOT,		/* a new machine, as the guest wants */
 	VERDICT_PRESERVE,	/* the VM stays, without a machine */
 };
 
@@ -30,5 +30,16 @@ struct outcome {
 
 struct outcome policy_decide(const struct vm_config *cfg,
 			     const struct ending *e);
+
+/* How often a VM got a new machine; all zeros at first. */
+struct restarts {
+	u64 paid_until;		/* ns: later by a second for each */
+};
+
+/*
+ * When the next one may start, now or later; ns, any clock that does not go
+ * back.  It counts as started.
+ */
+u64 policy_restart_at(struct restarts *r, u64 now);
 
 #endif

@@ -11,8 +11,8 @@
  *			disk_errors (a list: requests that have failed, by disk),
  *			why_paused (a disk's error, or null), last_end (why the
  *			guest's last boot ended, if it had one before)
- *	stop		presses the power button; ended: true, if the guest had
- *			ended before and the VM has now gone, too
+ *	stop		presses the power button; ended: true, if there was
+ *			no guest that runs and the VM has ended now
  *	kill		ends the VM
  *	reset		the reset button
  *	pause, unpause
