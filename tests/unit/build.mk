@@ -34,6 +34,7 @@ UNIT_FUZZERS	:= $(patsubst tests/unit/%.c,$(UNIT_OUT)/%, \
 UNIT_LIBS_ctl_conf	:= -lconfuse
 UNIT_LIBS_ctl_man	:= -ljansson
 UNIT_LIBS_vm_manager	:= -ljansson
+UNIT_LIBS_ctl_stop	:= -ljansson
 
 .PHONY: test-unit unit-programs
 unit-programs: $(UNIT_TESTS) $(UNIT_FUZZERS)

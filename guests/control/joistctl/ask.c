@@ -9,17 +9,33 @@
 
 #include "joistctl.h"
 
+const char *ask_why(int err)
+{
+	switch (err) {
+	case -ENOENT:
+	case -ECONNREFUSED:
+		return "no VM of that name runs";
+	case -EACCES:
+		return "permission denied: you need to be root or in group "
+		       "joist";
+	case -ETIMEDOUT:
+		return "its joist-vm does not answer";
+	case -EPIPE:
+	case -ECONNRESET:
+		return "the VM has ended";
+	case -EBADMSG:
+		return "its joist-vm gave an answer that is no JSON";
+	default:
+		return strerror(-err);
+	}
+}
+
 int ask_connect(const char *name)
 {
 	int fd = proto_connect(name);
 
-	if (fd == -ENOENT || fd == -ECONNREFUSED)
-		die("%s: no VM of that name runs", name);
-	if (fd == -EACCES)
-		die("%s: permission denied: you need to be root or in group "
-		    "joist", name);
 	if (fd < 0)
-		die("%s: %s", name, strerror(-fd));
+		die("%s: %s", name, ask_why(fd));
 	return fd;
 }
 
@@ -36,7 +52,7 @@ static void send_number(int fd, const char *name, const char *cmd,
 	snprintf(line, sizeof(line), "{\"cmd\": \"%s\"%s}\n", cmd, with);
 	err = proto_write(fd, line, strlen(line));
 	if (err)
-		die("%s: %s: %s", name, cmd, strerror(-err));
+		die("%s: %s: %s", name, cmd, ask_why(err));
 }
 
 void ask_send(int fd, const char *name, const char *cmd)
@@ -44,26 +60,43 @@ void ask_send(int fd, const char *name, const char *cmd)
 	send_number(fd, name, cmd, NULL, 0);
 }
 
-json_t *ask_answer(int fd, const char *name)
+int ask_read(int fd, json_t **answer)
 {
 	char *line = malloc(PROTO_ANSWER);
-	const char *why;
-	json_t *o;
 	int err;
 
 	if (!line)
 		die("out of memory");
 	err = proto_read_line(fd, line, PROTO_ANSWER);
-	if (err < 0)
-		die("%s: the VM has ended", name);
-	o = json_loads(line, 0, NULL);
+	*answer = err < 0 ? NULL : json_loads(line, 0, NULL);
 	free(line);
-	if (!json_is_object(o))
-		die("%s: its joist-vm gave an answer that is no JSON", name);
-	if (!json_is_true(json_object_get(o, "ok"))) {
-		why = json_string_value(json_object_get(o, "error"));
-		die("%s: %s", name, why ? why : "refused without a reason");
-	}
+	if (err < 0)
+		return err;
+	if (json_is_object(*answer))
+		return 0;
+	json_decref(*answer);
+	return -EBADMSG;
+}
+
+const char *ask_refusal(const json_t *answer)
+{
+	const char *why;
+
+	if (json_is_true(json_object_get(answer, "ok")))
+		return NULL;
+	why = json_string_value(json_object_get(answer, "error"));
+	return why ? why : "refused without a reason";
+}
+
+json_t *ask_answer(int fd, const char *name)
+{
+	json_t *o;
+	int err = ask_read(fd, &o);
+
+	if (err < 0)
+		die("%s: %s", name, ask_why(err));
+	if (ask_refusal(o))
+		die("%s: %s", name, ask_refusal(o));
 	return o;
 }
 

@@ -41,8 +41,9 @@ int vm_start(const char *name);
  * what is wrong. */
 json_t *vm_settings(const char *name, const char *path);
 
-/* show.c: all VMs, or the one of that name. */
-json_t *list_vms(int control, const char *only);
+/* show.c: all VMs, or the one of that name; asked: with what their joist-vms
+ * say. */
+json_t *list_vms(int control, const char *only, bool asked);
 
 /* ask.c: a VM's control socket.  They die with a message on any failure. */
 int ask_connect(const char *name);
@@ -52,6 +53,13 @@ json_t *ask_port(int fd, const char *name, const char *cmd, unsigned port);
 /* target: bytes, or 0: only to know. */
 json_t *ask_memory(int fd, const char *name, u64 target);
 json_t *ask_answer(int fd, const char *name);
+/* These do not.  What an error of proto.h's functions means, for people. */
+const char *ask_why(int err);
+/* An answer, of whatever kind: 0, or -errno as proto_read_line() has it, or
+ * -EBADMSG. */
+int ask_read(int fd, json_t **answer);
+/* Why that was refused, or NULL: it was not. */
+const char *ask_refusal(const json_t *answer);
 
 /* manage.c */
 u64 now_ms(void);

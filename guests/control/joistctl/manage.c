@@ -2,17 +2,24 @@
 /*
  * manage.c -- commands that one VM's joist-vm carries out.
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "joistctl.h"
 
 #define STOP_SECONDS	30
+#define END_SECONDS	70	/* for a joist-vm: longer than it gives its helpers */
+#define KILL_SECONDS	10	/* for a process, after SIGKILL */
 
 /* reset, pause, unpause: the command's name is the socket's. */
 int cmd_simple(int argc, char **argv)
@@ -32,94 +39,199 @@ u64 now_ms(void)
 	return (u64)t.tv_sec * 1000 + (u64)t.tv_nsec / 1000000;
 }
 
-/* Does the answer to "wait" come by then? */
-static bool ended_by(int fd, u64 end)
+/*
+ * Is the other end closed by then?  A joist-vm's is when it is gone, and has
+ * given back all it had, its disks' locks too.
+ */
+static bool closed_by(int fd, u64 end)
 {
 	struct pollfd p = { fd, POLLIN, 0 };
-	u64 now = now_ms();
+	char drop[256];
+	u64 now;
 
-	return poll(&p, 1, end > now ? (int)(end - now) : 0) > 0;
+	for (;;) {
+		now = now_ms();
+		if (poll(&p, 1, end > now ? (int)(end - now) : 0) == 0)
+			return false;
+		if (p.revents && read(fd, drop, sizeof(drop)) <= 0)
+			return true;
+	}
 }
 
-/* A VM to stop, and a connection that waits for its end. */
-struct stopping {
-	const char *name;
-	int fd;
-};
+/*
+ * SIGKILL for the joist-vm at the other end, and wait until it is gone.  Who
+ * has made the socket may be gone, and its number another's: not one of
+ * another user, so that nobody can have root kill what he likes.
+ */
+static int kill_manager(int fd)
+{
+	socklen_t len = sizeof(struct ucred);
+	struct pollfd p = { .events = POLLIN };
+	struct ucred who;
+	struct stat st;
+	char path[32];
+	int err = 0;
+
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0)
+		return -ETIMEDOUT;
+	p.fd = pidfd_open(who.pid, 0);
+	if (p.fd < 0)
+		return -errno;
+	snprintf(path, sizeof(path), "/proc/%d", (int)who.pid);
+	if (stat(path, &st) < 0 || st.st_uid != who.uid)
+		err = -EPERM;
+	else if (pidfd_send_signal(p.fd, SIGKILL, NULL, 0) < 0)
+		err = -errno;
+	else if (poll(&p, 1, KILL_SECONDS * 1000) <= 0)
+		err = -ETIMEDOUT;
+	close(p.fd);
+	return err;
+}
 
 /*
- * False: there is nothing to wait for.  With many at once, one may be gone
- * meanwhile.
+ * Without its joist-vm's help.  That goes first: its daemons close their
+ * images before the memory is taken from them, if they can.
  */
-static bool stop_begin(struct stopping *s, const struct options *o)
+static bool destroy(const char *name, int fd)
 {
-	bool ended;
-	json_t *r;
+	int control = hv_open_control(), err = kill_manager(fd);
+	u64 end = now_ms() + KILL_SECONDS * 1000;
+	struct joist_destroy d = { 0 };
+	struct joist_info info;
 
-	s->fd = o->all ? proto_connect(s->name) : ask_connect(s->name);
-	if (s->fd < 0)
-		return false;
-	if (!o->force) {
-		r = ask(s->fd, s->name, "stop");
-		ended = json_is_true(json_object_get(r, "ended"));
-		json_decref(r);
-		if (ended) {
-			close(s->fd);
-			return false;
-		}
-		if (isatty(STDERR_FILENO))
-			fprintf(stderr, "%s: power button pressed; up to %u s "
-				"for it\n", s->name, o->seconds);
+	if (err)
+		warn_msg("%s: its joist-vm cannot be killed: %s", name,
+			 strerror(-err));
+	snprintf(d.name, sizeof(d.name), "%s", name);
+	do
+		hv_call(control, JOIST_DESTROY, &d);
+	while (hv_find(control, name, &info) == 0 && now_ms() < end &&
+	       !usleep(10000));
+	if (hv_find(control, name, &info) == 0) {
+		warn_msg("%s: it cannot be destroyed", name);
+		err = -EBUSY;
 	}
-	ask_send(s->fd, s->name, "wait");
+	close(control);
+	return !err;
+}
+
+/* A VM to stop, and a connection that closes at its end. */
+struct stopping {
+	const char *name;
+	int fd;			/* -ETIMEDOUT: none is to be had */
+};
+
+/* Ask it for that, no answer yet; false: it is there no more. */
+static bool stop_send(const struct stopping *s, const char *cmd)
+{
+	char line[32];
+
+	snprintf(line, sizeof(line), "{\"cmd\": \"%s\"}\n", cmd);
+	return proto_write(s->fd, line, strlen(line)) != -EPIPE;
+}
+
+/*
+ * Its power button, if it is to have that.  False: there is nothing to wait
+ * for.  With many at once, one may be gone meanwhile.
+ */
+static bool stop_begin(struct stopping *s, const struct options *o, bool *good)
+{
+	s->fd = proto_connect(s->name);
+	if (s->fd == -ENOENT || s->fd == -ECONNREFUSED)
+		*good &= o->all;
+	else if (s->fd < 0 && s->fd != -ETIMEDOUT)
+		*good = false;
+	if (s->fd < 0 && s->fd != -ETIMEDOUT) {
+		if (!o->all || !*good)
+			warn_msg("%s: %s", s->name, ask_why(s->fd));
+		return false;
+	}
+	if (o->force || s->fd < 0)
+		return true;
+	if (isatty(STDERR_FILENO))
+		fprintf(stderr, "%s: power button pressed; up to %u s for it\n",
+			s->name, o->seconds);
+	stop_send(s, "stop");
 	return true;
 }
 
-static void stop_end(struct stopping *s, const struct options *o, u64 end)
+/* By its joist-vm, if that answers, else without. */
+static bool stop_kill(struct stopping *s)
 {
-	int killer;
-	char byte;
+	struct stopping killer = { s->name, proto_connect(s->name) };
+	json_t *r = NULL;
+	int err = killer.fd;
 
-	if (o->force || !ended_by(s->fd, end)) {
+	if (killer.fd >= 0) {
+		stop_send(&killer, "kill");
+		err = ask_read(killer.fd, &r);
+		close(killer.fd);
+		if (!err && ask_refusal(r)) {
+			warn_msg("%s: %s", s->name, ask_refusal(r));
+			err = -EPERM;
+		}
+		json_decref(r);
+	}
+	if (err != -ETIMEDOUT && s->fd >= 0 &&
+	    closed_by(s->fd, now_ms() + END_SECONDS * 1000))
+		return true;
+	warn_msg("%s: %s: destroying it", s->name, ask_why(-ETIMEDOUT));
+	return destroy(s->name, s->fd);
+}
+
+static bool stop_end(struct stopping *s, const struct options *o, u64 end)
+{
+	bool good = true;
+
+	if (o->force || s->fd < 0 || !closed_by(s->fd, end)) {
 		if (!o->force)
 			warn_msg("%s: still running after %u s: killing it",
 				 s->name, o->seconds);
-		killer = ask_connect(s->name);
-		json_decref(ask(killer, s->name, "kill"));
-		close(killer);
+		good = stop_kill(s);
 	}
-	json_decref(ask_answer(s->fd, s->name));
-	/* It has given back all it had, its disks' locks too, when it is gone. */
-	while (read(s->fd, &byte, 1) > 0 || errno == EINTR)
-		errno = 0;
-	close(s->fd);
+	if (s->fd >= 0)
+		close(s->fd);
+	return good;
+}
+
+/* All hear of it before the first is waited for. */
+static int stop(struct stopping *s, size_t count, const struct options *o)
+{
+	bool good = true;
+	size_t i, n = 0;
+	u64 end;
+
+	for (i = 0; i < count; i++) {
+		s[n].name = s[i].name;
+		n += stop_begin(&s[n], o, &good);
+	}
+	end = now_ms() + o->seconds * 1000ull;
+	for (i = 0; i < n; i++)
+		good &= stop_end(&s[i], o, end);
+	return good ? EXIT_OK : EXIT_FAIL;
 }
 
 static int stop_all(const struct options *o)
 {
-	json_t *list = list_vms(hv_open_control(), NULL), *vm;
+	json_t *list = list_vms(hv_open_control(), NULL, false), *vm;
 	struct stopping *s = calloc(json_array_size(list) + 1, sizeof(*s));
-	size_t i, n = 0;
-	u64 end;
+	size_t i;
+	int code;
 
 	if (!s)
 		die("out of memory");
-	json_array_foreach(list, i, vm) {
-		s[n].name = json_string_value(json_object_get(vm, "name"));
-		n += stop_begin(&s[n], o);
-	}
-	end = now_ms() + o->seconds * 1000ull;
-	for (i = 0; i < n; i++)
-		stop_end(&s[i], o, end);
+	json_array_foreach(list, i, vm)
+		s[i].name = json_string_value(json_object_get(vm, "name"));
+	code = stop(s, json_array_size(list), o);
 	free(s);
 	json_decref(list);
-	return EXIT_OK;
+	return code;
 }
 
 int cmd_stop(int argc, char **argv)
 {
 	struct options o = { .seconds = STOP_SECONDS };
-	struct stopping s;
+	struct stopping s = { 0 };
 
 	parse_options(&o, argc, argv, "at:f", NAME_MAYBE);
 	if (!o.name == !o.all)
@@ -127,31 +239,29 @@ int cmd_stop(int argc, char **argv)
 	if (o.all)
 		return stop_all(&o);
 	s.name = o.name;
-	if (stop_begin(&s, &o))
-		stop_end(&s, &o, now_ms() + o.seconds * 1000ull);
-	return EXIT_OK;
+	return stop(&s, 1, &o);
 }
 
 int cmd_kill(int argc, char **argv)
 {
 	struct options o = { .force = true };
-	struct stopping s;
+	struct stopping s = { 0 };
 
 	parse_options(&o, argc, argv, "", NAME_MUST);
 	s.name = o.name;
-	if (stop_begin(&s, &o))
-		stop_end(&s, &o, 0);
-	return EXIT_OK;
+	return stop(&s, 1, &o);
 }
 
 int cmd_wait(int argc, char **argv)
 {
 	struct options o = { 0 };
-	int code;
+	int code, fd;
 	json_t *r;
 
 	parse_options(&o, argc, argv, "j", NAME_MUST);
-	r = ask(ask_connect(o.name), o.name, "wait");
+	fd = ask_connect(o.name);
+	proto_patience(fd, 0);
+	r = ask(fd, o.name, "wait");
 	code = (int)json_integer_value(json_object_get(r, "exit"));
 	if (o.json) {
 		json_object_del(r, "ok");
@@ -172,6 +282,7 @@ int cmd_console(int argc, char **argv)
 	parse_options(&o, argc, argv, "p:wd", NAME_MUST);
 	fd = ask_connect(o.name);
 	json_decref(ask_port(fd, o.name, "console", o.port));
+	proto_patience(fd, 0);
 	if (isatty(STDIN_FILENO))
 		fprintf(stderr, "[console of %s; ~. leaves it]\n", o.name);
 	if (console_loop(fd, o.follow) == CONSOLE_CLOSED && isatty(STDIN_FILENO))

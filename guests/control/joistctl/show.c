@@ -16,11 +16,11 @@
 typedef unsigned long long ull;
 
 /* One VM: what the hypervisor knows, and what its joist-vm adds. */
-static json_t *describe(const struct joist_info *in)
+static json_t *describe(const struct joist_info *in, bool asked)
 {
 	char name[JOIST_NAME_LEN + 1] = "", line[PROTO_LINE];
 	json_t *o, *extra = NULL;
-	int fd;
+	int fd, err;
 
 	memcpy(name, in->name, JOIST_NAME_LEN);
 	o = json_pack("{s:s, s:I, s:s, s:I, s:I, s:I, s:I}",
@@ -34,13 +34,17 @@ static json_t *describe(const struct joist_info *in)
 	if (in->state & JOIST_VM_TERMINATED)
 		json_object_set_new(o, "state", json_string("terminated"));
 	/* Without its joist-vm, or a right to ask it, that is all there is. */
-	fd = proto_connect(name);
-	if (fd < 0)
-		return o;
-	if (!proto_write(fd, "{\"cmd\": \"status\"}\n", 18) &&
-	    proto_read_line(fd, line, sizeof(line)) > 0)
-		extra = json_loads(line, 0, NULL);
-	close(fd);
+	err = fd = asked ? proto_connect(name) : -ENOENT;
+	if (fd >= 0) {
+		err = proto_write(fd, "{\"cmd\": \"status\"}\n", 18);
+		if (!err)
+			err = proto_read_line(fd, line, sizeof(line));
+		if (err > 0)
+			extra = json_loads(line, 0, NULL);
+		close(fd);
+	}
+	if (err == -ETIMEDOUT)
+		json_object_set_new(o, "state", json_string("no answer"));
 	if (extra) {
 		json_object_del(extra, "ok");
 		/* The hypervisor knows what it has of that now. */
@@ -53,7 +57,7 @@ static json_t *describe(const struct joist_info *in)
 	return o;
 }
 
-json_t *list_vms(int control, const char *only)
+json_t *list_vms(int control, const char *only, bool asked)
 {
 	json_t *list = json_array();
 	struct joist_info in;
@@ -70,7 +74,7 @@ json_t *list_vms(int control, const char *only)
 			die("%s: %s", JOIST_CTL_PATH, strerror(-err));
 		index = in.index;
 		if (!only || !strncmp(in.name, only, JOIST_NAME_LEN))
-			json_array_append_new(list, describe(&in));
+			json_array_append_new(list, describe(&in, asked));
 	}
 }
 
@@ -114,7 +118,7 @@ int cmd_status(int argc, char **argv)
 	size_t i;
 
 	parse_options(&opt, argc, argv, "ja", NAME_MAYBE);
-	list = list_vms(hv_open_control(), opt.name);
+	list = list_vms(hv_open_control(), opt.name, true);
 	if (opt.all)
 		add_stopped(list, opt.name);
 	if (opt.name && !json_array_size(list))

@@ -32,6 +32,20 @@ void proto_path(char path[PROTO_PATH], const char *name)
 	snprintf(path, PROTO_PATH, "%s/%s.sock", PROTO_DIR, name);
 }
 
+void proto_patience(int fd, unsigned seconds)
+{
+	struct timeval t = { .tv_sec = seconds };
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
+}
+
+/* EAGAIN is what the kernel says then. */
+static int error(void)
+{
+	return errno == EAGAIN ? -ETIMEDOUT : -errno;
+}
+
 int proto_connect(const char *name)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
@@ -41,8 +55,9 @@ int proto_connect(const char *name)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
+	proto_patience(fd, PROTO_SECONDS);
 	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
-		err = -errno;
+		err = error();
 		close(fd);
 		return err;
 	}
@@ -59,7 +74,7 @@ int proto_read_line(int fd, char *line, size_t size)
 		if (r < 0 && errno == EINTR)
 			continue;
 		if (r < 0)
-			return -errno;
+			return error();
 		if (r == 0)
 			return -EPIPE;
 		if (line[n] == '\n') {
@@ -81,7 +96,7 @@ int proto_write(int fd, const void *data, size_t len)
 		if (r < 0 && errno == EINTR)
 			continue;
 		if (r < 0)
-			return -errno;
+			return error();
 		p += r;
 		len -= (size_t)r;
 	}

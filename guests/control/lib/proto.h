@@ -48,8 +48,15 @@ int proto_make_dir(void);
 
 void proto_path(char path[PROTO_PATH], const char *name);
 
-/* A connection to the VM's joist-vm, or -errno. */
+/*
+ * A connection to the VM's joist-vm, or -errno.  Nothing done with it waits
+ * longer than PROTO_SECONDS at a time, then it is -ETIMEDOUT: the joist-vm may
+ * be stopped, and the kernel takes connections for it all the same.
+ */
+#define PROTO_SECONDS	10
 int proto_connect(const char *name);
+/* Wait that long from now on; 0: for ever. */
+void proto_patience(int fd, unsigned seconds);
 
 /*
  * One line, without its newline, byte by byte: what follows is not touched.
