@@ -312,6 +312,61 @@ static void stop_before_crash(void **state)
 	close(fd);
 }
 
+/* ---- signals ---- */
+
+static void listens(const struct machine_fds *fds)
+{
+	struct msg msg;
+
+	say(fds, MSG_READY, 0, "");
+	while (recv(fds->channel, &msg, sizeof(msg), 0) == sizeof(msg))
+		if (msg.kind == MSG_POWER_BUTTON)
+			say(fds, MSG_END, END_POWER_OFF, "off");
+}
+
+/* As systemd does it: both at once, and the guest has its time. */
+static void button_by_signal(void **state)
+{
+	(void)state;
+	begin(listens);
+	cfg.stop_timeout = 3600;
+	open_signals(m);
+	until_ready();
+	kill(getpid(), SIGTERM);
+	kill(getpid(), SIGHUP);
+	until_ended();
+	assert_int_equal(m->exit_code, EXIT_OK);
+}
+
+static void plug_by_signals(void **state)
+{
+	(void)state;
+	begin(runs);
+	cfg.stop_timeout = 3600;
+	open_signals(m);
+	until_ready();
+	kill(getpid(), SIGTERM);
+	while (!m->kill_at)
+		turn(m, -1);
+	assert_false(m->want_kill);
+	m->hung_up -= 2 * NS;
+	kill(getpid(), SIGTERM);
+	until_ended();
+	assert_int_equal(m->exit_code, EXIT_KILLED);
+}
+
+static void plug_after_time(void **state)
+{
+	(void)state;
+	begin(runs);
+	cfg.stop_timeout = 0;
+	open_signals(m);
+	until_ready();
+	kill(getpid(), SIGHUP);
+	until_ended();
+	assert_int_equal(m->exit_code, EXIT_KILLED);
+}
+
 /* ---- consoles ---- */
 
 /* Does the manager wait, or spin?  It must not be woken now. */
@@ -372,6 +427,9 @@ int main(void)
 		cmocka_unit_test_teardown(crash_is_told, end),
 		cmocka_unit_test_teardown(stop_in_crash_loop, end),
 		cmocka_unit_test_teardown(stop_before_crash, end),
+		cmocka_unit_test_teardown(button_by_signal, end),
+		cmocka_unit_test_teardown(plug_by_signals, end),
+		cmocka_unit_test_teardown(plug_after_time, end),
 		cmocka_unit_test_teardown(console_of_preserved, end),
 		cmocka_unit_test_teardown(console_of_deaf, end),
 	};

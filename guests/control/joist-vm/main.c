@@ -225,6 +225,9 @@ static void apply(struct args *a, const struct setting *s, char *arg)
 	case SET_ON_POWEROFF:
 		c->on_poweroff = parse_policy("--on-poweroff", arg);
 		break;
+	case SET_STOP_TIMEOUT:
+		c->stop_timeout = parse_number("--stop-timeout", arg, 86400);
+		break;
 	}
 }
 

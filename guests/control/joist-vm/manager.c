@@ -38,6 +38,7 @@
 
 #define NS		1000000000ull
 #define ERROR_NS	(10 * NS)	/* not more than one line of a disk in it */
+#define HANG_UP_NS	NS		/* signals in that time are one */
 #define LAST_MS		1000		/* for clients to take the last output */
 #define LAST_ATTACH_MS	10000
 
@@ -720,6 +721,25 @@ static void release(struct manager *m)
 			client_close(c);
 }
 
+static const char by_signal[] = "ended by a signal";
+
+/*
+ * SIGTERM and SIGHUP: the system goes down, say, and the guest is to have the
+ * time to do so.  systemd sends both to all of a session, and joistctl run
+ * hands on what it gets: what comes at once counts as one.
+ */
+static void hang_up(struct manager *m)
+{
+	u64 now = manager_ns();
+
+	if (m->kill_at && now - m->hung_up > HANG_UP_NS) {
+		manager_kill(m, by_signal);
+	} else if (!m->kill_at && !manager_stop(m, by_signal)) {
+		m->hung_up = now;
+		m->kill_at = now + m->cfg->stop_timeout * NS;
+	}
+}
+
 static void serve_signal(struct manager *m)
 {
 	struct signalfd_siginfo si;
@@ -728,8 +748,10 @@ static void serve_signal(struct manager *m)
 		return;
 	if (si.ssi_signo == SIGUSR1)
 		release(m);
+	else if (si.ssi_signo == SIGTERM || si.ssi_signo == SIGHUP)
+		hang_up(m);
 	else
-		manager_kill(m, "ended by a signal");
+		manager_kill(m, by_signal);
 }
 
 /* ---- the loop ---- */
@@ -856,14 +878,21 @@ static void serve_helpers(struct manager *m, const struct pollfd *p)
 			report(m, text, "");
 }
 
-static int restart_ms(const struct manager *m)
+/* Until then, for poll(); 0: never. */
+static int until_ms(u64 at)
 {
 	u64 now = manager_ns();
 
-	if (!m->restart_at)
+	if (!at)
 		return -1;
-	return m->restart_at <= now ? 0 :
-	       (int)((m->restart_at - now) / 1000000 + 1);
+	return at <= now ? 0 : (int)((at - now) / 1000000 + 1);
+}
+
+static u64 next_due(const struct manager *m)
+{
+	if (m->restart_at && m->kill_at)
+		return MIN(m->restart_at, m->kill_at);
+	return m->restart_at | m->kill_at;
 }
 
 static void restart(struct manager *m)
@@ -884,12 +913,17 @@ static void turn(struct manager *m, int ready)
 	struct pollfd p[POLL_CLIENTS + CLIENTS];
 	unsigned i;
 
-	if (m->restart_at && restart_ms(m) == 0) {
+	if (until_ms(m->kill_at) == 0) {
+		m->kill_at = 0;
+		manager_kill(m, by_signal);
+		return;
+	}
+	if (until_ms(m->restart_at) == 0) {
 		restart(m);
 		return;
 	}
 	poll_fill(m, p);
-	if (poll(p, ARRAY_SIZE(p), restart_ms(m)) < 0)
+	if (poll(p, ARRAY_SIZE(p), until_ms(next_due(m))) < 0)
 		return;
 	serve_serials(m, p);
 	if (p[POLL_CHANNEL].revents)

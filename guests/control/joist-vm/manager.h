@@ -73,6 +73,8 @@ struct manager {
 	u64 restart_at;		/* the same; 0: no restart is due */
 	struct restarts restarts;
 
+	u64 hung_up, kill_at;	/* ns; kill_at 0: no signal has come */
+
 	/* What the operator asked for; the machine's end is that then. */
 	bool want_kill, want_reset, want_stop;
 	const char *why_kill;

@@ -70,6 +70,7 @@ struct vm_config {
 	int debug_exit;		/* port, or -1 */
 	enum policy on_crash, on_reboot, on_poweroff;
 	enum on_error on_error;
+	u64 stop_timeout;	/* s, after a signal */
 	const char *shown;	/* the settings in effect, as JSON */
 	u64 vsock;		/* its CID, or 0 */
 	bool balloon;

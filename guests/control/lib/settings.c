@@ -69,6 +69,9 @@ const struct setting settings[] = {
 	{ "on-poweroff", SET_ON_POWEROFF, "destroy|restart|preserve",
 	  .value = "destroy", .help =
 	  "when the guest powers itself off (default destroy)" },
+	{ "stop-timeout", SET_STOP_TIMEOUT, "SECONDS", .value = "30", .help =
+	  "how long a guest may take to power itself off after joist-vm has got\n"
+	  "SIGTERM or SIGHUP (default 30)" },
 	{ "autostart", SET_AUTOSTART, "yes|no", .value = "no",
 	  .conf_only = true, .help =
 	  "whether joistctl autostart starts it (default no)" },

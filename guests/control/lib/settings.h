@@ -14,8 +14,8 @@
 /* Where a setting has no letter, its number is its own. */
 enum setting_key {
 	SET_DEBUG_EXIT = 256, SET_ON_CRASH, SET_ON_REBOOT, SET_ON_POWEROFF,
-	SET_AUTOSTART, SET_VSOCK, SET_CONSOLE, SET_BALLOON,
-	SET_ON_ERROR,
+	SET_STOP_TIMEOUT, SET_ON_ERROR, SET_AUTOSTART, SET_VSOCK, SET_CONSOLE,
+	SET_BALLOON,
 };
 
 struct setting {
