@@ -480,6 +480,25 @@ static void lines(void **state)
 	assert_string_equal(f, "no: --such");
 }
 
+/* A helper has no descriptors but its own, however they were opened. */
+static void inherits_nothing(void **state)
+{
+	char script[100];
+	const char *const argv[] = { "sh", "-c", script, NULL };
+	const struct helper_start s = { .argv = argv, .ready = "clean" };
+	int fd = dup(STDIN_FILENO);
+	struct helper h;
+
+	(void)state;
+	assert_in_range(fd, 3, 1000);
+	snprintf(script, sizeof(script),
+		 "test -e /proc/$$/fd/%d && echo leak || echo clean", fd);
+	if (!helper_start(&h, &s, error, sizeof(error)))
+		fail_msg("%s", error);
+	helper_end(&h);
+	close(fd);
+}
+
 static void formats(void **state)
 {
 	(void)state;
@@ -494,6 +513,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(formats),
+		cmocka_unit_test(inherits_nothing),
 		cmocka_unit_test(lines),
 		cmocka_unit_test(kept),
 		cmocka_unit_test(reconnects),

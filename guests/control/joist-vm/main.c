@@ -391,6 +391,7 @@ static void other_option(struct args *a, int key, char *arg)
 		break;
 	case OPT_ATTACH:
 		a->run.attach = (int)parse_number("--attach", arg, 1 << 20);
+		fcntl(a->run.attach, F_SETFD, FD_CLOEXEC);
 		break;
 	case OPT_PROG:
 		err_prog = arg;

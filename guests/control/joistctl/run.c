@@ -57,15 +57,20 @@ int cmd_start(int argc, char **argv)
 
 static void forward(int sig)
 {
-	(void)sig;
-	kill(vm_pid, SIGTERM);
+	kill(vm_pid, sig);
 }
 
 /* A session of its own: keys and hang-ups here are not signals there. */
 static void run_child(int argc, char **argv, int fd, pid_t parent)
 {
 	char attach[32];
+	sigset_t set;
 
+	/* One of these may come before it is ready to take them. */
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	fcntl(fd, F_SETFD, 0);
 	setsid();
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent)
@@ -95,7 +100,7 @@ int cmd_run(int argc, char **argv)
 	char byte;
 	int s[2];
 
-	if (socketpair(AF_UNIX, SOCK_STREAM, 0, s) < 0)
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s) < 0)
 		die("socketpair: %s", strerror(errno));
 	pid = fork();
 	if (pid < 0)
@@ -119,6 +124,8 @@ int cmd_run(int argc, char **argv)
 		return EXIT_OK;
 	case CONSOLE_BROKEN:
 		warn_msg("standard output: %s", strerror(errno));
+		/* Not read any more, it would hold the guest up. */
+		close(s[0]);
 		kill(pid, SIGTERM);
 		break;
 	case CONSOLE_CLOSED:
