@@ -195,6 +195,29 @@ def test_restart(control):
     control.output("joistctl kill again")
 
 
+def test_stop_in_crash_loop(control):
+    """A stop ends a VM that crashes as often as it is booted."""
+    control.output("joistctl start loop -m 16M -k /guests/triple "
+                   "--on-crash restart")
+    assert wait(control, "joistctl status loop --json | "
+                "grep -q '\"boots\": [2-9]'")
+    control.output(f"joistctl stop loop -t {m.LIMIT}")
+    assert control.run("pidof joist-vm")[0] == 1
+
+
+def test_stopped_manager(control):
+    """A joist-vm that does not run hinders nobody, and can be ended."""
+    for name in ("mute", "other"):
+        control.output(f"joistctl start {name} -m 16M -k /guests/button")
+        said(control, name, "hello")
+    control.output(f"kill -STOP {vm(control, 'mute')['manager']}")
+    assert vm(control, "mute")["state"] == "no answer"
+    assert vm(control, "other")["state"] == "running"
+    control.output(f"joistctl stop other -t {m.LIMIT}; joistctl kill mute")
+    assert control.output("joistctl status --json").strip() == "[]"
+    assert control.run("pidof joist-vm")[0] == 1
+
+
 @pytest.mark.parametrize("which", ["pid", "manager"])
 def test_kill_9(control, which):
     control.output("joistctl start spin -m 64M -k /guests/spin")

@@ -418,6 +418,82 @@ static void console_of_deaf(void **state)
 	expect_rest();
 }
 
+/* Two at one port: what one sends does not take the other's place. */
+static void two_consoles(void **state)
+{
+	char got[8] = "";
+	int a, b;
+	size_t n = 0;
+
+	(void)state;
+	begin(runs);
+	until_ready();
+	/* A guest that has not read yet. */
+	memcpy(m->port[0].input, "abc", 3);
+	m->port[0].input_len = 3;
+	a = client();
+	b = client();
+	send_text(a, "{\"cmd\": \"console\"}\nde");
+	send_text(b, "{\"cmd\": \"console\"}\nf");
+	client_read(m, &m->clients[0]);
+	client_read(m, &m->clients[1]);
+	assert_memory_equal(m->port[0].input, "abc", 3);
+	assert_int_equal(m->port[0].input_len, 3);
+	while (n < 6) {
+		size_t len = m->port[0].input_len;
+
+		assert_in_range(n + len, 1, 6);
+		memcpy(got + n, m->port[0].input, len);
+		n += len;
+		m->port[0].input_len = 0;
+		console_first(m, &m->clients[0]);
+		console_first(m, &m->clients[1]);
+	}
+	assert_string_equal(got, "abcdef");
+	close(a);
+	close(b);
+}
+
+/* The 65th is served: one that says nothing gives way. */
+static void many_clients(void **state)
+{
+	int fd[CLIENTS + 1], i;
+
+	(void)state;
+	begin(runs);
+	until_ready();
+	for (i = 0; i < CLIENTS; i++)
+		fd[i] = client();
+	expect_in(answer(fd[0], "status"), "running");
+	fd[CLIENTS] = client();
+	expect_in(answer(fd[CLIENTS], "status"), "running");
+	expect_in(answer(fd[0], "status"), "running");
+	for (i = 0; i <= CLIENTS; i++)
+		close(fd[i]);
+}
+
+static void curses(const struct machine_fds *fds)
+{
+	say(fds, MSG_END, END_CRASH,
+	    "a\nb\033[2J\x7f \xc3\xa9 \xc2\x9b" "2J");
+}
+
+static void lies(const struct machine_fds *fds)
+{
+	say(fds, MSG_END, END_CRASH, "a\xff\xc3\xa9");
+}
+
+static void words_are_plain(void **state)
+{
+	(void)state;
+	begin(curses);
+	until_ended();
+	assert_string_equal(m->reason, "a?b?[2J? \xc3\xa9 ??2J");
+	begin(lies);
+	until_ended();
+	assert_string_equal(m->reason, "a???");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -432,6 +508,9 @@ int main(void)
 		cmocka_unit_test_teardown(plug_after_time, end),
 		cmocka_unit_test_teardown(console_of_preserved, end),
 		cmocka_unit_test_teardown(console_of_deaf, end),
+		cmocka_unit_test_teardown(two_consoles, end),
+		cmocka_unit_test_teardown(many_clients, end),
+		cmocka_unit_test_teardown(words_are_plain, end),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

@@ -464,6 +464,7 @@ static void lines(void **state)
 {
 	char a[] = "qemu-storage-daemon: --blockdev driver=x,a=b: Is no\nx\n\n";
 	char b[] = "\n", c[] = "", d[] = "cannot run it: no such file\n";
+	char g[] = "a\033[2J\x7f";
 	char e[] = DAEMON ": --blockdev", f[] = DAEMON ": no: --such\n";
 
 	(void)state;
@@ -472,6 +473,8 @@ static void lines(void **state)
 	make_line(DAEMON, b);
 	assert_string_equal(b, "");
 	make_line(DAEMON, c);
+	make_line(DAEMON, g);
+	assert_string_equal(g, "a?[2J?");
 	make_line(DAEMON, d);
 	assert_string_equal(d, "cannot run it: no such file");
 	make_line(DAEMON, e);

@@ -73,6 +73,8 @@ static void make_line(const char *program, char *text)
 	for (p = text; *p; p++)
 		if (*p == '\n')
 			*p = ' ';
+		else if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';	/* not for a terminal */
 	while (p > text && p[-1] == ' ')
 		*--p = 0;
 }

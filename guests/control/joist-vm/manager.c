@@ -70,15 +70,33 @@ static void client_close(struct client *c)
 	memset(c, 0, sizeof(*c));
 }
 
+/* All places are taken: that of who has said nothing for the longest time. */
+static void client_oust(struct manager *m)
+{
+	struct client *c, *idle = NULL;
+
+	for (c = m->clients; c < m->clients + CLIENTS; c++) {
+		if (c->state == CLIENT_FREE)
+			return;
+		if (c->state == CLIENT_COMMAND && !c->out_len &&
+		    (!idle || c->heard < idle->heard))
+			idle = c;
+	}
+	if (idle)
+		client_close(idle);
+}
+
 static struct client *client_add(struct manager *m, int fd)
 {
 	struct client *c;
 
+	client_oust(m);
 	for (c = m->clients; c < m->clients + CLIENTS; c++) {
 		if (c->state != CLIENT_FREE)
 			continue;
 		c->state = CLIENT_COMMAND;
 		c->fd = fd;
+		c->heard = manager_ns();
 		fcntl(fd, F_SETFL, O_NONBLOCK);
 		return c;
 	}
@@ -157,6 +175,18 @@ static void client_lines(struct manager *m, struct client *c)
 		c->closing = true;	/* no command is that long */
 }
 
+/* What a console has sent behind its command, once it is its turn. */
+static void console_first(struct manager *m, struct client *c)
+{
+	struct port *port = &m->port[c->port];
+
+	if (c->state != CLIENT_CONSOLE || port->input_len)
+		return;
+	memcpy(port->input, c->line, c->line_len);
+	port->input_len = c->line_len;
+	c->line_len = 0;
+}
+
 static void client_read(struct manager *m, struct client *c)
 {
 	struct port *port = &m->port[c->port];
@@ -183,13 +213,9 @@ static void client_read(struct manager *m, struct client *c)
 		return;
 	}
 	c->line_len += (size_t)n;
+	c->heard = manager_ns();
 	client_lines(m, c);
-	if (c->state == CLIENT_CONSOLE && c->line_len) {
-		port = &m->port[c->port];
-		memcpy(port->input, c->line, c->line_len);
-		port->input_len = c->line_len;
-		c->line_len = 0;
-	}
+	console_first(m, c);
 }
 
 /* ---- the serial line ---- */
@@ -580,6 +606,25 @@ static void disk_error(struct manager *m, const struct msg *msg)
 	report(m, text, pauses ? "; paused: unpause tries again" : "");
 }
 
+/*
+ * A machine may have been taken over, and its text goes to terminals and logs:
+ * what is no character for them, C1 among it, is none of it, nor is what would
+ * not be UTF-8 in an answer.
+ */
+static void make_plain(char *text)
+{
+	json_t *utf8 = json_string(text);
+	u8 *p;
+
+	for (p = (u8 *)text; *p; p++) {
+		if (*p < ' ' || *p == 0x7f || (*p > 0x7f && !utf8))
+			*p = '?';
+		else if (*p == 0xc2 && p[1] < 0xa0)
+			p[0] = p[1] = '?';
+	}
+	json_decref(utf8);
+}
+
 /* One message, if there is one; false: none. */
 static bool machine_message(struct manager *m, int ready)
 {
@@ -597,6 +642,7 @@ static bool machine_message(struct manager *m, int ready)
 		return false;
 	}
 	msg.text[MSG_TEXT - 1] = 0;
+	make_plain(msg.text);
 	if (msg.kind == MSG_END) {
 		machine_finish(m, &msg);
 	} else if (msg.kind == MSG_MEMORY) {
@@ -768,7 +814,7 @@ enum {
 static bool input_blocked(const struct manager *m, const struct client *c)
 {
 	return c->state == CLIENT_CONSOLE && !c->no_input &&
-	       m->port[c->port].input_len;
+	       (m->port[c->port].input_len || c->line_len);
 }
 
 static short client_events(struct manager *m, const struct client *c)
@@ -836,6 +882,8 @@ static void serve_clients(struct manager *m, const struct pollfd *p)
 	for (c = m->clients; c < m->clients + CLIENTS; c++)
 		if (c->state != CLIENT_FREE && (c->out_len || c->closing))
 			client_flush(c);
+	for (c = m->clients; c < m->clients + CLIENTS; c++)
+		console_first(m, c);
 }
 
 static void serve_serials(struct manager *m, const struct pollfd *p)

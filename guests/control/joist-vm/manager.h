@@ -34,6 +34,7 @@ struct client {
 	bool closing;		/* goes when its output is written */
 	char line[PROTO_LINE];
 	size_t line_len;
+	u64 heard;		/* ns: its last command, or its coming */
 	u8 *out;
 	size_t out_len, out_size;
 };
