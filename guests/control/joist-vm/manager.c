@@ -850,7 +850,6 @@ static void poll_fill(struct manager *m, struct pollfd *p)
 		p[POLL_NETS + i] = (struct pollfd){ user_net_fd(i), POLLIN, 0 };
 	for (i = 0; i < CLIENTS; i++) {
 		const struct client *c = &m->clients[i];
-
 		short events = client_events(m, c);
 
 		p[POLL_CLIENTS + i] = (struct pollfd){ -1, 0, 0 };

@@ -184,7 +184,9 @@ int cmd_show(int argc, char **argv)
 	int fd;
 
 	parse_options(&opt, argc, argv, "j", NAME_MUST);
-	fd = conf_file ? -1 : proto_connect(opt.name);
+	fd = conf_file ? -ENOENT : proto_connect(opt.name);
+	if (fd == -ETIMEDOUT)
+		die("%s: %s", opt.name, ask_why(fd));
 	if (fd >= 0) {
 		r = ask(fd, opt.name, "show");
 		o = json_incref(json_object_get(r, "settings"));
