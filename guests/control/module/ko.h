@@ -51,14 +51,13 @@ typedef const struct device devnode_device;
 #else
 typedef struct device devnode_device;
 #endif
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
-#define grow_memory(p, old, size, gfp)	kvrealloc(p, size, gfp)
-#else
-#define grow_memory(p, old, size, gfp)	kvrealloc(p, old, size, gfp)
-#endif
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+/* With lazy preemption the tick makes it the other flag, a tick too late. */
+#define must_resched() \
+	(need_resched() || test_thread_flag(TIF_NEED_RESCHED_LAZY))
 #define init_timer(t, f, clock, mode)	hrtimer_setup(t, f, clock, mode)
 #else
+#define must_resched()		need_resched()
 #define init_timer(t, f, clock, mode) \
 	do {						\
 		hrtimer_init(t, clock, mode);		\
@@ -135,10 +134,8 @@ int hypercall_again(u32 nr, void *block);
 void *block_alloc(size_t size);
 void *block_get(const void __user *from, size_t size);
 
-/* main.c: kzalloc(), kvrealloc(), kvfree(), memremap() of RAM, memunmap(),
- * counted. */
+/* main.c: kzalloc(), kfree(), memremap() of RAM, memunmap(), counted. */
 void *ko_zalloc(size_t size, gfp_t gfp);
-void *ko_grow(const void *p, size_t old, size_t size);
 void ko_free(const void *p);
 void *ko_map(u64 hpa, size_t len);
 void ko_unmap(void *p);

@@ -47,20 +47,11 @@ void *ko_zalloc(size_t size, gfp_t gfp)
 	return p;
 }
 
-void *ko_grow(const void *p, size_t old, size_t size)
-{
-	void *more = grow_memory(p, old, size, GFP_KERNEL_ACCOUNT);
-
-	if (more && !p)
-		this_cpu_inc(objects);
-	return more;
-}
-
 void ko_free(const void *p)
 {
 	if (p)
 		this_cpu_dec(objects);
-	kvfree(p);
+	kfree(p);
 }
 
 void *ko_map(u64 hpa, size_t len)

@@ -54,22 +54,22 @@ void pool_unmap(void)
 	ko_free(pool);
 }
 
+/* The pool does not change: what is counted once is there again. */
 int __init pool_map(void)
 {
 	struct joist_pool *p = block_alloc(sizeof(*p));
-	void **more;
-	int ret;
+	u32 count = 0;
+	int ret = -ENOMEM;
 
 	if (!p)
 		return -ENOMEM;
-	while ((ret = hypercall(HC_POOL, p)) == 0) {
-		more = ko_grow(pool, pool_pieces * sizeof(*pool),
-			       (pool_pieces + 1) * sizeof(*pool));
-		ret = -ENOMEM;
-		if (!more)
-			break;
-		pool = more;
+	while (hypercall(HC_POOL, p) == 0)
+		count++;
+	pool = ko_zalloc(array_size(count, sizeof(*pool)), GFP_KERNEL);
+	p->index = 0;
+	while (pool && (ret = hypercall(HC_POOL, p)) == 0) {
 		pool[pool_pieces] = ko_map(p->hpa, p->len);
+		ret = -ENOMEM;
 		if (!pool[pool_pieces])
 			break;
 		pool_pieces++;

@@ -149,7 +149,7 @@ static bool task_must_return(const struct vcpu *v)
 
 static bool task_is_asked(const struct vcpu *v)
 {
-	return need_resched() || task_must_return(v);
+	return must_resched() || task_must_return(v);
 }
 
 #define NOT_ENTERED	2
@@ -242,8 +242,12 @@ static int vcpu_answer_locked(struct vcpu *v)
 		if (ret)
 			return ret;
 	}
-	if (need_resched())
+	if (must_resched()) {
+		/* It may be long: who wants the vCPU need not wait for it. */
+		mutex_unlock(&v->lock);
 		schedule();
+		return mutex_lock_interruptible(&v->lock);
+	}
 	return 0;
 }
 
