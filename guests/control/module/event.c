@@ -8,6 +8,7 @@
  */
 #include <linux/eventfd.h>
 #include <linux/file.h>
+#include <linux/hashtable.h>
 #include <linux/poll.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
@@ -19,18 +20,15 @@
 
 /* ---- doorbells ---- */
 
+/* RUN looks for them under RCU: what is taken out is freed later. */
 struct doorbell {
+	struct hlist_node node;
+	struct rcu_head rcu;
 	u64 addr;
 	u64 value;
 	u32 size;
 	u32 flags;		/* JOIST_EVENT_PORT, _MATCH */
 	struct eventfd_ctx *ctx;
-};
-
-/* Replaced as a whole; RUN reads it under RCU. */
-struct doorbells {
-	u32 count;
-	struct doorbell d[];
 };
 
 static bool doorbell_meets(const struct doorbell *d, bool port, u64 addr,
@@ -43,16 +41,16 @@ static bool doorbell_meets(const struct doorbell *d, bool port, u64 addr,
 
 static bool ring(struct vm *vm, bool port, u64 addr, u32 size, u64 value)
 {
-	const struct doorbells *all;
+	const struct doorbell *d;
 	bool found = false;
-	u32 i;
 
 	rcu_read_lock();
-	all = rcu_dereference(vm->doorbells);
-	for (i = 0; all && i < all->count && !found; i++) {
-		found = doorbell_meets(&all->d[i], port, addr, size, value);
-		if (found)
-			signal_eventfd(all->d[i].ctx);
+	hash_for_each_possible_rcu(vm->doorbells, d, node, addr) {
+		found = doorbell_meets(d, port, addr, size, value);
+		if (found) {
+			signal_eventfd(d->ctx);
+			break;
+		}
 	}
 	rcu_read_unlock();
 	return found;
@@ -67,8 +65,6 @@ bool event_exit(struct vcpu *v)
 	const struct joist_run *r = v->run;
 	u32 size;
 
-	if (!rcu_access_pointer(v->vm->doorbells))
-		return false;
 	if (v->args.exit == JOIST_EXIT_MMIO) {
 		size = READ_ONCE(r->mmio.size);
 		return READ_ONCE(r->mmio.write) && size <= 8 &&
@@ -82,91 +78,65 @@ bool event_exit(struct vcpu *v)
 		    READ_ONCE(r->io.data));
 }
 
-static struct doorbells *doorbells_locked(struct vm *vm)
+static void doorbell_free(struct rcu_head *rcu)
 {
-	return rcu_dereference_protected(vm->doorbells,
-					 lockdep_is_held(&vm->events_lock));
+	struct doorbell *d = container_of(rcu, struct doorbell, rcu);
+
+	eventfd_ctx_put(d->ctx);
+	ko_free(d);
 }
 
-static void doorbells_clear(struct vm *vm)
+/*
+ * Who still reads it may be about to signal.  Guests can make this happen as
+ * often as they like, so nobody waits, nor is any CPU hurried.
+ */
+static void doorbell_del_locked(struct vm *vm, struct doorbell *d)
 {
-	struct doorbells *old = doorbells_locked(vm);
-	u32 i;
-
-	if (!old)
-		return;
-	rcu_assign_pointer(vm->doorbells, NULL);
-	/* Who still reads it may be about to signal. */
-	synchronize_rcu_expedited();
-	for (i = 0; i < old->count; i++)
-		eventfd_ctx_put(old->d[i].ctx);
-	ko_free(old);
+	lockdep_assert_held(&vm->events_lock);
+	hash_del_rcu(&d->node);
+	vm->doorbell_count--;
+	call_rcu(&d->rcu, doorbell_free);
 }
 
-/* The table without entry `skip`, with room for one more. */
-static struct doorbells *doorbells_copy(const struct doorbells *all, u32 skip)
+static void doorbells_clear_locked(struct vm *vm)
 {
-	u32 n = all ? all->count : 0, i;
-	struct doorbells *new;
+	struct hlist_node *next;
+	struct doorbell *d;
+	int i;
 
-	new = ko_zalloc(struct_size(new, d, n + 1), GFP_KERNEL_ACCOUNT);
-	if (!new)
-		return NULL;
-	for (i = 0; i < n; i++)
-		if (i != skip)
-			new->d[new->count++] = all->d[i];
-	return new;
+	hash_for_each_safe(vm->doorbells, i, next, d, node)
+		doorbell_del_locked(vm, d);
 }
 
-static int doorbell_add(struct vm *vm, const struct doorbell *d)
+static int doorbell_add_locked(struct vm *vm, struct doorbell *d)
 {
-	struct doorbells *all = doorbells_locked(vm);
-	struct doorbells *new;
-	u32 i;
+	const struct doorbell *o;
 
-	for (i = 0; all && i < all->count; i++) {
-		const struct doorbell *o = &all->d[i];
-
+	lockdep_assert_held(&vm->events_lock);
+	hash_for_each_possible(vm->doorbells, o, node, d->addr)
 		if (o->addr == d->addr && o->size == d->size &&
 		    !((o->flags ^ d->flags) & JOIST_EVENT_PORT) &&
 		    (!(o->flags & d->flags & JOIST_EVENT_MATCH) ||
 		     o->value == d->value))
 			return -EEXIST;
-	}
-	if (all && all->count == EVENTS_MAX)
+	if (vm->doorbell_count == EVENTS_MAX)
 		return -ENOSPC;
-	new = doorbells_copy(all, U32_MAX);
-	if (!new)
-		return -ENOMEM;
-	new->d[new->count++] = *d;
-	rcu_assign_pointer(vm->doorbells, new);
-	synchronize_rcu_expedited();
-	ko_free(all);		/* its eventfds are in the new one */
+	hash_add_rcu(vm->doorbells, &d->node, d->addr);
+	vm->doorbell_count++;
 	return 0;
 }
 
-static int doorbell_remove(struct vm *vm, const struct doorbell *d)
+static int doorbell_remove_locked(struct vm *vm, const struct doorbell *d)
 {
-	struct doorbells *all = doorbells_locked(vm);
-	struct doorbells *new;
-	u32 i;
+	struct doorbell *o;
 
-	for (i = 0; all && i < all->count; i++) {
-		const struct doorbell *o = &all->d[i];
-
-		if (o->ctx != d->ctx || o->addr != d->addr ||
-		    o->size != d->size || o->flags != d->flags ||
-		    o->value != d->value)
-			continue;
-		new = doorbells_copy(all, i);
-		if (!new)
-			return -ENOMEM;
-		rcu_assign_pointer(vm->doorbells, new);
-		synchronize_rcu_expedited();
-		ko_free(all);
-		eventfd_ctx_put(d->ctx);	/* the table's */
-		return 0;
-	}
+	hash_for_each_possible(vm->doorbells, o, node, d->addr)
+		if (o->ctx == d->ctx && o->addr == d->addr &&
+		    o->size == d->size && o->flags == d->flags &&
+		    o->value == d->value) {
+			doorbell_del_locked(vm, o);
+			return 0;
+		}
 	return -ENOENT;
 }
 
@@ -187,31 +157,38 @@ static bool doorbell_is_good(const struct joist_doorbell *b)
 
 int event_doorbell(struct vm *vm, struct joist_doorbell *b)
 {
-	struct doorbell d = {
-		.addr = b->addr, .value = b->value, .size = b->size,
-		.flags = b->flags & ~JOIST_EVENT_REMOVE,
-	};
+	struct doorbell *d;
 	int ret = -ENXIO;
 
 	if (b->flags == JOIST_EVENT_CLEAR) {
 		mutex_lock(&vm->events_lock);
-		doorbells_clear(vm);
+		doorbells_clear_locked(vm);
 		mutex_unlock(&vm->events_lock);
 		return 0;
 	}
 	if (!doorbell_is_good(b))
 		return -EINVAL;
-	d.ctx = eventfd_ctx_fdget(b->fd);
-	if (IS_ERR(d.ctx))
-		return PTR_ERR(d.ctx);
+	d = ko_zalloc(sizeof(*d), GFP_KERNEL_ACCOUNT);
+	if (!d)
+		return -ENOMEM;
+	d->addr = b->addr;
+	d->value = b->value;
+	d->size = b->size;
+	d->flags = b->flags & ~JOIST_EVENT_REMOVE;
+	d->ctx = eventfd_ctx_fdget(b->fd);
+	if (IS_ERR(d->ctx)) {
+		ret = PTR_ERR(d->ctx);
+		ko_free(d);
+		return ret;
+	}
 	mutex_lock(&vm->events_lock);
 	if (!READ_ONCE(vm->dead))
-		ret = b->flags & JOIST_EVENT_REMOVE ? doorbell_remove(vm, &d) :
-		      doorbell_add(vm, &d);
+		ret = b->flags & JOIST_EVENT_REMOVE ?
+		      doorbell_remove_locked(vm, d) :
+		      doorbell_add_locked(vm, d);
 	mutex_unlock(&vm->events_lock);
-	/* A table that has it keeps the reference. */
 	if (ret || (b->flags & JOIST_EVENT_REMOVE))
-		eventfd_ctx_put(d.ctx);
+		doorbell_free(&d->rcu);
 	return ret;
 }
 
@@ -396,7 +373,7 @@ int event_irqfd(struct vm *vm, struct joist_irqfd *b)
 void events_fini(struct vm *vm)
 {
 	mutex_lock(&vm->events_lock);
-	doorbells_clear(vm);
+	doorbells_clear_locked(vm);
 	irqfds_clear(vm);
 	mutex_unlock(&vm->events_lock);
 }

@@ -18,6 +18,7 @@
 #include <linux/atomic.h>
 #include <linux/device.h>
 #include <linux/fs.h>
+#include <linux/hashtable.h>
 #include <linux/hrtimer.h>
 #include <linux/kref.h>
 #include <linux/list.h>
@@ -100,8 +101,6 @@ struct vcpu {
 	u64 armed;			/* [a] the timer's, if it is armed */
 };
 
-struct doorbells;
-
 /* Guards: [c] set at creation  [s] segs_lock  [e] events_lock  [t] vms_lock */
 struct vm {
 	struct kref ref;
@@ -120,7 +119,8 @@ struct vm {
 	struct seg seg[JOIST_MAX_MEMSEGS];	/* [s] */
 	void *scratch;			/* [s] in place of dropped pages */
 	struct mutex events_lock;
-	struct doorbells __rcu *doorbells;	/* [e] */
+	DECLARE_HASHTABLE(doorbells, 8);	/* [e] by address; read by RCU */
+	u32 doorbell_count;		/* [e] */
 	struct list_head irqfds;	/* [e] */
 	u32 irqfd_count;		/* [e] */
 	struct vcpu *vcpu[];		/* [c] */

@@ -11,6 +11,7 @@
 #include <linux/io.h>
 #include <linux/module.h>
 #include <linux/percpu.h>
+#include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/uidgid.h>
 #include <linux/user_namespace.h>
@@ -29,13 +30,15 @@ static int objects_get(char *buf, const struct kernel_param *kp)
 	long sum = 0;
 	int cpu;
 
+	/* What RCU frees is as good as gone. */
+	rcu_barrier();
 	for_each_possible_cpu(cpu)
 		sum += READ_ONCE(per_cpu(objects, cpu));
 	return sysfs_emit(buf, "%ld\n", sum);
 }
 
 static const struct kernel_param_ops objects_ops = { .get = objects_get };
-module_param_cb(objects, &objects_ops, NULL, 0444);
+module_param_cb(objects, &objects_ops, NULL, 0400);
 MODULE_PARM_DESC(objects, "allocations and mappings the module holds now");
 
 void *ko_zalloc(size_t size, gfp_t gfp)
@@ -187,6 +190,8 @@ undo_pool:
 static void __exit joist_exit(void)
 {
 	node_del(ctl_dev);
+	/* doorbell_free() is ours. */
+	rcu_barrier();
 	cdev_del(&vm_cdev);
 	cdev_del(&ctl_cdev);
 	class_destroy(joist_class);

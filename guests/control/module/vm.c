@@ -293,6 +293,7 @@ static struct vm *vm_new(u32 vcpus)
 	mutex_init(&vm->all_lock);
 	init_rwsem(&vm->segs_lock);
 	mutex_init(&vm->events_lock);
+	hash_init(vm->doorbells);
 	INIT_LIST_HEAD(&vm->irqfds);
 	for (i = 0; i < vcpus; i++) {
 		vm->vcpu[i] = vcpu_new(vm, i);
