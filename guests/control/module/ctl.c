@@ -45,9 +45,10 @@ static int ctl_create(struct ctl *ctl, struct joist_create *c, void __user *arg)
 		return PTR_ERR(vm);
 	c->flags = persistent ? JOIST_CREATE_PERSISTENT : 0;
 	if (copy_to_user(arg, c, sizeof(*c))) {
-		vm_destroy_name(c->name);
+		vm_undo(vm);
 		return -EFAULT;
 	}
+	vm_done(vm);
 	return 0;
 }
 
@@ -81,8 +82,12 @@ static long ctl_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	void *block;
 	long ret;
 
-	if (cmd != JOIST_CREATE && cmd != JOIST_DESTROY && !ctl_passes(cmd))
-		return -ENOTTY;
+	if (!ctl_passes(cmd)) {
+		if (cmd != JOIST_CREATE && cmd != JOIST_DESTROY)
+			return -ENOTTY;
+		if (!(file->f_mode & FMODE_WRITE))
+			return -EBADF;
+	}
 	block = block_get(user, _IOC_SIZE(cmd));
 	if (IS_ERR(block))
 		return PTR_ERR(block);

@@ -15,7 +15,6 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
-#include <asm/processor.h>
 
 #include "ko.h"
 
@@ -38,7 +37,7 @@ int notrace hypercall(u32 nr, void *block)
 	return (int)ret;
 }
 
-/* For calls that work in steps; a killed process is not kept waiting. */
+/* For calls that work in steps, to their end. */
 int hypercall_again(u32 nr, void *block)
 {
 	int ret;

@@ -20,6 +20,7 @@
 #include <linux/fs.h>
 #include <linux/hashtable.h>
 #include <linux/hrtimer.h>
+#include <linux/kdev_t.h>
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/mm.h>
@@ -31,7 +32,12 @@
 
 #include "joist_ioctl.h"
 
-/* Signatures that changed after Debian 12's kernel. */
+/* What has changed after Debian 12's kernel. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0)
+#include <asm/cpuid/api.h>
+#else
+#include <asm/processor.h>
+#endif
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
 #define new_class(name)		class_create(name)
 #else
@@ -136,6 +142,7 @@ void *block_get(const void __user *from, size_t size);
 
 /* main.c: kzalloc(), kfree(), memremap() of RAM, memunmap(), counted. */
 void *ko_zalloc(size_t size, gfp_t gfp);
+#define KO_MINORS	(1u << MINORBITS)	/* more than VMs: see vm_minor_get() */
 void ko_free(const void *p);
 void *ko_map(u64 hpa, size_t len);
 void ko_unmap(void *p);
@@ -152,9 +159,12 @@ extern const struct file_operations vm_fops;
 int vm_release(struct inode *inode, struct file *file);
 bool vm_get_user(struct vm *vm);
 void vm_put_user(struct vm *vm);
+void vms_destroy_stale(void);
 struct vm *vm_create(struct joist_create *c, bool persistent,
 		     struct list_head *created);
 int vm_destroy_name(const char *name);
+void vm_undo(struct vm *vm);
+void vm_done(struct vm *vm);
 void vm_put_creator(struct list_head *created);
 void vcpus_lock(struct vm *vm);
 void vcpus_unlock(struct vm *vm);

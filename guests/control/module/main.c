@@ -10,9 +10,11 @@
 #include <linux/init.h>
 #include <linux/io.h>
 #include <linux/module.h>
+#include <linux/notifier.h>
 #include <linux/percpu.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
+#include <linux/suspend.h>
 #include <linux/uidgid.h>
 #include <linux/user_namespace.h>
 
@@ -135,6 +137,22 @@ static int __init cdev_start(struct cdev *cdev, u32 minor, u32 count,
 	return cdev_add(cdev, joist_devt + minor, count);
 }
 
+/*
+ * An image of this kernel would be resumed under a hypervisor that knows none
+ * of its VMs.  Suspend needs no refusal: of its kinds Linux finds s2idle only,
+ * in which nothing is lost (see "Sleep" in doc/design.md).
+ */
+static int pm_notify(struct notifier_block *block, unsigned long event,
+		     void *data)
+{
+	if (event != PM_HIBERNATION_PREPARE && event != PM_RESTORE_PREPARE)
+		return NOTIFY_DONE;
+	pr_err("no hibernation under Joist\n");
+	return notifier_from_errno(-EBUSY);
+}
+
+static struct notifier_block pm_block = { .notifier_call = pm_notify };
+
 static int __init joist_init(void)
 {
 	int ret;
@@ -146,10 +164,11 @@ static int __init joist_init(void)
 		pr_err("gid=%u is not a valid group\n", gid);
 		return -EINVAL;
 	}
+	vms_destroy_stale();
 	ret = pool_map();
 	if (ret)
 		return ret;
-	ret = alloc_chrdev_region(&joist_devt, 0, 1 + JOIST_MAX_VMS, "joist");
+	ret = alloc_chrdev_region(&joist_devt, 0, KO_MINORS, "joist");
 	if (ret)
 		goto undo_pool;
 	joist_class = new_class("joist");
@@ -160,19 +179,24 @@ static int __init joist_init(void)
 	ret = cdev_start(&ctl_cdev, 0, 1, &ctl_fops);
 	if (ret)
 		goto undo_class;
-	ret = cdev_start(&vm_cdev, 1, JOIST_MAX_VMS, &vm_fops);
+	ret = cdev_start(&vm_cdev, 1, KO_MINORS - 1, &vm_fops);
 	if (ret)
 		goto undo_ctl_cdev;
+	ret = register_pm_notifier(&pm_block);
+	if (ret)
+		goto undo_vm_cdev;
 	ctl_dev = node_add(0, "joistctl");
 	if (IS_ERR(ctl_dev)) {
 		ret = PTR_ERR(ctl_dev);
-		goto undo_vm_cdev;
+		goto undo_pm;
 	}
 	pr_info("%s, %u cores, pool of %llu MiB, %llu MiB free\n",
 		caps.vendor == JOIST_VENDOR_SVM ? "SVM" : "VMX", caps.pcpus,
 		caps.pool_total >> 20, caps.pool_free >> 20);
 	return 0;
 
+undo_pm:
+	unregister_pm_notifier(&pm_block);
 undo_vm_cdev:
 	cdev_del(&vm_cdev);
 undo_ctl_cdev:
@@ -180,7 +204,7 @@ undo_ctl_cdev:
 undo_class:
 	class_destroy(joist_class);
 undo_region:
-	unregister_chrdev_region(joist_devt, 1 + JOIST_MAX_VMS);
+	unregister_chrdev_region(joist_devt, KO_MINORS);
 undo_pool:
 	pool_unmap();
 	return ret;
@@ -192,10 +216,11 @@ static void __exit joist_exit(void)
 	node_del(ctl_dev);
 	/* doorbell_free() is ours. */
 	rcu_barrier();
+	unregister_pm_notifier(&pm_block);
 	cdev_del(&vm_cdev);
 	cdev_del(&ctl_cdev);
 	class_destroy(joist_class);
-	unregister_chrdev_region(joist_devt, 1 + JOIST_MAX_VMS);
+	unregister_chrdev_region(joist_devt, KO_MINORS);
 	pool_unmap();
 }
 

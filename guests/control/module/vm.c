@@ -7,8 +7,11 @@
  * gets ENXIO.  A call that is under way without a lock meanwhile is harmless:
  * the hypervisor knows no such VM any more, and ids are not used again soon.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/ctype.h>
 #include <linux/delay.h>
+#include <linux/idr.h>
 #include <linux/io.h>
 #include <linux/module.h>
 #include <linux/mount.h>
@@ -21,7 +24,7 @@
 #define JOIST_FS_MAGIC	0x4a6f6973	/* "Jois" */
 
 static DEFINE_MUTEX(vms_lock);
-static struct vm *vms[JOIST_MAX_VMS];	/* by minor - 1 */
+static DEFINE_IDR(vms);			/* by minor */
 
 /*
  * All VMAs of a VM hang on one inode's mapping, whichever node they came by,
@@ -127,6 +130,35 @@ static void vm_hc_destroy(u32 id)
 	WARN_ONCE(ret, "joist: destroying VM %u: error %d\n", id, ret);
 }
 
+static void vm_minor_put(struct vm *vm)
+{
+	mutex_lock(&vms_lock);
+	idr_remove(&vms, vm->minor);
+	mutex_unlock(&vms_lock);
+}
+
+/*
+ * Before there is any of ours: those of a kernel that has started this one by
+ * itself (kexec).  Nobody can use them, and their memory is wanted.
+ */
+void __init vms_destroy_stale(void)
+{
+	struct joist_info *info = block_alloc(sizeof(*info));
+	u32 index;
+
+	while (info && !hypercall(HC_INFO, info)) {
+		pr_notice("destroying VM %.*s, which another kernel has left\n",
+			  JOIST_NAME_LEN, info->name);
+		vm_call_simple(HC_TERM, info->head.vm);
+		vm_hc_destroy(info->head.vm);
+		/* What cannot be destroyed is passed by. */
+		index = info->index;
+		memset(info, 0, sizeof(*info));
+		info->index = index;
+	}
+	ko_free(info);
+}
+
 /* The caller has set dead, and holds a reference that it keeps. */
 static void vm_destroy(struct vm *vm)
 {
@@ -146,9 +178,7 @@ static void vm_destroy(struct vm *vm)
 	vm_hc_destroy(vm->id);
 	vcpus_unlock(vm);
 
-	mutex_lock(&vms_lock);
-	vms[vm->minor - 1] = NULL;
-	mutex_unlock(&vms_lock);
+	vm_minor_put(vm);
 	kref_put(&vm->ref, vm_free);		/* the table's */
 }
 
@@ -171,13 +201,12 @@ int vm_destroy_name(const char *name)
 {
 	struct vm *vm = NULL;
 	bool creator = false;
-	u32 i;
+	int minor;
 
 	mutex_lock(&vms_lock);
-	for (i = 0; i < JOIST_MAX_VMS; i++)
-		if (vms[i] && !strcmp(vms[i]->name, name) &&
-		    vm_set_dead_locked(vms[i], &creator)) {
-			vm = vms[i];
+	idr_for_each_entry(&vms, vm, minor)
+		if (!strcmp(vm->name, name) &&
+		    vm_set_dead_locked(vm, &creator)) {
 			kref_get(&vm->ref);
 			break;
 		}
@@ -189,6 +218,27 @@ int vm_destroy_name(const char *name)
 		kref_put(&vm->ref, vm_free);
 	kref_put(&vm->ref, vm_free);
 	return 0;
+}
+
+/* For who has made it: it is not to be used any further. */
+void vm_done(struct vm *vm)
+{
+	kref_put(&vm->ref, vm_free);
+}
+
+/* The same, and it is not to be: somebody may have destroyed it already. */
+void vm_undo(struct vm *vm)
+{
+	bool creator = false, mine;
+
+	mutex_lock(&vms_lock);
+	mine = vm_set_dead_locked(vm, &creator);
+	mutex_unlock(&vms_lock);
+	if (mine)
+		vm_destroy(vm);
+	if (creator)
+		kref_put(&vm->ref, vm_free);
+	kref_put(&vm->ref, vm_free);
 }
 
 /* A user goes: its creator's descriptor, or one of the VM's own. */
@@ -234,21 +284,18 @@ static bool name_is_good(const char *name)
 	return !memchr_inv(name + len, 0, JOIST_NAME_LEN - len);
 }
 
+/* Not again soon: an old node that somebody kept must not open another VM. */
 static int vm_minor_get(struct vm *vm)
 {
-	u32 i;
-	int ret = -ENOSPC;
+	int minor;
 
 	mutex_lock(&vms_lock);
-	for (i = 0; i < JOIST_MAX_VMS && ret; i++) {
-		if (vms[i])
-			continue;
-		vms[i] = vm;
-		vm->minor = i + 1;
-		ret = 0;
-	}
+	minor = idr_alloc_cyclic(&vms, vm, 1, KO_MINORS, GFP_KERNEL);
 	mutex_unlock(&vms_lock);
-	return ret;
+	if (minor < 0)
+		return minor;
+	vm->minor = (u32)minor;
+	return 0;
 }
 
 /* Where the hypervisor has put the run pages. */
@@ -312,7 +359,8 @@ fail:
 
 /*
  * On success the VM is known by name, and on its creator's list.  The one
- * reference it starts with is the table's.
+ * reference it starts with is the table's; the caller gets one, to be put by
+ * vm_done() or vm_undo().
  */
 struct vm *vm_create(struct joist_create *c, bool persistent,
 		     struct list_head *created)
@@ -351,6 +399,7 @@ struct vm *vm_create(struct joist_create *c, bool persistent,
 	vm->dead = false;
 	vm->users = 1;
 	kref_get(&vm->ref);
+	kref_get(&vm->ref);
 	list_add(&vm->created, created);
 	mutex_unlock(&vms_lock);
 	return vm;
@@ -359,9 +408,7 @@ undo_create:
 	mem_fini(vm);
 	vm_hc_destroy(vm->id);
 undo_minor:
-	mutex_lock(&vms_lock);
-	vms[vm->minor - 1] = NULL;
-	mutex_unlock(&vms_lock);
+	vm_minor_put(vm);
 undo_vm:
 	kref_put(&vm->ref, vm_free);
 	return ERR_PTR(ret);
@@ -393,7 +440,7 @@ static int vm_open(struct inode *inode, struct file *file)
 	struct vm *vm;
 
 	mutex_lock(&vms_lock);
-	vm = vms[iminor(inode) - MINOR(joist_devt) - 1];
+	vm = idr_find(&vms, iminor(inode));
 	if (vm && !vm_get_user_locked(vm))
 		vm = NULL;
 	mutex_unlock(&vms_lock);
@@ -416,6 +463,8 @@ int vm_release(struct inode *inode, struct file *file)
  */
 #define ONE_VCPU	1
 #define ALL_VCPUS	2
+/* And who may only read the VM may ask. */
+#define READS		4
 
 static int call_term(struct vm *vm, void *block)
 {
@@ -514,14 +563,14 @@ static const struct call calls[] = {
 	{ JOIST_DOORBELL,	0,		call_doorbell },
 	{ JOIST_IRQFD,		0,		call_irqfd },
 	{ JOIST_RESETCPU,	ONE_VCPU },
-	{ JOIST_READREGS,	ONE_VCPU },
+	{ JOIST_READREGS,	ONE_VCPU | READS },
 	{ JOIST_WRITEREGS,	ONE_VCPU },
-	{ JOIST_READXSTATE,	ONE_VCPU },
+	{ JOIST_READXSTATE,	ONE_VCPU | READS },
 	{ JOIST_WRITEXSTATE,	ONE_VCPU },
-	{ JOIST_READLAPIC,	ONE_VCPU },
+	{ JOIST_READLAPIC,	ONE_VCPU | READS },
 	{ JOIST_WRITELAPIC,	ONE_VCPU },
 	{ JOIST_ACCESS,		ONE_VCPU },
-	{ JOIST_READVMPARAMS,	ONE_VCPU },
+	{ JOIST_READVMPARAMS,	ONE_VCPU | READS },
 	{ JOIST_WRITEVMPARAMS,	ONE_VCPU },
 	{ JOIST_MEMSEG_ALLOC,	ALL_VCPUS,	call_alloc },
 	{ JOIST_MEMSEG_FREE,	ALL_VCPUS,	call_free },
@@ -530,7 +579,7 @@ static const struct call calls[] = {
 	{ JOIST_MEMSEG_PROTECT,	ALL_VCPUS },
 	{ JOIST_MEMSEG_DROP,	ALL_VCPUS,	call_drop },
 	{ JOIST_MEMSEG_FILL,	ALL_VCPUS,	call_fill },
-	{ JOIST_MEMSEG_QUERY,	0,		call_query },
+	{ JOIST_MEMSEG_QUERY,	READS,		call_query },
 };
 
 static int vm_call_locked(struct vm *vm, const struct call *c,
@@ -550,7 +599,7 @@ static int vm_call_lock(struct vm *vm, const struct call *c,
 	int ret;
 
 	head->vm = vm->id;
-	switch (c->locks) {
+	switch (c->locks & ~READS) {
 	case ONE_VCPU:
 		if (head->vcpu >= vm->vcpus)
 			return -EINVAL;
@@ -577,13 +626,16 @@ static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	void *block;
 	long ret;
 
-	if (cmd == JOIST_RUN)
-		return vcpu_run_ioctl(vm, arg);
 	if (cmd == JOIST_SEGMENT)
 		return seg_fd_ioctl(file, arg);
+	if (cmd == JOIST_RUN)
+		return file->f_mode & FMODE_WRITE ? vcpu_run_ioctl(vm, arg) :
+						    -EBADF;
 	for (c = calls; c->cmd != cmd; )
 		if (++c == calls + ARRAY_SIZE(calls))
 			return -ENOTTY;
+	if (!(file->f_mode & FMODE_WRITE) && !(c->locks & READS))
+		return -EBADF;
 	block = block_get(user, _IOC_SIZE(cmd));
 	if (IS_ERR(block))
 		return PTR_ERR(block);

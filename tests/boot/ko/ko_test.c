@@ -251,6 +251,55 @@ static void test_life(void)
 	check(pool_free() == before);
 }
 
+/* Who may read a VM's node may look, and no more. */
+static void test_read_only(void)
+{
+	struct joist_regs_args r = { .mask = JOIST_REGS_GPR };
+	struct joist_memseg m = { 0 };
+	unsigned exit;
+	int fd, vm;
+
+	check(create(ctl, "r", 1, 0) == 0);
+	vm = vm_open("r");
+	fd = open(JOIST_VM_DIR "/r", O_RDONLY | O_CLOEXEC);
+	check(vm >= 0 && fd >= 0);
+	check(ioctl(fd, JOIST_READREGS, &r) == 0);
+	check_err(ioctl(fd, JOIST_WRITEREGS, &r), EBADF);
+	check_err(run(fd, 0, &exit), EBADF);
+	check_err(memseg(fd, JOIST_MEMSEG_ALLOC, 0, MIB), EBADF);
+	check(memseg(vm, JOIST_MEMSEG_ALLOC, 0, MIB) == 0);
+	check(query(fd, &m) == 0);
+	close(fd);
+	close(vm);
+	fd = open(JOIST_CTL_PATH, O_RDONLY | O_CLOEXEC);
+	check_err(create(fd, "s", 1, 0), EBADF);
+	close(fd);
+	check(destroy("r") == 0);
+}
+
+/* An old node leads to no other VM. */
+static void test_minor(void)
+{
+	struct stat one, other;
+
+	check(create(ctl, "m", 1, 0) == 0);
+	check(stat(JOIST_VM_DIR "/m", &one) == 0);
+	check(destroy("m") == 0);
+	check(create(ctl, "m", 1, 0) == 0);
+	check(stat(JOIST_VM_DIR "/m", &other) == 0);
+	check(one.st_rdev != other.st_rdev);
+	check(destroy("m") == 0);
+}
+
+static void test_hibernate(void)
+{
+	int fd = open("/sys/power/state", O_WRONLY | O_CLOEXEC);
+
+	check(fd >= 0);
+	check_err(write(fd, "disk", 4), EBUSY);
+	close(fd);
+}
+
 static void test_memory(void)
 {
 	unsigned long long before = pool_free();
@@ -1061,6 +1110,9 @@ int main(int argc, char **argv)
 #define step(call) (printf("%s\n", #call), call)
 	step(test_create());
 	step(test_life());
+	step(test_read_only());
+	step(test_minor());
+	step(test_hibernate());
 	step(test_memory());
 	step(test_pages());
 	step(test_pages_race(rounds * 4));
