@@ -31,7 +31,7 @@ int load_elf(struct load *l)
 #define RAM	(2 * MiB)
 #define REQ	0x1000
 
-static const struct smbios_vm about = { "fw", 3, 5 * GiB };
+static const struct smbios_vm about = { "fw", 3, 5 * GiB, 0 };
 static struct fwcfg f;
 static struct guest_mem mem = { .low_size = RAM };
 

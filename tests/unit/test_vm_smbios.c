@@ -15,11 +15,12 @@
 #define BASE	SMBIOS_BASE
 
 static u8 *area;
+static u64 salt;
 static int total;
 
 static void build(const char *name, unsigned cpus, u64 memory)
 {
-	const struct smbios_vm vm = { name, cpus, memory };
+	const struct smbios_vm vm = { name, cpus, memory, salt };
 
 	free(area);
 	area = malloc(SMBIOS_SIZE);	/* its exact size: the sanitizer looks */
@@ -122,6 +123,11 @@ static void test_identity(void **state)
 	memcpy(again, find(1) + 8, 16);
 	assert_memory_equal(one, again, 16);
 	build("onf", 1, 64 * MiB);
+	assert_memory_not_equal(one, find(1) + 8, 16);
+	/* The same name on another host. */
+	salt = 1;
+	build("one", 1, 64 * MiB);
+	salt = 0;
 	assert_memory_not_equal(one, find(1) + 8, 16);
 }
 

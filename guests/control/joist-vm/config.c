@@ -21,6 +21,7 @@
 
 #include "config.h"
 #include "guests/control/lib/err.h"
+#include "identity.h"
 #include "lock.h"
 #include "storage.h"
 
@@ -217,20 +218,6 @@ void disks_open(struct vm_config *cfg)
 
 /* ---- network cards ---- */
 
-/* From name and number, so that a VM keeps its address; FNV-1a. */
-static void mac_derive(u8 mac[NET_MAC], const char *name, unsigned index)
-{
-	u32 h = 2166136261u;
-
-	while (*name)
-		h = (h ^ (u8)*name++) * 16777619u;
-	h = (h ^ index) * 16777619u;
-	/* Locally administered, unicast. */
-	mac[0] = 0x4a;
-	mac[1] = 0x6f;
-	put32(mac + 2, h);
-}
-
 static void mac_parse(u8 mac[NET_MAC], const char *text)
 {
 	unsigned b[NET_MAC], i;
@@ -413,8 +400,8 @@ void nics_open(struct vm_config *cfg)
 
 	for (n = cfg->nic; n < cfg->nic + cfg->nics; n++) {
 		if (!memcmp(n->mac, none, NET_MAC))
-			mac_derive(n->mac, cfg->name,
-				   (unsigned)(n - cfg->nic));
+			identity_mac(n->mac, cfg->salt, cfg->name,
+				     (unsigned)(n - cfg->nic));
 		if (n->user)
 			user_open(n);
 		else

@@ -393,7 +393,7 @@ static void image_read(struct image *im, const struct file *f)
 static struct smbios_vm about(const struct machine *m)
 {
 	return (struct smbios_vm){ m->cfg->name, m->cfg->vcpus,
-				   m->cfg->memory };
+				   m->cfg->memory, m->cfg->salt };
 }
 
 /* Its length was looked at when the VM was made. */

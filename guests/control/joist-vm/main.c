@@ -25,6 +25,7 @@
 #include "guests/control/lib/size.h"
 #include "config.h"
 #include "firmware.h"
+#include "identity.h"
 #include "serial.h"
 #include "uefi.h"
 #include "virtio_vsock.h"
@@ -610,6 +611,7 @@ int main(int argc, char **argv)
 	a.run.cfg = &a.cfg;
 	a.run.control = hv_open_control();
 	check_capabilities(&a);
+	a.cfg.salt = identity_salt(IDENTITY_HOST);
 	nics_open(&a.cfg);
 	serials_open(&a.cfg);
 	if (a.daemon)

@@ -105,17 +105,17 @@ static u64 hash(const char *name, u64 h)
 	return h;
 }
 
-/* From the name, so that a VM keeps it; RFC 9562's version 8. */
-static void uuid(struct tables *t, const char *name)
+/* From host and name, so that a VM keeps it; RFC 9562's version 8. */
+static void uuid(struct tables *t, const char *name, u64 salt)
 {
-	u64 a = hash(name, 0xcbf29ce484222325ull), b = hash(name, a);
+	u64 a = hash(name, 0xcbf29ce484222325ull ^ salt), b = hash(name, a);
 
 	/* The third field is little-endian: its version is in byte 7. */
 	field(t, (a & ~(0xfull << 60)) | 8ull << 60, 8);
 	field(t, (b & ~0xc0ull) | 0x80, 8);
 }
 
-static void machine_tables(struct tables *t, const char *name)
+static void machine_tables(struct tables *t, const char *name, u64 salt)
 {
 	const char *const system[] = { MAKER, PRODUCT, "1", name, MAKER };
 	static const char *const chassis[] = { MAKER };
@@ -125,7 +125,7 @@ static void machine_tables(struct tables *t, const char *name)
 	string(t);			/* product */
 	string(t);			/* version */
 	string(t);			/* serial number */
-	uuid(t, name);
+	uuid(t, name, salt);
 	field(t, 6, 1);			/* woken by the power switch */
 	field(t, 0, 1);			/* no SKU */
 	string(t);			/* family */
@@ -262,7 +262,7 @@ int smbios_build(u8 area[SMBIOS_SIZE], u32 base, const struct smbios_vm *vm)
 	u16 len;
 
 	firmware(&t);
-	machine_tables(&t, vm->name);
+	machine_tables(&t, vm->name, vm->salt);
 	processor(&t, vm->cpus);
 	memory(&t, vm->memory);
 	last(&t);

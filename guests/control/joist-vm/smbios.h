@@ -18,6 +18,7 @@ struct smbios_vm {
 	const char *name;
 	unsigned cpus;
 	u64 memory;
+	u64 salt;		/* of its UUID: see identity.h */
 };
 
 /* Entry point and tables, to be at guest address `base`; gives the tables'

@@ -58,6 +58,7 @@ struct serial {
 
 struct vm_config {
 	const char *name;
+	u64 salt;		/* see identity.h */
 	struct file kernel, initrd;
 	struct file firmware;	/* in place of a kernel */
 	u64 firmware_size;	/* bytes, in whole pages */
