@@ -219,7 +219,7 @@ def guest_fetches(control, name, address, port, size):
 def test_net(control):
     """Two guests on a bridge with the control VM, and one that lies."""
     net = "192.168.77."
-    control.output("ip link add br0 type bridge; ip link set br0 up; "
+    control.output("ip link add br0 type bridge; ip link set br0 mtu 4000 up; "
                    f"ip addr add {net}1/24 dev br0")
     # The first one's queues are the kernel's, the second one's joist-vm's; both
     # have a pair for each CPU.
@@ -228,6 +228,14 @@ def test_net(control):
             f"joistctl start {name} {LINUX} -m {LINUX_MEM} -c 2 "
             f"-n bridge=br0,queues=2{allow} -a 'console=ttyS0 quiet no_timer_check guest.name={name} "
             f"guest.ip={net}{n}'")
+    # A port is no reason for the bridge to take smaller packets.
+    taps = control.output("ls /sys/class/net/br0/brif").split()
+    assert len(taps) == 2
+    for tap in ["br0"] + taps:
+        assert control.output(f"cat /sys/class/net/{tap}/mtu") == "4000", tap
+    for tap in taps:
+        assert control.output(f"cat /proc/sys/net/ipv6/conf/{tap}/disable_ipv6 "
+                              "2>/dev/null || echo 1") == "1"
     for name in ("one", "two"):
         said(control, name, "guest: Linux .* on 2 CPUs")
     threads = control.output("ps -o pid,args | grep '[[]vhost-'").splitlines()

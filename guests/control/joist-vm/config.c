@@ -306,6 +306,35 @@ void nic_parse(struct vm_config *cfg, char *text)
 	cfg->nics++;
 }
 
+/*
+ * A bridge takes the smallest MTU of its ports, unless it was given one: ours
+ * must not be a reason.  Nor is the tap to have addresses of the host, which a
+ * guest could talk to; where IPv6 is off or not ours to set there is no harm.
+ */
+static void port_prepare(int s, const struct nic *n, const struct ifreq *tap)
+{
+	struct ifreq ifr = { 0 };
+	char path[80];
+	int fd;
+
+	snprintf(ifr.ifr_name, IFNAMSIZ, "%s", n->bridge);
+	if (ioctl(s, SIOCGIFMTU, &ifr) < 0)
+		die("bridge %s: %s", n->bridge, strerror(errno));
+	memcpy(ifr.ifr_name, tap->ifr_name, IFNAMSIZ);
+	if (ioctl(s, SIOCSIFMTU, &ifr) < 0)
+		warn_msg("tap %s: MTU %d: %s", tap->ifr_name, ifr.ifr_mtu,
+			 strerror(errno));
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%.15s/"
+		 "disable_ipv6", tap->ifr_name);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (write(fd, "1", 1) != 1)
+		warn_msg("tap %s: IPv6 stays on: %s", tap->ifr_name,
+			 strerror(errno));
+	close(fd);
+}
+
 /* Bring the interface up; into a bridge, if one is named. */
 static void if_up(const struct nic *n, struct ifreq *ifr)
 {
@@ -315,6 +344,7 @@ static void if_up(const struct nic *n, struct ifreq *ifr)
 	if (s < 0)
 		die("socket: %s", strerror(errno));
 	if (n->bridge) {
+		port_prepare(s, n, ifr);
 		snprintf(br.ifr_name, IFNAMSIZ, "%s", n->bridge);
 		br.ifr_ifindex = (int)if_nametoindex(ifr->ifr_name);
 		if (ioctl(s, SIOCBRADDIF, &br) < 0)
