@@ -386,8 +386,14 @@ static int taken_over(void)
 		{ image_fd(IMAGE, true), false },
 		{ image_fd(IMAGE ".base", true), true },
 	};
+	struct sockaddr_un service = {
+		.sun_family = AF_UNIX, .sun_path = TEST_DIR "/service",
+	};
+	int s = socket(AF_UNIX, SOCK_STREAM, 0), before = socket(AF_UNIX, SOCK_STREAM, 0);
 	bool root = !geteuid();
 
+	if (bind(s, (struct sockaddr *)&service, sizeof(service)) || listen(s, 1))
+		return 8;
 	if (confine(file, ARRAY_SIZE(file)))
 		return 1;
 	if (open("/etc/shadow", O_RDONLY) >= 0 || errno != EACCES)
@@ -399,6 +405,10 @@ static int taken_over(void)
 		return 4;
 	if (open(IMAGE, O_RDONLY) < 0 || open(IMAGE ".base", O_RDWR) < 0)
 		return 5;
+	if (socket(AF_UNIX, SOCK_STREAM, 0) >= 0 ||
+	    connect(before, (struct sockaddr *)&service, sizeof(service)) == 0 ||
+	    syscall(SYS_io_uring_setup, 1, NULL) >= 0 || errno != EPERM)
+		return 7;
 	if (root && (!getuid() || kill(getppid(), 0) == 0))
 		return 6;
 	return 0;
@@ -417,6 +427,7 @@ static void confined(void **state)
 	if (!pid)
 		syscall(SYS_exit_group, taken_over());
 	assert_int_equal(waitpid(pid, &status, 0), pid);
+	unlink(TEST_DIR "/service");
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), 0);
 }

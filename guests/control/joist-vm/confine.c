@@ -108,13 +108,24 @@ static int only_files(const struct confine_file *file, unsigned count)
 	return err;
 }
 
-/* By name: Landlock does not see it before version 3. */
-static int no_truncate(void)
+/*
+ * What Landlock does not see: truncate() by name, before version 3; and sockets
+ * with names in the file system, behind which others' services are.  Through an
+ * io_uring both could be had without a call.
+ */
+static const int refused[] = {
+	SCMP_SYS(truncate), SCMP_SYS(socket), SCMP_SYS(connect),
+	SCMP_SYS(io_uring_setup),
+};
+
+static int refuse_calls(void)
 {
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
-	int err = f ? seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM),
-				       SCMP_SYS(truncate), 0) : -ENOMEM;
+	int err = f ? 0 : -ENOMEM;
+	unsigned i;
 
+	for (i = 0; i < ARRAY_SIZE(refused) && !err; i++)
+		err = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), refused[i], 0);
 	if (!err)
 		err = seccomp_load(f);
 	seccomp_release(f);
@@ -161,5 +172,5 @@ const char *confine(const struct confine_file *file, unsigned count)
 		return "no new privileges";
 	if (confine_can() && only_files(file, count))
 		return "Landlock";
-	return no_truncate() ? "system calls" : NULL;
+	return refuse_calls() ? "system calls" : NULL;
 }
