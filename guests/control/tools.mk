@@ -13,7 +13,8 @@ TOOLS_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -MMD -MP \
 TOOLS_LIB_SRC := $(wildcard $(TOOLS_DIR)/lib/*.c)
 JOIST_VM_SRC := $(wildcard $(TOOLS_DIR)/joist-vm/*.c) $(TOOLS_LIB_SRC)
 JOISTCTL_SRC := $(wildcard $(TOOLS_DIR)/joistctl/*.c) $(TOOLS_LIB_SRC)
-JOIST_NET_SRC := $(wildcard $(TOOLS_DIR)/joist-net/*.c) $(TOOLS_DIR)/lib/err.c
+JOIST_NET_SRC := $(wildcard $(TOOLS_DIR)/joist-net/*.c) \
+	$(TOOLS_DIR)/lib/err.c $(TOOLS_DIR)/lib/landlock.c
 tools_obj = $(patsubst $(TOOLS_DIR)/%.c,$(TOOLS_OUT)/obj/%.o,$(1))
 
 .PHONY: tools
@@ -32,7 +33,7 @@ $(TOOLS_OUT)/joistctl: $(call tools_obj,$(JOISTCTL_SRC))
 	$(TOOLS_CC) -static -o $@ $^ -ljansson -lconfuse
 
 $(TOOLS_OUT)/joist-net: $(call tools_obj,$(JOIST_NET_SRC))
-	$(TOOLS_CC) -o $@ $^ -lslirp
+	$(TOOLS_CC) -o $@ $^ -lslirp -l:libseccomp.a
 
 -include $(patsubst %.o,%.d,$(call tools_obj,$(JOIST_VM_SRC) $(JOISTCTL_SRC) \
 	$(JOIST_NET_SRC)))

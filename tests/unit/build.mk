@@ -19,7 +19,7 @@ UNIT_FLAGS	:= -std=gnu11 -g -O1 -Wall -Wextra -Werror -I. -Iinclude \
 UNIT_LIBS_lock := -lpthread
 UNIT_LIBS_vm_sandbox := -l:liburing.a -lseccomp -lpthread
 UNIT_LIBS_vm_storage := -lseccomp
-UNIT_LIBS_vm_net_user := -lslirp
+UNIT_LIBS_vm_net_user := -lslirp -lseccomp
 UNIT_LIBS_vm_emulate := -lZydis
 # One function of a source that calls all devices.
 UNIT_LIBS_vm_vhost := -Wl,--unresolved-symbols=ignore-in-object-files

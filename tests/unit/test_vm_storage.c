@@ -13,6 +13,7 @@
 
 #include "guests/control/lib/err.c"
 #include "guests/control/joist-vm/confine.c"
+#include "guests/control/lib/landlock.c"
 #include "guests/control/joist-vm/helper.c"
 #include "guests/control/joist-vm/lock.c"
 #include "guests/control/joist-vm/storage.c"

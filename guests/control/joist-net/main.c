@@ -25,13 +25,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "guests/control/lib/err.h"
+#include "sandbox.h"
 
 #define HEADER		12	/* struct virtio_net_hdr_v1: all zero here */
 #define FRAME		(64 * KiB)
@@ -288,6 +288,7 @@ int main(int argc, char **argv)
 		.vhost = ip(2), .vdhcp_start = ip(15), .vnameserver = ip(3),
 	};
 	struct net n = { 0 };
+	const char *failed;
 	int i = 2;
 
 	err_prog = "joist-net";
@@ -303,8 +304,9 @@ int main(int argc, char **argv)
 		die("libslirp does not start");
 	for (; i < argc; i++)
 		forward(&n, ip(15), argv[i]);
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		die("no new privileges: %s", strerror(errno));
+	failed = sandbox_enter();
+	if (failed)
+		die("%s: %s", failed, strerror(errno));
 	puts("ready");
 	fflush(stdout);
 	loop(&n);

@@ -8,102 +8,56 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
-#include <linux/landlock.h>
 #include <sched.h>
 #include <seccomp.h>
-#include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "confine.h"
+#include "guests/control/lib/landlock.h"
 #include "guests/control/lib/util.h"
 #include "sandbox.h"
 
 /* ---- files ---- */
-
-/* Since version 3, and not in Debian 12's header. */
-#define ACCESS_TRUNCATE	BIT(14)
-
-#define ACCESS_READ	LANDLOCK_ACCESS_FS_READ_FILE
-#define ACCESS_WRITE	(LANDLOCK_ACCESS_FS_WRITE_FILE | ACCESS_TRUNCATE)
-#define ACCESS_RUN	(ACCESS_READ | LANDLOCK_ACCESS_FS_READ_DIR | \
-			 LANDLOCK_ACCESS_FS_EXECUTE)
 
 /* The program and its libraries; what they open to find out about the kernel. */
 static const struct {
 	const char *path;
 	u64 access;
 } needs[] = {
-	{ "/usr", ACCESS_RUN }, { "/bin", ACCESS_RUN }, { "/lib", ACCESS_RUN },
-	{ "/lib64", ACCESS_RUN }, { "/etc/ld.so.cache", ACCESS_READ },
-	{ "/dev/null", ACCESS_READ | ACCESS_WRITE },
-	{ "/dev/urandom", ACCESS_READ },
+	{ "/usr", LANDLOCK_RUN }, { "/bin", LANDLOCK_RUN }, { "/lib", LANDLOCK_RUN },
+	{ "/lib64", LANDLOCK_RUN }, { "/etc/ld.so.cache", LANDLOCK_READ },
+	{ "/dev/null", LANDLOCK_READ | LANDLOCK_WRITE },
+	{ "/dev/urandom", LANDLOCK_READ },
 };
-
-static int version(void)
-{
-	return (int)syscall(SYS_landlock_create_ruleset, NULL, 0,
-			    LANDLOCK_CREATE_RULESET_VERSION);
-}
-
-bool confine_can(void)
-{
-	return version() > 0;
-}
-
-/* All that this version knows. */
-static u64 handled(void)
-{
-	int v = version();
-
-	return v >= 3 ? BIT(15) - 1 : v == 2 ? BIT(14) - 1 : BIT(13) - 1;
-}
-
-static int allow(int rules, int fd, u64 access)
-{
-	const struct landlock_path_beneath_attr a = {
-		.allowed_access = access & handled(), .parent_fd = fd,
-	};
-
-	return (int)syscall(SYS_landlock_add_rule, rules,
-			    LANDLOCK_RULE_PATH_BENEATH, &a, 0);
-}
 
 static int allow_needs(int rules)
 {
 	unsigned i;
-	int fd, err = 0;
+	int err = 0;
 
-	for (i = 0; i < ARRAY_SIZE(needs) && !err; i++) {
-		fd = open(needs[i].path, O_PATH | O_CLOEXEC);
-		if (fd < 0)
-			continue;	/* nothing to allow */
-		err = allow(rules, fd, needs[i].access);
-		close(fd);
-	}
+	for (i = 0; i < ARRAY_SIZE(needs) && !err; i++)
+		err = landlock_allow_path(rules, needs[i].path, needs[i].access);
 	return err;
 }
 
 static int only_files(const struct confine_file *file, unsigned count)
 {
-	const struct landlock_ruleset_attr a = { handled() };
-	int rules = (int)syscall(SYS_landlock_create_ruleset, &a, sizeof(a), 0);
+	int rules = landlock_open(), err;
 	unsigned i;
-	int err;
 
 	if (rules < 0)
 		return -1;
 	err = allow_needs(rules);
 	for (i = 0; i < count && !err; i++)
-		err = allow(rules, file[i].fd, ACCESS_READ |
-			    (file[i].write ? ACCESS_WRITE : 0));
+		err = landlock_allow(rules, file[i].fd, LANDLOCK_READ |
+				     (file[i].write ? LANDLOCK_WRITE : 0));
 	if (!err)
-		err = (int)syscall(SYS_landlock_restrict_self, rules, 0);
+		return landlock_enter(rules);
 	close(rules);
 	return err;
 }
@@ -170,7 +124,7 @@ const char *confine(const struct confine_file *file, unsigned count)
 		return "a user of its own";
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return "no new privileges";
-	if (confine_can() && only_files(file, count))
+	if (landlock_can() && only_files(file, count))
 		return "Landlock";
 	return refuse_calls() ? "system calls" : NULL;
 }

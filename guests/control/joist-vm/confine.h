@@ -13,13 +13,10 @@ struct confine_file {
 	bool write;		/* else it is only read */
 };
 
-/* Can this kernel keep a process to some files? */
-bool confine_can(void);
-
 /*
  * In the child, before the program: no network, no rights but to open these
  * files; under root, a user that nobody else is.  Where the kernel cannot do
- * that (confine_can(), user namespaces), less.  NULL, or what has failed, with
+ * that (landlock_can(), user namespaces), less.  NULL, or what has failed, with
  * errno: then the program must not run.
  */
 const char *confine(const struct confine_file *file, unsigned count);

@@ -23,6 +23,7 @@
 
 #include "confine.h"
 #include "guests/control/lib/err.h"
+#include "guests/control/lib/landlock.h"
 #include "guests/control/lib/proto.h"
 #include "helper.h"
 #include "lock.h"
@@ -196,7 +197,7 @@ static void say_unconfined(const struct vm_config *cfg)
 	static const char text[] = "this kernel has no Landlock: " DAEMON
 				   " may open any file";
 
-	if (confine_can())
+	if (landlock_can())
 		return;
 	warn_msg("%s: %s", cfg->name, text);
 	syslog(LOG_WARNING, "%s: %s", cfg->name, text);
