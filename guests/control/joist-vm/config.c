@@ -317,6 +317,10 @@ static void port_prepare(int s, const struct nic *n, const struct ifreq *tap)
 	char path[80];
 	int fd;
 
+	/* What is none is refused next, by the kernel. */
+	snprintf(path, sizeof(path), "/sys/class/net/%.15s/bridge", n->bridge);
+	if (access(path, F_OK))
+		return;
 	snprintf(ifr.ifr_name, IFNAMSIZ, "%s", n->bridge);
 	if (ioctl(s, SIOCGIFMTU, &ifr) < 0)
 		die("bridge %s: %s", n->bridge, strerror(errno));
