@@ -29,7 +29,8 @@ static const char usage[] =
 "  -F, --format FORMAT   raw (the default) or qcow2\n"
 "  -b, --backing FILE,format=FORMAT\n"
 "                        what has not been written is read from this image,\n"
-"                        which must not change any more; makes it qcow2\n";
+"                        which must not change any more; makes it qcow2.  A VM\n"
+"                        has it by -d PATH,format=qcow2,backing=FILE\n";
 
 struct create {
 	const char *path, *format;
