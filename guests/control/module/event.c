@@ -65,6 +65,8 @@ bool event_exit(struct vcpu *v)
 	const struct joist_run *r = v->run;
 	u32 size;
 
+	if (!READ_ONCE(v->vm->doorbell_count))
+		return false;
 	if (v->args.exit == JOIST_EXIT_MMIO) {
 		size = READ_ONCE(r->mmio.size);
 		return READ_ONCE(r->mmio.write) && size <= 8 &&
@@ -94,7 +96,7 @@ static void doorbell_del_locked(struct vm *vm, struct doorbell *d)
 {
 	lockdep_assert_held(&vm->events_lock);
 	hash_del_rcu(&d->node);
-	vm->doorbell_count--;
+	WRITE_ONCE(vm->doorbell_count, vm->doorbell_count - 1);
 	call_rcu(&d->rcu, doorbell_free);
 }
 
@@ -122,7 +124,7 @@ static int doorbell_add_locked(struct vm *vm, struct doorbell *d)
 	if (vm->doorbell_count == EVENTS_MAX)
 		return -ENOSPC;
 	hash_add_rcu(vm->doorbells, &d->node, d->addr);
-	vm->doorbell_count++;
+	WRITE_ONCE(vm->doorbell_count, vm->doorbell_count + 1);
 	return 0;
 }
 
