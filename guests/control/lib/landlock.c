@@ -32,7 +32,9 @@ static u64 handled(void)
 
 int landlock_open(void)
 {
-	const struct landlock_ruleset_attr a = { handled() };
+	const struct landlock_ruleset_attr a = {
+		.handled_access_fs = handled(),
+	};
 
 	return (int)syscall(SYS_landlock_create_ruleset, &a, sizeof(a), 0);
 }
