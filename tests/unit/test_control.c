@@ -19,6 +19,7 @@ static unsigned warnings;
 #include "boot/memory.c"
 #include "core/page.c"
 #include "boot/control.c"
+#include "tests/unit/bzimage.h"
 
 #undef fail
 #include <cmocka.h>
@@ -88,26 +89,8 @@ static u8 *initrd_module(u64 start, const char *text, const char *cmdline)
 
 static void bzimage(u64 start, const char *cmdline)
 {
-	u8 *b = at(start);
-
-	put_module(start, 1024 + 4096, cmdline);
-	memset(b, 0, 1024 + 4096);
-	b[HDR_SETUP_SECTS] = 1;
-	store32(b + HDR_SYSSIZE, 4096 / 16);
-	memcpy(b + HDR_BOOT_FLAG, &(u16){ BOOT_FLAG }, 2);
-	b[HDR_JUMP_LEN] = 0x6a;
-	store32(b + HDR_MAGIC, MAGIC);
-	memcpy(b + HDR_VERSION, &(u16){ 0x20f }, 2);
-	b[HDR_LOADFLAGS] = 1;
-	store32(b + HDR_INITRD_MAX, 0x7fffffff);
-	store32(b + HDR_ALIGNMENT, 0x200000);
-	b[HDR_RELOCATABLE] = 1;
-	b[HDR_XLOADFLAGS] = 0x3f;
-	store32(b + HDR_CMDLINE_SIZE, 2047);
-	store32(b + HDR_PAYLOAD_OFFSET, 0x2c4);
-	store32(b + HDR_PAYLOAD_LEN, 0x100);
-	store64(b + HDR_PREF_ADDRESS, 0x1000000);
-	store32(b + HDR_INIT_SIZE, 0x800000);
+	put_module(start, BZ_LEN, cmdline);
+	bz_make(at(start));
 }
 
 static void boot(void *arg)
